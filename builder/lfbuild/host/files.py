@@ -1,0 +1,166 @@
+"""Files written whole or not at all, and bytes moved by the cheapest means the file system has.
+
+Every output of lfbuild goes through `replacing`. On Linux the new file has no name until it is complete
+(`O_TMPFILE`), so even `kill -9` leaves nothing behind; elsewhere it stands beside the target under a hidden name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from lfbuild.errors import HostError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COPY_BUFFER_BYTES = 4 << 20
+_NOT_HERE = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF, errno.ETXTBSY}
+
+
+@contextlib.contextmanager
+def replacing(target: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """Write a file beside `target` and give it that name once it is complete and flushed.
+
+    `mode` is subject to the umask, as for any new file. On an exception the old file stays as it was.
+
+    Raises:
+        HostError: the folder is missing, read-only or full, or `target` is a folder.
+    """
+    folder = target.parent
+    if target.is_dir():
+        raise HostError(target, "is a folder, so no file can be written there", hint="name a file")
+    try:
+        descriptor, hidden = _open_unnamed(folder, target.name, mode)
+    except OSError as error:
+        raise host_error(target, error) from error
+    try:
+        with open(descriptor, "w+b", buffering=0) as file:  # noqa: PTH123  # a descriptor, not a path
+            yield file  # type: ignore[misc]  # an unbuffered file is a BinaryIO in all but name
+            os.fsync(file.fileno())
+            hidden = hidden or _give_name(file.fileno(), folder, target.name)
+        hidden.replace(target)
+        hidden = None
+    except OSError as error:
+        raise host_error(target, error) from error
+    finally:
+        if hidden is not None:
+            hidden.unlink(missing_ok=True)
+    fsync_folder(folder)
+
+
+def host_error(where: Path | str, error: OSError) -> HostError:
+    """The sentence for what the operating system refused at `where`."""
+    known = {
+        errno.ENOSPC: ("the disk is full", "free some space or choose another folder; nothing was left behind"),
+        errno.EDQUOT: ("the disk quota is used up", "free some space or choose another folder"),
+        errno.EROFS: ("the file system is read-only", "choose another folder"),
+        errno.EACCES: ("permission denied", "check the owner and mode of the file and its folder"),
+        errno.EPERM: ("the operation is not permitted", "check the owner and mode of the file and its folder"),
+        errno.ENOENT: ("does not exist", "check the path"),
+        errno.ENOTDIR: ("a part of the path is not a folder", "check the path"),
+        errno.EISDIR: ("is a folder, not a file", "name a file"),
+        errno.ETXTBSY: ("is being run right now", "stop it first"),
+        errno.EIO: ("the disk reported a read or write error", "check the disk"),
+        errno.ENAMETOOLONG: ("the name is too long for this file system", "choose a shorter one"),
+    }
+    what, hint = known.get(error.errno or 0, (error.strerror or str(error), ""))
+    return HostError(where, what, hint=hint)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power loss, where folders can be flushed at all."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some network file systems cannot flush a folder
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def copy_range(source: int, target: int, *, source_offset: int, target_offset: int, length: int) -> None:
+    """Copy `length` bytes between two descriptors, by reference where the file system shares blocks.
+
+    Raises:
+        HostError: the source ends before `length` bytes.
+        OSError: what the system refuses (disk full, read error).
+    """
+    done = _copy_in_kernel(source, target, source_offset, target_offset, length)
+    buffer = memoryview(bytearray(min(COPY_BUFFER_BYTES, max(length - done, 1))))
+    while done < length:
+        count = read_into(source, buffer[: min(len(buffer), length - done)], source_offset + done)
+        if count == 0:
+            raise HostError("source", f"ended after {done} of {length} bytes", hint="it was changed while it was read")
+        write_all(target, buffer[:count], target_offset + done)
+        done += count
+
+
+def read_into(descriptor: int, buffer: memoryview, offset: int) -> int:
+    """Fill `buffer` from `offset`; returns how many bytes there were (less only at the end of the file)."""
+    done = 0
+    while done < len(buffer):
+        count = os.preadv(descriptor, [buffer[done:]], offset + done)
+        if count == 0:
+            break
+        done += count
+    return done
+
+
+def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
+    """Write all of `data` at `offset`, however often the system takes only a part."""
+    view = memoryview(data)
+    while view:
+        count = os.pwrite(descriptor, view, offset)
+        view, offset = view[count:], offset + count
+
+
+def _copy_in_kernel(source: int, target: int, source_offset: int, target_offset: int, length: int) -> int:
+    if not hasattr(os, "copy_file_range"):
+        return 0
+    done = 0
+    while done < length:
+        try:
+            count = os.copy_file_range(source, target, length - done, source_offset + done, target_offset + done)
+        except OSError as error:
+            if error.errno in _NOT_HERE:
+                return done
+            raise
+        if count == 0:  # some file systems answer 0 for what they cannot do; the plain loop tells a real end
+            return done
+        done += count
+    return done
+
+
+def _open_unnamed(folder: Path, name: str, mode: int) -> tuple[int, Path | None]:
+    """A writable descriptor in `folder`: without a name where the system can, else with a hidden one."""
+    if hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").is_dir():
+        try:
+            return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, mode), None
+        except OSError as error:
+            if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT} or not folder.is_dir():
+                raise
+    hidden = _hidden_name(folder, name)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    return os.open(hidden, flags, mode), hidden
+
+
+def _give_name(descriptor: int, folder: Path, name: str) -> Path:
+    """Link an unnamed file under a hidden name, from which it can be renamed over the target."""
+    hidden = _hidden_name(folder, name)
+    folder_descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        # A folder descriptor makes Python call linkat with AT_SYMLINK_FOLLOW, without which the link in /proc is linked.
+        os.link(f"/proc/self/fd/{descriptor}", hidden, src_dir_fd=folder_descriptor)
+    finally:
+        os.close(folder_descriptor)
+    return hidden
+
+
+def _hidden_name(folder: Path, name: str) -> Path:
+    return folder / f".{name[:200]}.{secrets.token_hex(4)}.lfbuild-part"
