@@ -1,0 +1,100 @@
+"""Slice table: which engine in the file is for which machine, for a launcher in small C that has no JSON parser.
+
+The member `.lfbuild/slices` of a file whose head is a launcher: ASCII lines, fields separated by one space, ended by a newline.
+
+    lfbuild-slices 1
+    slice linux-x86_64 x86-64-v3 .lfbuild/engine/linux-x86_64 8 4194304 11534336 2fe1…
+    end 9c1f…
+
+A `slice` line has: target, CPU level, member, method (ZIP's number), stored size, decoded size, BLAKE3 of the decoded bytes.
+The `end` line has the BLAKE3 of all bytes before it, so that a reader without the manifest notices damage. A launcher takes the
+first line of its own target whose CPU level the machine has: the writer orders them from best to least.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from blake3 import blake3
+
+from lfbuild.errors import FormatError, IntegrityError
+
+SLICES_NAME: Final = ".lfbuild/slices"
+_FIRST = "lfbuild-slices 1"
+_FIELD = re.compile(r"[!-~]{1,255}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slice:
+    """One engine, and the machine it is for."""
+
+    target: str
+    cpu: str
+    member: str
+    method: int
+    stored_size: int
+    decoded_size: int
+    digest: str
+
+    def line(self) -> str:
+        """The slice as its line, without the newline."""
+        fields = (self.target, self.cpu, self.member, self.method, self.stored_size, self.decoded_size, self.digest)
+        return " ".join(["slice", *map(str, fields)])
+
+
+def slices_to_bytes(slices: tuple[Slice, ...]) -> bytes:
+    """The member's bytes.
+
+    Raises:
+        FormatError: a field has a space or another byte that the table cannot hold.
+    """
+    for item in slices:
+        _check(item, where=SLICES_NAME)
+    body = "".join(f"{line}\n" for line in [_FIRST, *(item.line() for item in slices)]).encode()
+    return body + f"end {blake3(body).hexdigest()}\n".encode()
+
+
+def parse_slices(data: bytes, *, where: str) -> tuple[Slice, ...]:
+    """Read the table.
+
+    Raises:
+        FormatError: it is not one, or a line is malformed.
+        IntegrityError: its end line does not fit the lines before it.
+    """
+    body, _, end = data.removesuffix(b"\n").rpartition(b"\n")
+    body += b"\n"
+    if not body.startswith(_FIRST.encode() + b"\n") or not data.endswith(b"\n"):
+        raise FormatError(where, f"not a slice table that begins {_FIRST!r}")
+    if end != f"end {blake3(body).hexdigest()}".encode():
+        raise IntegrityError(where, "the slice table does not match its own digest")
+    try:
+        lines = body.decode("ascii").splitlines()[1:]
+    except UnicodeDecodeError as error:
+        raise FormatError(where, "the slice table is not ASCII") from error
+    return tuple(_parse_line(line, where=f"{where}:{number}") for number, line in enumerate(lines, start=2))
+
+
+def _parse_line(line: str, *, where: str) -> Slice:
+    fields = line.split(" ")
+    if len(fields) != 8 or fields[0] != "slice" or not all(field.isdigit() for field in fields[4:7]):
+        raise FormatError(where, "not a slice line of seven fields")
+    item = Slice(
+        target=fields[1],
+        cpu=fields[2],
+        member=fields[3],
+        method=int(fields[4]),
+        stored_size=int(fields[5]),
+        decoded_size=int(fields[6]),
+        digest=fields[7],
+    )
+    _check(item, where=where)
+    return item
+
+
+def _check(item: Slice, *, where: str) -> None:
+    fields_fit = all(_FIELD.fullmatch(field) for field in (item.target, item.cpu, item.member))
+    if not fields_fit or not _DIGEST.fullmatch(item.digest):
+        raise FormatError(where, f"a slice of {item.target!r} has a field that the table cannot hold")
