@@ -1,11 +1,12 @@
 """Default arguments in a file: the member `.args`, in both grammars that llamafile has had (docs/formats/args.md).
 
-* `cosmo`: tokens separated by white space; `#` at the start of a token is a comment to the end of the line; `'…'` is literal,
-  `"…"` and backslashes take C escapes; `$NAME` and `${NAME}` are replaced from the environment. Since llamafile 0.8.17, and ours.
+* `cosmo`: tokens separated by white space; `#` at the start of a token is a comment to the end of the line; `'…'` is
+  literal, `"…"` and backslashes take C escapes; `$NAME` and `${NAME}` are replaced from the environment. Since
+  llamafile 0.8.17, and ours.
 * `lines`: one argument a line, nothing quoted. Up to llamafile 0.8.16.
 
-A bare `...` stands for the arguments of the user; where there is none they come last. What lfbuild writes reads the same in
-both wherever the arguments have nothing to quote.
+A bare `...` stands for the arguments of the user; where there is none they come last. What lfbuild writes reads the
+same in both wherever the arguments have nothing to quote.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Block index: where a region is cut into blocks, and the BLAKE3 of each block.
 
-Blocks are cut where the content has its structure, never at fixed offsets from the start: when a chat template grows by
-32 bytes, every tensor behind it moves, and yet each of its blocks is the same one as before. One index a region, as a member
-`.lfbuild/blocks/NAME`, so that replacing one member never rewrites the leaves of another.
+Blocks are cut where the content has its structure, never at fixed offsets from the start: when a chat template grows
+by 32 bytes, every tensor behind it moves, and yet each of its blocks is the same one as before. One index a region,
+as a member `.lfbuild/blocks/NAME`, so that replacing one member never rewrites the leaves of another.
 
 offset  size         field
 0       8            magic `LFBLOCKS`
@@ -16,9 +16,9 @@ offset  size         field
 …       labels       UTF-8, not separated; zeros up to a multiple of 8
 …       32 × leaves  BLAKE3 of each block, in the order of the bytes
 
-A run is a stretch with one meaning: the key-values, the tensor infos, one tensor, padding. Its tensor type is the number that
-GGUF gives it, or 0xffff. The root of a region is the BLAKE3 of its leaves, one after the other; a region of one block has
-one leaf all the same. A region without an index is one run of 1 MiB blocks.
+A run is a stretch with one meaning: the key-values, the tensor infos, one tensor, padding. Its tensor type is the
+number that GGUF gives it, or 0xffff. The root of a region is the BLAKE3 of its leaves, one after the other; a region
+of one block has one leaf all the same. A region without an index is one run of 1 MiB blocks.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What kind of program a file begins with, told from its first bytes without running it.
 
-An Actually Portable Executable begins with `MZqFpD='` (or `jartsr='` without a Windows half): a DOS header whose first
-bytes are the start of a shell script (cosmopolitan, ape/ape.S). A PE that is signed after packing changes three places of
-its head; `signature_holes` names them, and digests of a head read them as zeros.
+An Actually Portable Executable begins with `MZqFpD='` (or `jartsr='` without a Windows half): a DOS header whose
+first bytes are the start of a shell script (cosmopolitan, ape/ape.S). A PE that is signed after packing changes three
+places of its head; `signature_holes` names them, and digests of a head read them as zeros.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Numbers that ggml gives to element types and to quantization mixtures.
 
-Source: ggml.h (`enum ggml_type`), ggml-common.h (block sizes) and llama.h (`enum llama_ftype`) of llama.cpp 0.5.0; a test holds
-both tables against the `gguf` package, which is generated beside them.
+Source: ggml.h (`enum ggml_type`), ggml-common.h (block sizes) and llama.h (`enum llama_ftype`) of llama.cpp 0.5.0; a
+test holds both tables against the `gguf` package, which is generated beside them.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """GGUF header walker: the facts of a model and where its tensors lie, without numpy and without reading a vocabulary.
 
     magic `GGUF` | u32 version | u64 tensors | u64 key-values
-    key-values:   string key | u32 type | value            (string: u64 length, bytes; array: u32 type, u64 count, values)
+    values:       string key | u32 type | value (string: u64 length, bytes; array: u32 type, u64 count, values)
     tensor infos: string name | u32 dimensions | u64 × dimensions | u32 type | u64 offset from the start of the data
     padding to `general.alignment` (32) | data
 
-Source: the GGUF specification (ggml, docs/gguf.md), versions 2 and 3, little-endian. Arrays are stepped over, not parsed, so a
-header with a vocabulary of 262,144 words costs tens of milliseconds and a few MiB. Every length is checked against the size
-of the file before it is used.
+Source: the GGUF specification (ggml, docs/gguf.md), versions 2 and 3, little-endian. Arrays are stepped over, not
+parsed, so a header with a vocabulary of 262,144 words costs tens of milliseconds and a few MiB. Every length is
+checked against the size of the file before it is used.
 """
 
 from __future__ import annotations

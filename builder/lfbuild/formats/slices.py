@@ -1,14 +1,16 @@
 """Slice table: which engine in the file is for which machine, for a launcher in small C that has no JSON parser.
 
-The member `.lfbuild/slices` of a file whose head is a launcher: ASCII lines, fields separated by one space, ended by a newline.
+The member `.lfbuild/slices` of a file whose head is a launcher: ASCII lines, fields separated by one space, ended by
+a newline.
 
     lfbuild-slices 1
     slice linux-x86_64 x86-64-v3 .lfbuild/engine/linux-x86_64 8 4194304 11534336 2fe1…
     end 9c1f…
 
-A `slice` line has: target, CPU level, member, method (ZIP's number), stored size, decoded size, BLAKE3 of the decoded bytes.
-The `end` line has the BLAKE3 of all bytes before it, so that a reader without the manifest notices damage. A launcher takes the
-first line of its own target whose CPU level the machine has: the writer orders them from best to least.
+A `slice` line has: target, CPU level, member, method (ZIP's number), stored size, decoded size, BLAKE3 of the decoded
+bytes. The `end` line has the BLAKE3 of all bytes before it, so that a reader without the manifest notices damage. A
+launcher takes the first line of its own target whose CPU level the machine has: the writer orders them from best to
+least.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     [local header][name][extra][data] …  [central record][name][extra][comment] …  [ZIP64 end][locator][end][comment]
 
-All integers are little-endian and all offsets count from byte 0 of the file, whatever stands there (an executable does).
-No field is believed before it is checked against the size of the file.
+All integers are little-endian and all offsets count from byte 0 of the file, whatever stands there (an executable
+does). No field is believed before it is checked against the size of the file.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def replacing(target: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
         raise host_error(target, error) from error
     try:
         with open(descriptor, "w+b", buffering=0) as file:  # noqa: PTH123  # a descriptor, not a path
-            yield file  # type: ignore[misc]  # an unbuffered file is a BinaryIO in all but name
+            yield file
             os.fsync(file.fileno())
             hidden = hidden or _give_name(file.fileno(), folder, target.name)
         hidden.replace(target)
@@ -155,7 +155,8 @@ def _give_name(descriptor: int, folder: Path, name: str) -> Path:
     hidden = _hidden_name(folder, name)
     folder_descriptor = os.open(folder, os.O_RDONLY)
     try:
-        # A folder descriptor makes Python call linkat with AT_SYMLINK_FOLLOW, without which the link in /proc is linked.
+        # A folder descriptor makes Python call linkat with AT_SYMLINK_FOLLOW, without which the link in /proc is
+        # linked.
         os.link(f"/proc/self/fd/{descriptor}", hidden, src_dir_fd=folder_descriptor)
     finally:
         os.close(folder_descriptor)
