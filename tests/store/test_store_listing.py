@@ -1,0 +1,92 @@
+"""What the store holds is told with its size and last use, and room is made from the longest unused on."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lfbuild.store import Store, StoreEntry
+from lfbuild.store.listing import choose_removals, list_store, prune_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A blob of 10 bytes used at 100, an engine of 20 used at 200, a partial of 30 used at 300."""
+    store = Store(tmp_path / "cache")
+    with store.adopting() as incoming:
+        incoming.path.write_bytes(bytes(10))
+        blob = incoming.commit(hashlib.sha256(bytes(10)).hexdigest())
+    with store.making("engines", "k") as folder:
+        (folder / "sub").mkdir()
+        (folder / "sub" / "head").write_bytes(bytes(20))
+    partial = store.partial("p")
+    partial.write_bytes(bytes(30))
+    partial.with_suffix(".json").write_bytes(b"{}")
+    store.used(blob, now=100)
+    store.used(store.entry_path("engines", "k"), now=200)
+    store.used(partial, now=300)
+    return store
+
+
+def told(entries: tuple[StoreEntry, ...]) -> list[tuple[str, int, float]]:
+    return [(entry.kind, entry.size_bytes, entry.last_used) for entry in entries]
+
+
+def test_everything_is_listed_the_longest_unused_first(store: Store) -> None:
+    assert told(list_store(store)) == [("blobs", 10, 100), ("engines", 20, 200), ("partial", 30, 300)]
+
+
+def test_an_empty_cache_that_does_not_exist_lists_nothing(tmp_path: Path) -> None:
+    assert list_store(Store(tmp_path / "none")) == ()
+
+
+def test_without_limits_everything_goes(store: Store) -> None:
+    pruned = prune_store(store)
+
+    assert pruned.freed_bytes == 60
+    assert list_store(store) == ()
+
+
+def test_what_was_used_before_a_moment_goes(store: Store) -> None:
+    assert told(prune_store(store, older_than=201).entries) == [("blobs", 10, 100), ("engines", 20, 200)]
+    assert told(list_store(store)) == [("partial", 30, 300)]
+
+
+def test_the_longest_unused_go_until_a_size_is_reached(store: Store) -> None:
+    assert told(prune_store(store, max_bytes=55).entries) == [("blobs", 10, 100)]
+    assert prune_store(store, max_bytes=55).entries == ()
+
+
+def test_what_is_to_be_kept_stays_whatever_its_age(store: Store) -> None:
+    entries = list_store(store)
+
+    assert told(choose_removals(entries, keep={"k"}, older_than=None, max_bytes=0)) == [
+        ("blobs", 10, 100),
+        ("partial", 30, 300),
+    ]
+
+
+def test_both_limits_hold_together(store: Store) -> None:
+    entries = list_store(store)
+
+    assert told(choose_removals(entries, keep=(), older_than=150, max_bytes=60)) == [("blobs", 10, 100)]
+    assert told(choose_removals(entries, keep=(), older_than=150, max_bytes=30)) == [
+        ("blobs", 10, 100),
+        ("engines", 20, 200),
+    ]
+
+
+def test_what_is_being_made_or_fetched_is_left_alone(store: Store) -> None:
+    with store.lock("engines/k"), store.lock("p"):
+        assert told(prune_store(store).entries) == [("blobs", 10, 100)]
+
+
+def test_nothing_but_lock_files_is_left_when_everything_goes(store: Store) -> None:
+    prune_store(store)
+
+    assert not [path for path in store.root.rglob("*") if path.is_file() and path.parent.name != "locks"]
