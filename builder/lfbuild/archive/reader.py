@@ -1,0 +1,176 @@
+"""Reads a file that is somebody's word: every offset and size is checked before it is used, and nothing is ever run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import zlib
+from typing import TYPE_CHECKING, BinaryIO, Final, Self
+
+from lfbuild.errors import FormatError
+from lfbuild.formats.seal import Seal
+from lfbuild.formats.zip import (
+    DEFLATED,
+    ENCRYPTED,
+    LOCAL_HEADER_BYTES,
+    STORED,
+    CentralRecord,
+    Directory,
+    local_data_offset,
+    read_directory,
+)
+from lfbuild.host.files import host_error, read_into
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SMALL_MEMBER_BYTES: Final = 64 << 20
+"""What is read whole into memory is at most this long: a manifest, arguments, a block index."""
+_PIECE_BYTES = 1 << 20
+
+
+class Reader:
+    """A file opened for reading, with its directory."""
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.path = path
+        self.where = str(path)
+        self.descriptor = file.fileno()
+        self._file = file
+        self.size_bytes = os.fstat(self.descriptor).st_size
+        self.directory: Directory = read_directory(self.read_at, self.size_bytes, where=self.where)
+        self.records: dict[str, CentralRecord] = {found.record.name: found.record for found in self.directory.records}
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, path: Path) -> Iterator[Self]:
+        """Open `path` and read its directory.
+
+        Raises:
+            HostError: it cannot be read.
+            FormatError: it has no directory, or one that does not hold together.
+        """
+        with opened(path) as file:
+            yield cls(path, file)
+
+    @property
+    def seal(self) -> Seal | None:
+        """The seal that lfbuild put into the end record; None in somebody else's file."""
+        return Seal.parse(self.directory.comment, where=self.where)
+
+    def read_at(self, offset: int, length: int, /) -> bytes:
+        """Bytes of the file itself, fewer at its end."""
+        return read_at(self.descriptor, offset, length)
+
+    def record(self, name: str) -> CentralRecord:
+        """The record of a member.
+
+        Raises:
+            FormatError: there is none of that name.
+        """
+        if (record := self.records.get(name)) is None:
+            raise FormatError(self.where, f"has no member {name!r}", hint=f"lfbuild list {self.path.name}")
+        return record
+
+    def data_offset(self, record: CentralRecord) -> int:
+        """Where the data of a member begins, from its local header.
+
+        Raises:
+            FormatError: the local header is not one, or the data runs into the directory.
+        """
+        header = self.read_at(record.header_offset, LOCAL_HEADER_BYTES)
+        offset = local_data_offset(header, record, where=self.where)
+        if offset + record.stored_size > self.directory.offset:
+            raise FormatError(self.where, f"the data of {record.name!r} runs into the directory")
+        return offset
+
+    def pieces(self, record: CentralRecord) -> Iterator[bytes]:
+        """The decoded bytes of a member, in pieces of about 1 MiB.
+
+        Raises:
+            FormatError: encrypted, compressed in a way that is not known here, or of another length than it says.
+        """
+        _refuse_unreadable(record, self.where)
+        stored = self._stored_pieces(record)
+        yield from _inflated(stored, record, self.where) if record.method == DEFLATED else stored
+
+    def read(self, name: str, *, limit: int = SMALL_MEMBER_BYTES) -> bytes:
+        """All decoded bytes of a small member.
+
+        Raises:
+            FormatError: it is absent, unreadable, or longer than `limit`.
+        """
+        record = self.record(name)
+        if record.decoded_size > limit:
+            raise FormatError(self.where, f"{name!r} has {record.decoded_size} bytes, more than the {limit} expected")
+        return b"".join(self.pieces(record))
+
+    def _stored_pieces(self, record: CentralRecord) -> Iterator[bytes]:
+        offset = self.data_offset(record)
+        end = offset + record.stored_size
+        while offset < end:
+            piece = self.read_at(offset, min(_PIECE_BYTES, end - offset))
+            if not piece:
+                raise FormatError(self.where, f"ends in the middle of {record.name!r}")
+            yield piece
+            offset += len(piece)
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file for reading.
+
+    Raises:
+        HostError: it cannot be read, or is no regular file.
+    """
+    try:
+        file = path.open("rb", buffering=0)
+    except OSError as error:
+        raise host_error(path, error) from error
+    with file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise FormatError(path, "is not a regular file")
+        yield file  # type: ignore[misc]  # an unbuffered file is a BinaryIO in all but name
+
+
+def read_at(descriptor: int, offset: int, length: int) -> bytes:
+    """`length` bytes at `offset`, fewer at the end of the file."""
+    buffer = bytearray(length)
+    count = read_into(descriptor, memoryview(buffer), offset)
+    return bytes(buffer[:count])
+
+
+def _refuse_unreadable(record: CentralRecord, where: str) -> None:
+    if record.flags & ENCRYPTED:
+        raise FormatError(where, f"{record.name!r} is encrypted")
+    if record.method not in {STORED, DEFLATED}:
+        raise FormatError(
+            where,
+            f"{record.name!r} is compressed by method {record.method}, which is not known",
+            hint=f"unzip {where} {record.name}",
+        )
+    if record.method == STORED and record.stored_size != record.decoded_size:
+        raise FormatError(where, f"{record.name!r} is stored as it is, yet has two different sizes")
+
+
+def _inflated(pieces: Iterator[bytes], record: CentralRecord, where: str) -> Iterator[bytes]:
+    """Inflate; never more than the directory promises, so a bomb costs what it says and no more."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    left = record.decoded_size
+    try:
+        for stored in pieces:
+            piece = stored
+            while piece:
+                decoded = inflater.decompress(piece, min(_PIECE_BYTES, left + 1))
+                left -= len(decoded)
+                if left < 0:
+                    break
+                piece = inflater.unconsumed_tail
+                if decoded:
+                    yield decoded
+    except zlib.error as error:
+        raise FormatError(where, f"{record.name!r} cannot be decompressed: {error}") from error
+    if left or not inflater.eof:
+        raise FormatError(where, f"{record.name!r} does not decompress to the {record.decoded_size} bytes it promises")

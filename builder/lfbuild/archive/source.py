@@ -1,0 +1,101 @@
+"""Where the bytes of a member come from. The writer asks for nothing but a size and a copy."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from lfbuild.errors import HostError
+from lfbuild.host.files import copy_range, host_error, write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+
+class OpenSource(Protocol):
+    """A source whose bytes can be had now."""
+
+    def copy(self, target: int, *, start: int, target_offset: int, length: int) -> None:
+        """Copy `length` bytes from `start` of the source to `target_offset` of a file descriptor."""
+
+
+class Source(Protocol):
+    """Bytes of a known size."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes there are."""
+
+    def opened(self) -> AbstractContextManager[OpenSource]:
+        """Have the bytes at hand for as long as the context lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class BytesSource:
+    """Bytes in memory: small members."""
+
+    data: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes there are."""
+        return len(self.data)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[OpenSource]:
+        """Hand itself out."""
+        yield self
+
+    def copy(self, target: int, *, start: int, target_offset: int, length: int) -> None:
+        """Write the slice."""
+        write_all(target, memoryview(self.data)[start : start + length], target_offset)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileSource:
+    """A stretch of a file: a model on disk, or a member of another file."""
+
+    path: Path
+    size_bytes: int
+    offset: int = 0
+
+    @classmethod
+    def whole(cls, path: Path) -> FileSource:
+        """All of a file.
+
+        Raises:
+            HostError: it cannot be read.
+        """
+        try:
+            return cls(path=path, size_bytes=path.stat().st_size)
+        except OSError as error:
+            raise host_error(path, error) from error
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[OpenSource]:
+        """Open the file; a file that has become shorter since it was measured is refused."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        except OSError as error:
+            raise host_error(self.path, error) from error
+        try:
+            if os.fstat(descriptor).st_size < self.offset + self.size_bytes:
+                raise HostError(self.path, "became shorter since it was measured", hint="run the command again")
+            yield _OpenFile(descriptor, self.offset)
+        finally:
+            os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenFile:
+    descriptor: int
+    offset: int
+
+    def copy(self, target: int, *, start: int, target_offset: int, length: int) -> None:
+        copy_range(
+            self.descriptor, target, source_offset=self.offset + start, target_offset=target_offset, length=length
+        )

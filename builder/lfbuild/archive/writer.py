@@ -1,0 +1,147 @@
+"""Writes a file in one pass: head, members, directory. What was written is hashed while the rest is still being copied.
+
+Nothing is decided here: placements come in, entries go out. Digests are taken from the written file, not from the
+source, so a source that changes in mid-copy cannot make a file whose digests are false.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+from blake3 import blake3
+
+from lfbuild.archive.hashing import HashPool
+from lfbuild.archive.layout import Member, directory_offset, place
+from lfbuild.archive.source import BytesSource
+from lfbuild.formats.zip import STORED, CentralRecord, dos_time, end_records
+from lfbuild.host.files import write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import BinaryIO
+
+    from lfbuild.archive.hashing import Digests
+    from lfbuild.archive.layout import Placement
+    from lfbuild.archive.source import Source
+    from lfbuild.formats.blocks import BlockIndex, Cuts
+
+_COPY_BYTES: Final = 16 << 20
+"""One copy call. A multiple of every block size, so that a file system that shares blocks can share these."""
+_FLUSH_BYTES: Final = 128 << 20
+"""How much is written before the disk is asked to begin; it works while the next bytes are copied."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """A member as it was written."""
+
+    record: CentralRecord
+    data_offset: int
+    index: BlockIndex
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.record.name
+
+
+class Writer:
+    """Writes into an empty file that is open for reading and writing."""
+
+    def __init__(
+        self, file: BinaryIO, *, epoch: int, threads: int, on_bytes: Callable[[int], None] = lambda _: None
+    ) -> None:
+        self._descriptor = file.fileno()
+        self._time = dos_time(epoch)
+        self._on_bytes = on_bytes
+        self._hashes = HashPool(threads)
+        self._flusher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="flush")
+        self._flush: Future[None] | None = None
+        self._unflushed = 0
+        self._records: list[bytes] = []
+        self.cursor = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hashes.__exit__()
+        self._flusher.shutdown(wait=True)
+
+    def write_head(
+        self,
+        source: Source,
+        cuts: Cuts,
+        *,
+        holes: Sequence[tuple[int, int]] = (),
+        own_records: Sequence[bytes] = (),
+    ) -> Digests:
+        """Write what the file begins with; `own_records` are the directory records of members inside it."""
+        self._records.extend(own_records)
+        return self._copy(source, cuts, 0, holes=holes)
+
+    def store(self, placement: Placement) -> Entry:
+        """Write one member where it was placed."""
+        member = placement.member
+        digests = self._copy(member.source, member.blocks, placement.data_offset)
+        record = CentralRecord(
+            name=member.name,
+            method=STORED,
+            crc32=digests.crc32,
+            stored_size=member.source.size_bytes,
+            decoded_size=member.source.size_bytes,
+            header_offset=placement.header_offset,
+            mode=member.mode,
+            dos_time=self._time,
+        )
+        write_all(self._descriptor, record.local_header(), placement.header_offset)
+        self._records.append(record.to_bytes())
+        return Entry(record=record, data_offset=placement.data_offset, index=digests.index)
+
+    def store_bytes(self, name: str, data: bytes) -> Entry:
+        """Write a small member behind the last one."""
+        (placement,) = place([Member(name=name, source=BytesSource(data))], start=self.cursor)
+        return self.store(placement)
+
+    def directory_digest(self) -> str:
+        """BLAKE3 of the directory records so far, as 64 hexadecimal digits."""
+        return blake3(b"".join(self._records)).hexdigest()
+
+    def finish(self, comment: bytes) -> None:
+        """Write directory and end records; nothing is written after them."""
+        directory = b"".join(self._records)
+        count = len(self._records)
+        offset = directory_offset(self.cursor, len(directory), comment_size=len(comment), count=count)
+        end = end_records(count=count, offset=offset, size=len(directory), comment=comment)
+        write_all(self._descriptor, directory + end, offset)
+        self.cursor = offset + len(directory) + len(end)
+        if self._flush is not None:
+            self._flush.result()
+
+    def _copy(
+        self, source: Source, cuts: Cuts, target_offset: int, *, holes: Sequence[tuple[int, int]] = ()
+    ) -> Digests:
+        hashing = self._hashes.region(self._descriptor, target_offset, cuts, holes=holes)
+        size = source.size_bytes
+        with source.opened() as opened:
+            for start in range(0, size, _COPY_BYTES):
+                length = min(_COPY_BYTES, size - start)
+                opened.copy(self._descriptor, start=start, target_offset=target_offset + start, length=length)
+                hashing.ready(start + length)
+                self._begin_flush(length)
+                self._on_bytes(length)
+        self.cursor = target_offset + size
+        return hashing.finish()
+
+    def _begin_flush(self, length: int) -> None:
+        self._unflushed += length
+        if self._unflushed < _FLUSH_BYTES or not hasattr(os, "fdatasync"):
+            return
+        if self._flush is None or self._flush.done():
+            if self._flush is not None:
+                self._flush.result()  # a full disk is told here, not at the end
+            self._flush = self._flusher.submit(os.fdatasync, self._descriptor)
+            self._unflushed = 0
