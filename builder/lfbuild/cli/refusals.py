@@ -1,0 +1,166 @@
+"""Puts an error into words and an exit code. The only place where lfbuild decides how a failure reads.
+
+    lfbuild: chat.toml:3: llamafile.nmae: unknown key, did you mean 'name'?
+    lfbuild: hint: …
+
+On stderr, one line a problem; with `--json` one object `{"event": "error", "error": {…}}` instead.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from lfbuild.cli.render import printable
+from lfbuild.errors import HostError, LfbuildError, RecipeError, ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import FrameType
+
+INTERRUPTED_EXIT_CODE = 130
+BROKEN_PIPE_EXIT_CODE = 141
+TERMINATED_EXIT_CODE = 143
+
+
+class Terminated(BaseException):
+    """The process was asked to end (SIGTERM): work unwinds as at Ctrl-C, so nothing half-made stays behind."""
+
+
+@contextmanager
+def termination_raised() -> Iterator[None]:
+    """Within this context SIGTERM raises `Terminated`, where the system and the calling thread allow it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def raise_it(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        raise Terminated
+
+    previous = signal.signal(signal.SIGTERM, raise_it)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def tell(error: BaseException, *, words: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Tell `error` on stderr and return the exit code."""
+    if isinstance(error, BrokenPipeError):
+        return _leave_the_broken_pipe()
+    # The words are looked at as they were typed: they may be what could not be parsed.
+    wants_traceback = bool({"-v", "--verbose"} & set(words)) or environment.get("LFBUILD_DEBUG", "") not in ("", "0")
+    if wants_traceback and not isinstance(error, (KeyboardInterrupt, Terminated)):
+        _write_traceback(error)
+    refusal = as_refusal(error)
+    lines = _one_object(refusal) if "--json" in words else _in_words(refusal)
+    _write("".join(f"{line}\n" for line in lines))
+    return exit_code_of(error)
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The exit code that stands for `error`."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED_EXIT_CODE
+    if isinstance(error, Terminated):
+        return TERMINATED_EXIT_CODE
+    return as_refusal(error).exit_code
+
+
+def as_refusal(error: BaseException) -> LfbuildError:
+    """`error` as a sentence with its place, whatever it was."""
+    match error:
+        case LfbuildError():
+            return error
+        case KeyboardInterrupt():
+            return LfbuildError("interrupted", "the work was stopped, and what was unfinished is removed")
+        case Terminated():
+            return LfbuildError("terminated", "the work was stopped, and what was unfinished is removed")
+        case ModuleNotFoundError() if error.name and error.name.partition(".")[0] != "lfbuild":
+            return ToolError(
+                error.name.partition(".")[0],
+                "this Python package is needed here and is not installed",
+                hint='pip install "lfbuild[zig]" installs all that building needs',
+            )
+        case OSError():
+            return _host_refusal(error)
+        case MemoryError():
+            return HostError("this machine", "there is not enough memory", hint="close other programs, or use --jobs 1")
+        case _:
+            return LfbuildError(
+                "a mistake in lfbuild",
+                f"{type(error).__name__}: {error}" if str(error) else type(error).__name__,
+                hint="please report it, with what this shows when --verbose is added",
+            )
+
+
+def flushed(code: int) -> int:
+    """`code`, once stdout has been written out; a reader that went away is told by its own exit code."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _leave_the_broken_pipe()
+    return code
+
+
+def _host_refusal(error: OSError) -> HostError:
+    from lfbuild.host.files import host_error
+
+    name = error.filename2 or error.filename
+    return host_error(os.fsdecode(name) if isinstance(name, (str, bytes)) else "this machine", error)
+
+
+def _in_words(refusal: LfbuildError) -> list[str]:
+    sentences = [str(problem) for problem in refusal.problems] if isinstance(refusal, RecipeError) else [str(refusal)]
+    told: list[str] = []
+    for sentence in sentences:
+        # A sentence may go on with the last lines of a compiler's output.
+        first, *more = sentence.split("\n")
+        told += [f"lfbuild: {printable(first)}", *(f"  {printable(line)}" for line in more)]
+    return [*told, f"lfbuild: hint: {printable(refusal.hint)}"] if refusal.hint else told
+
+
+def _one_object(refusal: LfbuildError) -> list[str]:
+    import json
+
+    told: dict[str, object] = {
+        "kind": type(refusal).__name__,
+        "where": refusal.where,
+        "what": refusal.what,
+        "hint": refusal.hint,
+        "exit_code": refusal.exit_code,
+    }
+    if isinstance(refusal, RecipeError):
+        told["problems"] = [{"where": it.where, "key": it.key, "what": it.what} for it in refusal.problems]
+    return [json.dumps({"event": "error", "error": told})]
+
+
+def _write_traceback(error: BaseException) -> None:
+    import traceback
+
+    _write("".join(traceback.format_exception(error)))
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        return  # nobody can be told any more; the exit code still does
+
+
+def _leave_the_broken_pipe() -> int:
+    # Python would flush stdout once more when it ends and complain about the pipe: give it somewhere to write.
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):
+        return BROKEN_PIPE_EXIT_CODE
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
+    return BROKEN_PIPE_EXIT_CODE

@@ -1,0 +1,78 @@
+"""`lfbuild build RECIPE`, or just `lfbuild RECIPE`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lfbuild.cli import values
+
+if TYPE_CHECKING:
+    import argparse
+
+    from lfbuild.cli.context import Context
+    from lfbuild.cli.words import Parser, Subparsers
+
+EXAMPLES = """\
+  lfbuild chat.toml                      the short form
+  lfbuild build chat.toml -o chat.llamafile
+  lfbuild build chat.toml --locked       only with the hashes that `lfbuild lock` wrote down
+  lfbuild build chat.toml --launcher ccache -j 8"""
+
+
+def add(subparsers: Subparsers) -> Parser:
+    """Add the words of `build`."""
+    parser = subparsers.add(
+        "build",
+        summary="make the file that a recipe describes",
+        description="Makes the one runnable file that a recipe describes.\n"
+        "What was fetched or compiled before is reused.",
+        examples=EXAMPLES,
+    )
+    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="the recipe, a TOML file")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="where to write (default: the recipe's `output`)"
+    )
+    add_build_options(parser)
+    return parser
+
+
+def add_build_options(parser: Parser) -> None:
+    """Options that decide how a recipe is carried out; `plan` takes them too."""
+    parser.add_argument("--locked", action="store_true", help="refuse whatever differs from the recipe's lock file")
+    parser.add_argument(
+        "-j", "--jobs", type=values.count, metavar="N", help="compile N files at once (default: the cores usable here)"
+    )
+    parser.add_argument(
+        "--launcher", metavar="PROGRAM", help="put ccache, sccache, distcc or icecc before the compiler"
+    )
+
+
+def run(arguments: argparse.Namespace, context: Context) -> int:
+    """Build, then tell where the file is and how to run it."""
+    from lfbuild.cli.render import Facts, size_words
+    from lfbuild.commands.build import build
+
+    settings = context.settings()
+    built = build(
+        arguments.recipe,
+        output=arguments.output,
+        locked=arguments.locked,
+        jobs=arguments.jobs or settings.jobs,
+        launcher=arguments.launcher,
+        epoch=settings.epoch,
+        settings=settings,
+        report=context.report,
+    )
+    size_bytes = built.path.stat().st_size
+    document = {"path": built.path, "size_bytes": size_bytes}
+    facts = [("made", str(built.path)), ("size", size_words(size_bytes)), ("run it", _runnable(built.path))]
+    context.output.show(document, Facts(facts))
+    return 0
+
+
+def _runnable(path: Path) -> str:
+    """How a shell starts the file: a bare name would be looked for on PATH."""
+    import shlex
+
+    return shlex.quote(str(path) if len(path.parts) > 1 else f"./{path}")

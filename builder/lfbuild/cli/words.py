@@ -1,0 +1,203 @@
+"""The words a user may type: verbs, the options that hold everywhere, and what was meant by a word that is neither.
+
+Each verb adds its own arguments (`verbs/NAME.py`). A refusal here is a `RecipeError`, as a recipe's is: exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, Protocol, TextIO, cast
+
+from lfbuild import __version__
+from lfbuild.errors import Problem, RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lfbuild.cli.context import Context
+
+VERBS = (
+    "new",
+    "build",
+    "plan",
+    "lock",
+    "inspect",
+    "list",
+    "extract",
+    "verify",
+    "toolchain",
+    "cache",
+    "doctor",
+    "schema",
+    "completion",
+)
+
+VALUE_OPTIONS = frozenset({"--cache-dir", "-o", "--output", "-j", "--jobs", "--launcher"})
+"""Options of `build` whose next word is their value, so that it is not taken for a recipe."""
+
+EXAMPLES = """\
+examples:
+  lfbuild new model.gguf          write a recipe for a model: model.toml
+  lfbuild model.toml              build the file it describes: model.llamafile
+  ./model.llamafile               talk to it
+  lfbuild verify model.llamafile  check every byte of it
+  lfbuild doctor                  see what this machine can build
+
+`lfbuild VERB --help` tells a verb's own options and examples."""
+
+
+COMMAND_LINE = "command line"
+"""Where a refusal happened that belongs to no verb."""
+
+
+class Verb(Protocol):
+    """What every module in `verbs/` offers."""
+
+    def add(self, subparsers: Subparsers, /) -> Parser:
+        """Add the verb's own arguments."""
+
+    def run(self, arguments: argparse.Namespace, context: Context, /) -> int:
+        """Carry the verb out and return the exit code."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that refuses as the rest of lfbuild does, and shows examples as they were written."""
+
+    def __init__(self, *, prog: str | None = None, description: str | None = None, epilog: str | None = None) -> None:
+        super().__init__(
+            prog=prog,
+            description=description,
+            epilog=epilog,
+            allow_abbrev=False,  # an abbreviation that works today is ambiguous tomorrow
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            add_help=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse with argparse's sentence, and say where the right words stand."""
+        raise refused(
+            self.prog.removeprefix("lfbuild ").replace("lfbuild", COMMAND_LINE), message, hint=_help_of(self.prog)
+        )
+
+
+class Subparsers:
+    """Where a verb adds itself; it gets the options that hold everywhere without asking."""
+
+    def __init__(self, parser: Parser) -> None:
+        self._action = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=Parser)
+        self.parsers: dict[str, Parser] = {}
+
+    def add(self, name: str, *, summary: str, description: str = "", examples: str) -> Parser:
+        """Add one verb: `summary` is its line in `lfbuild --help`; description and examples stand in its own help."""
+        epilog = f"examples:\n{examples}"
+        parser = self._action.add_parser(name, help=summary, description=description or summary, epilog=epilog)
+        self.parsers[name] = parser
+        return parser
+
+
+def parse(given: Sequence[str]) -> argparse.Namespace:
+    """The command line as a namespace; its `verb` is always one of `VERBS`."""
+    parser, subparsers = make_parser()
+    arguments, left_over = parser.parse_known_args(_with_verb(given))
+    if arguments.verb is None:
+        raise refused(COMMAND_LINE, "a verb or a recipe is missing", hint=_help_of("lfbuild"))
+    if left_over:
+        raise _refuse_left_over(arguments.verb, left_over, subparsers.parsers[arguments.verb])
+    return arguments
+
+
+def make_parser() -> tuple[Parser, Subparsers]:
+    """The whole grammar; shell completion reads it too."""
+    parser = Parser(
+        prog="lfbuild",
+        description="Turns a language model into one file that runs anywhere, and keeps that file alive.\n"
+        "`lfbuild RECIPE.toml` is short for `lfbuild build RECIPE.toml`.",
+        epilog=EXAMPLES,
+    )
+    subparsers = Subparsers(parser)
+    for name in VERBS:
+        _add_options_everywhere(verb_module(name).add(subparsers), default=argparse.SUPPRESS)
+    group = _add_options_everywhere(parser, default=None)
+    group.add_argument("--version", action="version", version=f"lfbuild {__version__}", help="show the version")
+    return parser, subparsers
+
+
+def verb_module(name: str) -> Verb:
+    """The module that knows the verb; importing it imports no command."""
+    return cast("Verb", import_module(f"lfbuild.cli.verbs.{name}"))
+
+
+def refused(where: str, what: str, *, hint: str = "") -> RecipeError:
+    """A refusal of the words on the command line."""
+    return RecipeError(where, [Problem(where=where, key="", what=what)], hint=hint)
+
+
+def never_fail_on_a_letter(stream: TextIO) -> None:
+    """A name that the terminal's encoding cannot write is shown with escapes, instead of ending the program."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+
+
+def _add_options_everywhere(parser: Parser, *, default: str | None) -> argparse._ArgumentGroup:
+    # A verb's copy is suppressed when it is not given: it would else overwrite `lfbuild --json VERB` with its default.
+    flag = False if default is None else default
+    group = parser.add_argument_group("options that hold everywhere")
+    group.add_argument("-h", "--help", action="help", help="show this help")
+    group.add_argument(
+        "--json", action="store_true", default=flag, help="results as JSON on stdout, progress as JSON lines on stderr"
+    )
+    group.add_argument("-q", "--quiet", action="store_true", default=flag, help="no progress and no notes, only errors")
+    group.add_argument("-v", "--verbose", action="store_true", default=flag, help="a traceback with an error")
+    group.add_argument(
+        "--cache-dir", type=Path, metavar="FOLDER", default=default, help="where downloads and engines are kept"
+    )
+    group.add_argument("--offline", action="store_true", default=flag, help="take nothing from the network")
+    return group
+
+
+def _with_verb(given: Sequence[str]) -> list[str]:
+    """`lfbuild RECIPE` becomes `lfbuild build RECIPE`; a first word that is nothing we know is refused."""
+    first = _first_word(given)
+    if first is None or first in VERBS:
+        return list(given)
+    path = Path(first)
+    if first.endswith(".gguf"):
+        raise refused(
+            first, "this is a model, and lfbuild builds from a recipe", hint=f"`lfbuild new {first}` writes one for it"
+        )
+    if path.suffix == ".toml" or path.is_file():
+        return ["build", *given]
+    if path.is_dir():
+        raise refused(first, "this is a folder, and lfbuild builds from a recipe", hint="name the .toml file in it")
+    what = f"'{first}' is neither a verb nor a recipe{_meant(first, VERBS)}"
+    raise refused(COMMAND_LINE, what, hint=_help_of("lfbuild"))
+
+
+def _first_word(given: Sequence[str]) -> str | None:
+    is_value = False
+    for word in given:
+        if not is_value and not word.startswith("-"):
+            return word
+        is_value = not is_value and word in VALUE_OPTIONS
+    return None
+
+
+def _refuse_left_over(verb: str, left_over: Sequence[str], parser: Parser) -> RecipeError:
+    word = left_over[0]
+    options = [option for action in parser._actions for option in action.option_strings]
+    meant = _meant(word.partition("=")[0], options) if word.startswith("-") else ""
+    what = f"unknown option '{word}'{meant}" if word.startswith("-") else f"'{word}' is one word too many"
+    return refused(verb, what, hint=_help_of(f"lfbuild {verb}"))
+
+
+def _help_of(program: str) -> str:
+    return f"`{program} --help` shows what can stand here"
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f", did you mean '{close[0]}'?" if close else ""

@@ -1,0 +1,1 @@
+"""The hall: one verb a file, where the wings meet; each reads like a table of contents."""

@@ -1,0 +1,120 @@
+"""What a command is told of its surroundings: folders, network, jobs, the epoch and the time.
+
+A front door makes these once, from the environment, its options and the clock; no command reads those itself.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lfbuild.errors import Problem, RecipeError
+from lfbuild.host.machine import Machine, look_at_machine
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lfbuild.sources import Network
+    from lfbuild.store import Store
+
+EARLIEST_EPOCH = 315_532_800
+"""1980-01-01 00:00:00 UTC, the first moment that a ZIP file can hold, and the one we write unless told otherwise."""
+LATEST_EPOCH = 4_354_819_198
+"""2107-12-31 23:59:58 UTC, the last one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """This machine and this run, as a command may know them."""
+
+    cache_folder: Path
+    cosmocc: Path | None = None
+    """Where LFBUILD_COSMOCC says that a cosmocc is."""
+    proxies: tuple[tuple[str, str], ...] = ()
+    """Scheme and address, as from HTTP_PROXY and HTTPS_PROXY; `no` holds the hosts that are reached without one."""
+    pypi_index: str | None = None
+    """Another index than PyPI's own; it may hold a password, so it is never shown."""
+    hf_endpoint: str | None = None
+    epoch: int = EARLIEST_EPOCH
+    """Seconds since 1970 that every member of a built file is dated with."""
+    offline: bool = False
+    machine: Machine
+    jobs: int
+    """How many compilers may run at once."""
+    now: float
+    """Seconds since 1970, when this run began."""
+
+    def store(self) -> Store:
+        """The cache on this machine."""
+        from lfbuild.store import Store
+
+        return Store(self.cache_folder)
+
+    def network(self) -> Network:
+        """How the network is reached."""
+        from lfbuild.sources import Network
+
+        return Network(
+            proxies=dict(self.proxies),
+            offline=self.offline,
+            pypi_index=self.pypi_index,
+            hf_endpoint=self.hf_endpoint,
+        )
+
+
+def read_settings(
+    environment: Mapping[str, str],
+    *,
+    proxies: Mapping[str, str],
+    cache_folder: Path | None,
+    offline: bool,
+    now: float,
+) -> Settings:
+    """The settings that the environment describes; `cache_folder`, when given, was asked for in so many words.
+
+    Raises:
+        RecipeError: a variable of the environment cannot be understood.
+    """
+    machine = look_at_machine(search_path=environment.get("PATH", os.defpath))
+    return Settings(
+        cache_folder=_read_cache_folder(environment, cache_folder),
+        cosmocc=_read_path(environment.get("LFBUILD_COSMOCC", "")),
+        proxies=tuple(sorted(proxies.items())),
+        pypi_index=environment.get("LFBUILD_PYPI_INDEX") or environment.get("PIP_INDEX_URL") or None,
+        hf_endpoint=environment.get("HF_ENDPOINT") or None,
+        epoch=_read_epoch(environment.get("SOURCE_DATE_EPOCH", "")),
+        offline=offline,
+        machine=machine,
+        jobs=machine.cores,
+        now=now,
+    )
+
+
+def _read_cache_folder(environment: Mapping[str, str], asked_for: Path | None) -> Path:
+    named = asked_for.expanduser() if asked_for else _read_path(environment.get("LFBUILD_CACHE", ""))
+    if named:
+        return named.absolute()
+    from platformdirs import user_cache_path
+
+    return user_cache_path("lfbuild", appauthor=False)
+
+
+def _read_path(text: str) -> Path | None:
+    return Path(text).expanduser() if text else None
+
+
+def _read_epoch(text: str) -> int:
+    if not text:
+        return EARLIEST_EPOCH
+    if not text.isascii() or not text.isdigit():
+        raise _bad_epoch(f"'{text}' is not a whole number of seconds since 1970")
+    if not EARLIEST_EPOCH <= int(text) <= LATEST_EPOCH:
+        raise _bad_epoch(f"{text} is outside of 1980 to 2107, which is what a ZIP file can hold")
+    return int(text)
+
+
+def _bad_epoch(what: str) -> RecipeError:
+    problem = Problem(where="SOURCE_DATE_EPOCH", key="", what=what)
+    return RecipeError("SOURCE_DATE_EPOCH", [problem], hint=f"unset it, or set {EARLIEST_EPOCH} for 1980-01-01")
