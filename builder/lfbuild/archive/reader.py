@@ -132,7 +132,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     with file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise FormatError(path, "is not a regular file")
-        yield file  # type: ignore[misc]  # an unbuffered file is a BinaryIO in all but name
+        yield file
 
 
 def read_at(descriptor: int, offset: int, length: int) -> bytes:

@@ -1,0 +1,66 @@
+"""Makes a manifest's records from what was written. Values in, values out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lfbuild.manifest.model import Head, MemberRecord, ModelRecord, Origin, RegionRecord
+
+if TYPE_CHECKING:
+    from lfbuild.archive.hashing import Digests
+    from lfbuild.archive.writer import Entry
+    from lfbuild.formats.model import ModelFacts
+    from lfbuild.manifest.model import Place, Role
+
+
+def describe_member(
+    entry: Entry,
+    *,
+    role: Role,
+    place: Place,
+    index: str = "",
+    license: str = "",  # noqa: A002  # the field's name in the manifest and in every package index
+    origin: Origin | None = None,
+    facts: ModelFacts | None = None,
+) -> MemberRecord:
+    """The record of a member that was written."""
+    return MemberRecord(
+        name=entry.name,
+        role=role,
+        place=place,
+        size_bytes=entry.record.stored_size,
+        root=entry.index.root,
+        index=index,
+        license=license,
+        origin=origin,
+        model=describe_model(facts) if facts else None,
+    )
+
+
+def describe_model(facts: ModelFacts) -> ModelRecord:
+    """The facts of a model as the manifest keeps them."""
+    return ModelRecord(
+        architecture=facts.architecture,
+        name=facts.name,
+        parameters=facts.parameters,
+        quantization=facts.quantization,
+        context_length=facts.context_length,
+        chat_template_sha256=facts.chat_template_sha256,
+    )
+
+
+def describe_engine_head(digests: Digests, *, program: str, index: str, own_members: int) -> Head:
+    """The record of a head that is an engine."""
+    return Head(
+        kind="engine",
+        program=program,
+        size_bytes=digests.index.cuts.size_bytes,
+        root=digests.index.root,
+        index=index,
+        own_members=own_members,
+    )
+
+
+def describe_spare(start: int, end: int) -> tuple[RegionRecord, ...]:
+    """The room between head and first member, if there is any."""
+    return (RegionRecord(kind="spare", offset=start, size_bytes=end - start),) if end > start else ()

@@ -1,0 +1,173 @@
+"""The manifest's shape and encoding (docs/formats/manifest.md).
+
+Canonical JSON: UTF-8, keys sorted, no spaces, absent values left out, one newline at the end. It is the last member
+of a file; the seal in the end record holds the BLAKE3 of its bytes. It lists every member but itself, as wheels do
+with RECORD.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from lfbuild.errors import FormatError
+
+MANIFEST_NAME: Final = ".lfbuild/manifest.json"
+RECIPE_NAME: Final = ".lfbuild/recipe.toml"
+INDEX_FOLDER: Final = ".lfbuild/blocks/"
+HEAD_INDEX_NAME: Final = INDEX_FOLDER + ".head"
+MANIFEST_VERSION: Final = 1
+
+Role = Literal["weights", "mmproj", "lora", "draft", "file", "args", "recipe", "index", "engine", "slices"]
+Place = Literal["aligned", "body", "tail"]
+"""`aligned`: data at a multiple of the alignment, which no swap moves; `body`: behind it; `tail`: what every edit rewrites."""
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the file is, as its maker says."""
+
+    name: str
+    version: str = ""
+    description: str = ""
+    license: str = ""
+    homepage: str = ""
+
+
+class ToolchainRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What compiled the engine."""
+
+    kind: str
+    version: str
+    sha256: str = ""
+    """Of the toolchain's own archive, where it is pinned by one."""
+
+
+class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The program inside, and what it was made of."""
+
+    name: str
+    version: str
+    source_sha256: str
+    key: str
+    """The job key: the same key means the same bytes."""
+    toolchain: ToolchainRecord
+    targets: tuple[str, ...]
+    cpus: tuple[str, ...]
+    options: tuple[tuple[str, str], ...] = ()
+    program: str = ""
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the file begins with, before the first member."""
+
+    kind: Literal["engine", "launcher"]
+    program: str
+    """`elf`, `ape`, …: what starts it."""
+    size_bytes: int
+    root: str
+    index: str = ""
+    """The member with its block index; empty where one block is all."""
+    own_members: int = 0
+    """How many directory records, the first ones, belong to members inside the head (an APE brings some)."""
+
+
+class RegionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Bytes that belong to no member and are no ZIP record."""
+
+    kind: Literal["spare", "retired", "signature"]
+    offset: int
+    size_bytes: int
+    root: str = ""
+    """Empty for `spare`, which is all zeros while it is not in use."""
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a member came from, for people and for other tools."""
+
+    kind: str
+    location: str
+    sha256: str = ""
+
+
+class ModelRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Facts of a GGUF member."""
+
+    architecture: str
+    name: str = ""
+    parameters: int = 0
+    quantization: str = ""
+    context_length: int = 0
+    chat_template_sha256: str = ""
+
+
+class Encoding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a compressed member was made, so that a delta can work on decoded bytes and encode again."""
+
+    decoded_size: int
+    decoded_root: str
+    encoder: str
+    encoder_version: str
+    level: int
+
+
+class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One member."""
+
+    name: str
+    role: Role
+    place: Place
+    size_bytes: int
+    """As stored."""
+    root: str
+    index: str = ""
+    """The member with its block index; empty: one run of 1 MiB blocks."""
+    license: str = ""
+    origin: Origin | None = None
+    model: ModelRecord | None = None
+    encoding: Encoding | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Everything a file says of itself."""
+
+    format: int
+    generation: int
+    epoch: int
+    """Time stamp of all members, seconds since 1970 (UTC)."""
+    release: Release
+    head: Head
+    members: tuple[MemberRecord, ...]
+    directory: str
+    """BLAKE3 of the directory records of all members but the manifest, one after the other."""
+    regions: tuple[RegionRecord, ...] = ()
+    engine: EngineRecord | None = None
+    recipe_sha256: str = ""
+    update_url: str = ""
+
+    def to_bytes(self) -> bytes:
+        """The member's bytes."""
+        return msgspec.json.encode(self, order="sorted") + b"\n"
+
+    def member(self, name: str) -> MemberRecord | None:
+        """The record of a member; None if there is none of that name."""
+        return next((member for member in self.members if member.name == name), None)
+
+
+def parse_manifest(data: bytes, *, where: str) -> Manifest:
+    """Read a manifest.
+
+    Raises:
+        FormatError: not JSON, of another shape, or of an unknown version.
+    """
+    try:
+        manifest = msgspec.json.decode(data, type=Manifest)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise FormatError(f"{where}: {MANIFEST_NAME}", f"not a manifest: {error}") from error
+    if manifest.format != MANIFEST_VERSION:
+        raise FormatError(
+            f"{where}: {MANIFEST_NAME}",
+            f"manifest version {manifest.format} is not known, only {MANIFEST_VERSION}",
+            hint="update lfbuild: pip install -U lfbuild",
+        )
+    return manifest

@@ -1,0 +1,263 @@
+"""Holds a file against its own manifest: every byte belongs to something, and is what was promised.
+
+The chain: the seal holds the digest of the manifest; the manifest holds the digest of the directory, the root of the
+head and of each member; local headers and end records have one canonical form; all that is left must be zero. So one
+flipped bit anywhere is found, and the finding names the member or region it is in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from blake3 import blake3
+
+from lfbuild.archive.hashing import HashPool
+from lfbuild.errors import FormatError, IntegrityError, LfbuildError
+from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, BlockIndex, Cuts
+from lfbuild.formats.executable import PROBE_BYTES, signature_holes
+from lfbuild.formats.zip import STORED, dos_time, end_records
+from lfbuild.manifest.model import MANIFEST_NAME, parse_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lfbuild.archive.reader import Reader
+    from lfbuild.formats.seal import Seal
+    from lfbuild.formats.zip import CentralRecord
+    from lfbuild.manifest.model import Manifest, MemberRecord
+
+_PIECE_BYTES = 4 << 20
+_ZEROS = bytes(_PIECE_BYTES)
+Verdict = Literal["malformed", "untrue"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One thing that is wrong: in which member or region, and what."""
+
+    subject: str
+    what: str
+    verdict: Verdict = "untrue"
+
+
+def load_manifest(reader: Reader) -> tuple[Manifest, Seal] | None:
+    """The manifest of a file of ours, checked against the seal; None for somebody else's file.
+
+    Raises:
+        FormatError: seal or manifest is damaged.
+        IntegrityError: the manifest is not the one that was sealed.
+    """
+    seal = reader.seal
+    if seal is None:
+        return None
+    data = reader.read(MANIFEST_NAME)
+    if blake3(data).hexdigest() != seal.manifest_digest:
+        raise IntegrityError(f"{reader.where}: {MANIFEST_NAME}", "is not the manifest that the file was sealed with")
+    return parse_manifest(data, where=reader.where), seal
+
+
+def verify_structure(reader: Reader, manifest: Manifest, seal: Seal) -> Iterator[Finding]:
+    """Check everything but the content of head and members: seal, directory, headers, and that the rest is zero."""
+    yield from _check_seal(reader, manifest, seal)
+    yield from _check_directory(reader, manifest)
+    try:
+        spans = list(_spans(reader, manifest))
+    except LfbuildError as error:
+        yield Finding(subject="local headers", what=error.what, verdict="malformed")
+        return
+    yield from _check_local_headers(reader, manifest)
+    yield from _check_coverage(reader, spans)
+
+
+def verify_content(
+    reader: Reader, manifest: Manifest, *, threads: int, on_bytes: Callable[[int, str], None] = lambda _n, _name: None
+) -> Iterator[Finding]:
+    """Digest head and members and compare each block; `on_bytes` hears how much of what was digested."""
+    with HashPool(threads) as pool:
+        check = _ContentCheck(reader, pool, on_bytes)
+        yield from check.head(manifest)
+        for member in manifest.members:
+            yield from check.member(member)
+        yield from check.manifest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    start: int
+    end: int
+    subject: str = field(compare=False)
+
+
+def _check_seal(reader: Reader, manifest: Manifest, seal: Seal) -> Iterator[Finding]:
+    if seal.state != "clean":
+        yield Finding(subject="seal", what="an edit of this file was interrupted; the next edit has to finish it")
+    if seal.generation != manifest.generation:
+        what = f"the seal is of generation {seal.generation}, the manifest of generation {manifest.generation}"
+        yield Finding(subject="seal", what=what)
+    directory = reader.directory
+    expected = end_records(
+        count=len(directory.records), offset=directory.offset, size=directory.size_bytes, comment=seal.to_bytes()
+    )
+    if reader.read_at(directory.end_offset, directory.end_size_bytes) != expected:
+        yield Finding(subject="end records", what="are not the ones that fit this directory")
+
+
+def _check_directory(reader: Reader, manifest: Manifest) -> Iterator[Finding]:
+    found = reader.directory.records
+    names = [item.record.name for item in found[manifest.head.own_members :]]
+    expected = [*(member.name for member in manifest.members), MANIFEST_NAME]
+    if names != expected:
+        surplus = sorted(set(names) ^ set(expected)) or ["their order"]
+        yield Finding(subject="directory", what=f"its members are not the manifest's: {', '.join(surplus)}")
+    digest = blake3(b"".join(item.raw for item in found if item.record.name != MANIFEST_NAME)).hexdigest()
+    if digest != manifest.directory:
+        yield Finding(subject="directory", what="its records are not the ones in the manifest")
+    record = reader.records.get(MANIFEST_NAME)
+    if record is None:
+        return
+    canonical = record.to_bytes() == found[-1].raw and record.dos_time == dos_time(manifest.epoch)
+    if not canonical or record.mode != 0o100644 or record.method != STORED:
+        yield Finding(subject="directory", what="the record of the manifest itself was changed")
+
+
+def _check_local_headers(reader: Reader, manifest: Manifest) -> Iterator[Finding]:
+    for found in reader.directory.records[manifest.head.own_members :]:
+        expected = found.record.local_header()
+        if reader.read_at(found.record.header_offset, len(expected)) != expected:
+            yield Finding(subject=found.record.name, what="its local header does not fit its directory record")
+
+
+def _spans(reader: Reader, manifest: Manifest) -> Iterator[_Span]:
+    """Every stretch that belongs to something, in no order."""
+    yield _Span(0, manifest.head.size_bytes, "head")
+    for found in reader.directory.records[manifest.head.own_members :]:
+        record = found.record
+        end = record.header_offset + len(record.local_header()) + record.stored_size
+        yield _Span(record.header_offset, end, record.name)
+    for region in manifest.regions:
+        if region.kind != "spare":  # spare room is zero, which is what is checked of all that belongs to nothing
+            yield _Span(region.offset, region.offset + region.size_bytes, region.kind)
+    directory = reader.directory
+    yield _Span(directory.offset, directory.end_offset + directory.end_size_bytes, "directory")
+
+
+def _check_coverage(reader: Reader, spans: list[_Span]) -> Iterator[Finding]:
+    position, before = 0, "start"
+    for span in sorted(spans, key=lambda item: (item.start, item.end)):
+        if span.start < position:
+            yield Finding(subject=span.subject, what=f"overlaps {before}", verdict="malformed")
+        elif (at := _first_nonzero(reader, position, span.start)) is not None:
+            what = f"the byte at {at} belongs to nothing and is not zero"
+            yield Finding(subject=f"room between {before} and {span.subject}", what=what)
+        position, before = max(position, span.end), span.subject
+    if position < reader.size_bytes:
+        what = f"{reader.size_bytes - position} bytes follow the end records"
+        yield Finding(subject="end records", what=what)
+    elif position > reader.size_bytes:
+        yield Finding(subject=before, what="goes on past the end of the file", verdict="malformed")
+
+
+def _first_nonzero(reader: Reader, start: int, end: int) -> int | None:
+    while start < end:
+        piece = reader.read_at(start, min(_PIECE_BYTES, end - start))
+        if not piece:
+            return None
+        if piece != _ZEROS[: len(piece)]:
+            return start + next(index for index, byte in enumerate(piece) if byte)
+        start += len(piece)
+    return None
+
+
+class _ContentCheck:
+    """Compares regions with their roots, and where they differ finds the blocks."""
+
+    def __init__(self, reader: Reader, pool: HashPool, on_bytes: Callable[[int, str], None]) -> None:
+        self._reader, self._pool, self._on_bytes = reader, pool, on_bytes
+
+    def head(self, manifest: Manifest) -> Iterator[Finding]:
+        """The program at the start; what signing changes is digested as zeros, and is zero in an unsigned file."""
+        head = manifest.head
+        holes = signature_holes(self._reader.read_at(0, PROBE_BYTES))
+        plain = Cuts.plain(head.size_bytes, block_bytes=HEAD_BLOCK_BYTES)
+        yield from self._region("head", 0, head.size_bytes, plain, head.root, head.index, holes)
+        signed = any(region.kind == "signature" for region in manifest.regions)
+        if not signed and any(any(self._reader.read_at(offset, size)) for offset, size in holes):
+            yield Finding(subject="head", what="the fields that a signature fills are not zero, and there is none")
+
+    def member(self, member: MemberRecord) -> Iterator[Finding]:
+        """One member."""
+        record = self._reader.records.get(member.name)
+        if record is None:
+            yield Finding(subject=member.name, what="is in the manifest and not in the file")
+            return
+        if record.stored_size != member.size_bytes:
+            what = f"has {record.stored_size} bytes instead of {member.size_bytes}"
+            yield Finding(subject=member.name, what=what)
+            return
+        offset = _data_offset(record)
+        plain = Cuts.plain(member.size_bytes)
+        yield from self._region(member.name, offset, member.size_bytes, plain, member.root, member.index)
+
+    def manifest(self) -> Iterator[Finding]:
+        """The manifest's own checksum; its digest was held against the seal when it was loaded."""
+        from zlib_ng import zlib_ng
+
+        if zlib_ng.crc32(self._reader.read(MANIFEST_NAME)) != self._reader.records[MANIFEST_NAME].crc32:
+            yield Finding(subject=MANIFEST_NAME, what="its CRC-32 in the directory is wrong")
+
+    def _region(
+        self,
+        subject: str,
+        offset: int,
+        size: int,
+        plain: Cuts,
+        root: str,
+        index_name: str,
+        holes: tuple[tuple[int, int], ...] = (),
+    ) -> Iterator[Finding]:
+        index, problem = self._load_index(index_name, size, root) if index_name else (None, None)
+        if problem:
+            yield problem
+        cuts = index.cuts if index else plain
+        hashing = self._pool.region(self._reader.descriptor, offset, cuts, crc=False, holes=holes)
+        try:
+            digests = hashing.finish(lambda count: self._on_bytes(count, subject))
+        except LfbuildError as error:
+            yield Finding(subject=subject, what=error.what)
+            return
+        if digests.index.root != root:
+            places = _differing(index, digests.index, offset) if index else ()
+            yield Finding(subject=subject, what=_untrue(places))
+
+    def _load_index(self, name: str, size: int, root: str) -> tuple[BlockIndex | None, Finding | None]:
+        try:
+            index = BlockIndex.parse(self._reader.read(name), where=name)
+        except FormatError as error:
+            return None, Finding(subject=name, what=error.what, verdict="malformed")
+        if index.root != root or index.cuts.size_bytes != size:
+            return None, Finding(subject=name, what="is not the block index that the manifest promises")
+        return index, None
+
+
+def _data_offset(record: CentralRecord) -> int:
+    return record.header_offset + len(record.local_header())
+
+
+def _differing(expected: BlockIndex, actual: BlockIndex, offset: int) -> tuple[str, ...]:
+    """Offsets (and labels) of the blocks whose leaves differ."""
+    labels = [run.label for run in expected.cuts.runs for _ in range(run.blocks)]
+    places = []
+    for number, (start, _) in enumerate(expected.cuts.blocks()):
+        leaf = slice(32 * number, 32 * number + 32)
+        if expected.leaves[leaf] != actual.leaves[leaf]:
+            places.append(f"{offset + start}" + (f" ({labels[number]})" if labels[number] else ""))
+    return tuple(places)
+
+
+def _untrue(places: tuple[str, ...]) -> str:
+    if not places:
+        return "its bytes are not the ones that were promised"
+    more = f" and {len(places) - 3} more" if len(places) > 3 else ""
+    blocks = "block" if len(places) == 1 else "blocks"
+    return f"the {blocks} at {', '.join(places[:3])}{more} are not the ones that were promised"
