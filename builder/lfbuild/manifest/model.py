@@ -21,7 +21,7 @@ MANIFEST_VERSION: Final = 1
 
 Role = Literal["weights", "mmproj", "lora", "draft", "file", "args", "recipe", "index", "engine", "slices"]
 Place = Literal["aligned", "body", "tail"]
-"""`aligned`: data at a multiple of the alignment, which no swap moves; `body`: behind it; `tail`: what every edit rewrites."""
+"""`aligned`: at a multiple of the alignment, moved by no swap; `body`: behind it; `tail`: rewritten by every edit."""
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
