@@ -139,7 +139,7 @@ def age_words(seconds: float) -> str:
     """How long ago, in the largest unit that fits: `just now`, `5 minutes ago`, `3 days ago`."""
     for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
         number = int(seconds // size)
-        if number:
+        if number > 0:
             return f"{number} {unit}{'s' if number > 1 else ''} ago"
     return "just now"
 

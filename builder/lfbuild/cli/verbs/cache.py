@@ -55,7 +55,7 @@ def _list(context: Context) -> int:
     if not listing.kept:
         context.output.show(listing, Cell(f"{listing.folder} is empty: nothing was fetched or compiled yet", "quiet"))
         return 0
-    total = f"{size_words(listing.size_bytes)} in {_things(len(listing.kept))} in {listing.folder}"
+    total = f"{size_words(listing.size_bytes)} in {_entries(len(listing.kept))} in {listing.folder}"
     context.output.show(listing, _table(listing.kept, now=context.now), total)
     return 0
 
@@ -79,7 +79,7 @@ def _prune(arguments: argparse.Namespace, context: Context) -> int:
     )
     verb = "would free" if arguments.dry_run else "freed"
     left = f"{size_words(pruned.left_bytes)} left"
-    told = f"{verb} {size_words(pruned.freed_bytes)} of {_things(len(pruned.removed))}; {left}"
+    told = f"{verb} {size_words(pruned.freed_bytes)} of {_entries(len(pruned.removed))}; {left}"
     blocks = [_table(pruned.removed, now=context.now)] if pruned.removed else []
     context.output.show(pruned, *blocks, told)
     return 0
@@ -89,9 +89,9 @@ def _table(kept: tuple[Kept, ...], *, now: float) -> Table:
     from lfbuild.cli.render import Column, Table, age_words, size_words
 
     columns = [Column(title="kind"), Column(title="size", right=True), Column(title="last used"), Column(title="what")]
-    rows = [(it.kind, size_words(it.size_bytes), age_words(now - it.used_at), it.name) for it in kept]
+    rows = [(it.kind, size_words(it.size_bytes), age_words(now - it.last_used), it.name) for it in kept]
     return Table(columns=columns, rows=rows)
 
 
-def _things(number: int) -> str:
-    return f"{number} thing{'' if number == 1 else 's'}"
+def _entries(number: int) -> str:
+    return f"{number} {'entry' if number == 1 else 'entries'}"

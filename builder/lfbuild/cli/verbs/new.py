@@ -21,7 +21,8 @@ def add(subparsers: Subparsers) -> Parser:
     parser = subparsers.add(
         "new",
         summary="write a recipe for a model",
-        description="Reads a model's metadata and writes a recipe with sensible defaults,\nand comments that explain them.",
+        description="Reads a model's metadata and writes a recipe with sensible defaults,\n"
+        "and comments that explain them.",
         examples=EXAMPLES,
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="a GGUF file; of a split one, its first part")

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lfbuild import errors
+from lfbuild.cli import refusals
+from lfbuild.cli.verbs import doctor
+from lfbuild.errors import FormatError, LfbuildError, Problem, RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Lfbuild
+
+    FailWith = Callable[[BaseException], None]
+
+
+@pytest.fixture
+def fail_with(monkeypatch: pytest.MonkeyPatch) -> FailWith:
+    """Makes `lfbuild doctor` raise."""
+
+    def arrange(error: BaseException) -> None:
+        def run(arguments: object, context: object) -> int:
+            raise error
+
+        monkeypatch.setattr(doctor, "run", run)
+
+    return arrange
+
+
+def test_every_class_of_refusal_has_an_exit_code_of_its_own() -> None:
+    classes = [it for it in vars(errors).values() if isinstance(it, type) and issubclass(it, LfbuildError)]
+    codes = [it.exit_code for it in classes]
+    reserved = [refusals.INTERRUPTED_EXIT_CODE, refusals.BROKEN_PIPE_EXIT_CODE, refusals.TERMINATED_EXIT_CODE]
+
+    assert len(classes) == 8
+    assert len({0, *codes, *reserved}) == 1 + len(codes) + len(reserved)
+
+
+def test_a_refusal_is_one_sentence_and_a_hint_on_stderr(lfbuild: Lfbuild, fail_with: FailWith) -> None:
+    fail_with(FormatError("chat.llamafile", "truncated at byte 7", hint="fetch it again"))
+
+    told = lfbuild("doctor")
+
+    assert told.code == 4
+    assert told.out == ""
+    assert told.err == "lfbuild: chat.llamafile: truncated at byte 7\nlfbuild: hint: fetch it again\n"
+
+
+def test_each_problem_of_a_recipe_has_a_line(lfbuild: Lfbuild, fail_with: FailWith) -> None:
+    problems = [
+        Problem(where="chat.toml:3", key="llamafile.nmae", what="unknown key, did you mean 'name'?"),
+        Problem(where="chat.toml:9", key="args.verb", what="must be text"),
+    ]
+    fail_with(RecipeError("chat.toml", problems))
+
+    told = lfbuild("doctor")
+
+    assert told.code == 2
+    assert told.err == (
+        "lfbuild: chat.toml:3: llamafile.nmae: unknown key, did you mean 'name'?\n"
+        "lfbuild: chat.toml:9: args.verb: must be text\n"
+    )
+
+
+def test_the_last_lines_of_a_compiler_stand_below_the_sentence(lfbuild: Lfbuild, fail_with: FailWith) -> None:
+    fail_with(LfbuildError("ninja", "a compile failed:\na.c:1: error\n1 error"))
+
+    assert lfbuild("doctor").err == "lfbuild: ninja: a compile failed:\n  a.c:1: error\n  1 error\n"
+
+
+def test_a_name_out_of_a_file_cannot_move_the_cursor(lfbuild: Lfbuild, fail_with: FailWith) -> None:
+    fail_with(FormatError("evil\x1b[2J\u202egnp.exe", "is damaged"))
+
+    assert lfbuild("doctor").err == "lfbuild: evil\\x1b[2J\\u202egnp.exe: is damaged\n"
+
+
+def test_with_json_a_refusal_is_one_object(lfbuild: Lfbuild, fail_with: FailWith) -> None:
+    fail_with(RecipeError("a.toml", [Problem(where="a.toml:1", key="k", what="is wrong")], hint="h"))
+
+    told = lfbuild("doctor", "--json")
+
+    assert told.code == 2
+    assert json.loads(told.err) == {
+        "event": "error",
+        "error": {
+            "kind": "RecipeError",
+            "where": "a.toml",
+            "what": "a.toml:1: k: is wrong",
+            "hint": "h",
+            "exit_code": 2,
+            "problems": [{"where": "a.toml:1", "key": "k", "what": "is wrong"}],
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EROFS, "the file system is read-only"),
+        (errno.EACCES, "permission denied"),
+        (errno.ENAMETOOLONG, "the name is too long for this file system"),
+    ],
+)
+def test_what_the_system_refuses_is_told_with_the_path(
+    lfbuild: Lfbuild, fail_with: FailWith, number: int, sentence: str
+) -> None:
+    fail_with(OSError(number, os.strerror(number), "out/chat.llamafile"))
+
+    told = lfbuild("doctor")
+
+    assert told.code == 8
+    assert told.err.splitlines()[0] == f"lfbuild: out/chat.llamafile: {sentence}"
+
+
+def test_a_refusal_of_the_system_without_a_path_is_told_too(lfbuild: Lfbuild, fail_with: FailWith) -> None:
+    fail_with(OSError(errno.ENOSPC, "No space left on device"))
+
+    told = lfbuild("doctor")
+
+    assert told.code == 8
+    assert told.err.splitlines()[0] == "lfbuild: this machine: the disk is full"
+
+
+def test_an_interrupt_is_one_line(lfbuild: Lfbuild, fail_with: FailWith) -> None:
+    fail_with(KeyboardInterrupt())
+
+    told = lfbuild("doctor", "--verbose")
+
+    assert told.code == 130
+    assert told.err == "lfbuild: interrupted: the work was stopped, and what was unfinished is removed\n"
+
+
+def test_a_termination_unwinds_like_an_interrupt(lfbuild: Lfbuild, monkeypatch: pytest.MonkeyPatch) -> None:
+    cleaned_up = []
+
+    def run(arguments: object, context: object) -> int:
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            cleaned_up.append("yes")
+        return 0
+
+    monkeypatch.setattr(doctor, "run", run)
+    before = signal.getsignal(signal.SIGTERM)
+
+    told = lfbuild("doctor")
+
+    assert told.code == 143
+    assert cleaned_up == ["yes"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_package_that_is_not_installed_is_told_with_what_installs_it(lfbuild: Lfbuild, fail_with: FailWith) -> None:
+    fail_with(ModuleNotFoundError("No module named 'pydantic.types'", name="pydantic.types"))
+
+    told = lfbuild("doctor")
+
+    assert told.code == 3
+    assert told.err == (
+        "lfbuild: pydantic: this Python package is needed here and is not installed\n"
+        'lfbuild: hint: pip install "lfbuild[zig]" installs all that building needs\n'
+    )
+
+
+def test_a_mistake_of_ours_is_one_sentence_and_a_request(lfbuild: Lfbuild, fail_with: FailWith) -> None:
+    fail_with(ZeroDivisionError("division by zero"))
+
+    told = lfbuild("doctor")
+
+    assert told.code == 1
+    assert told.err == (
+        "lfbuild: a mistake in lfbuild: ZeroDivisionError: division by zero\n"
+        "lfbuild: hint: please report it, with what this shows when --verbose is added\n"
+    )
+
+
+@pytest.mark.parametrize("asked_by", ["option", "environment"])
+def test_a_traceback_is_shown_when_it_is_asked_for(
+    lfbuild: Lfbuild, fail_with: FailWith, monkeypatch: pytest.MonkeyPatch, asked_by: str
+) -> None:
+    fail_with(ZeroDivisionError("division by zero"))
+    if asked_by == "environment":
+        monkeypatch.setenv("LFBUILD_DEBUG", "1")
+
+    told = lfbuild("doctor", *(["--verbose"] if asked_by == "option" else []))
+
+    assert told.code == 1
+    assert told.err.startswith("Traceback (most recent call last):\n")
+
+
+@pytest.mark.parametrize("epoch", ["yesterday", "-1", "0", "4354819200", "\u0661"])
+def test_an_epoch_that_a_zip_cannot_hold_is_refused(
+    lfbuild: Lfbuild, monkeypatch: pytest.MonkeyPatch, epoch: str
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+
+    told = lfbuild("cache", "list")
+
+    assert told.code == 2
+    assert told.err.startswith("lfbuild: SOURCE_DATE_EPOCH: ")
+    assert told.err.endswith("lfbuild: hint: unset it, or set 315532800 for 1980-01-01\n")
