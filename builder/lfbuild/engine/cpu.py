@@ -1,0 +1,148 @@
+"""CPU levels: the names a recipe uses for what a file must run on, and what upstream's CMake calls them.
+
+A level is a standard base (`x86-64-v3`, `armv8.2-a`) and features above it by gcc's names (`+avx512vnni`, `+dotprod`).
+Only ggml-cpu is compiled above the baseline of its architecture; everything else in the file starts on any CPU, so
+that a check can say in one sentence what is missing. Which CPU this machine has is not known here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lfbuild.errors import Problem, RecipeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+DEFAULT_CPUS = {"x86_64": "x86-64-v3", "aarch64": "armv8.2-a+dotprod"}
+"""A CPU of 2013 or 2018. Never plain x86-64: SSE2 code is several times slower, and nobody would know why."""
+
+_AVX512 = frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"})
+_V2 = frozenset({"sse4.2"})
+_V3 = _V2 | {"avx", "avx2", "bmi2", "f16c", "fma"}
+_V4 = _V3 | _AVX512
+_X86_LEVELS = {"x86-64-v2": _V2, "x86-64-v3": _V3, "x86-64-v4": _V4}
+
+# Each feature a recipe may add, and what it brings along: a compiler's `-mavx512vnni` alone would leave out AVX512VL,
+# and ggml's kernels ask for both.
+_X86_NEEDS = {
+    "avx": _V2,
+    "f16c": _V2 | {"avx"},
+    "fma": _V2 | {"avx"},
+    "avx2": _V2 | {"avx"},
+    "bmi2": _V2,
+    "avxvnni": _V2 | {"avx", "avx2"},
+    "avx512vbmi": _V4,
+    "avx512vnni": _V4,
+    "avx512bf16": _V4,
+    "amx-tile": _V4,
+    "amx-int8": _V4 | {"amx-tile"},
+    "amx-bf16": _V4 | {"amx-tile"},
+}
+_X86_OPTIONS = {
+    "GGML_SSE42": "sse4.2",
+    "GGML_AVX": "avx",
+    "GGML_AVX2": "avx2",
+    "GGML_BMI2": "bmi2",
+    "GGML_F16C": "f16c",
+    "GGML_FMA": "fma",
+    "GGML_AVX_VNNI": "avxvnni",
+    "GGML_AVX512": "avx512f",
+    "GGML_AVX512_VBMI": "avx512vbmi",
+    "GGML_AVX512_VNNI": "avx512vnni",
+    "GGML_AVX512_BF16": "avx512bf16",
+    "GGML_AMX_TILE": "amx-tile",
+    "GGML_AMX_INT8": "amx-int8",
+    "GGML_AMX_BF16": "amx-bf16",
+}
+
+_ARM_LEVELS = tuple([f"armv8{minor}-a" for minor in ("", ".1", ".2", ".3", ".4", ".5", ".6", ".7")] + ["armv9-a"])
+# gcc's name of a feature, and clang's.
+_ARM_FEATURES = {
+    "bf16": "bf16",
+    "dotprod": "dotprod",
+    "fp16": "fullfp16",
+    "i8mm": "i8mm",
+    "sme": "sme",
+    "sve": "sve",
+    "sve2": "sve2",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CpuLevel:
+    """One architecture's level, under its one canonical name."""
+
+    name: str
+    """Two spellings of one level (`x86-64-v3+avx512vnni`, `x86-64-v4+avx512vnni`) have one name."""
+    architecture: str
+    features: frozenset[str]
+    """All of them by gcc's names, those of an x86 base included; of ARM only those added."""
+
+    @property
+    def options(self) -> tuple[tuple[str, str], ...]:
+        """Upstream's CMake options: each is set, on or off, so that no default of upstream's decides."""
+        if self.architecture == "aarch64":
+            return (("GGML_CPU_ARM_ARCH", self.name),)
+        return tuple((option, "ON" if feature in self.features else "OFF") for option, feature in _X86_OPTIONS.items())
+
+    @property
+    def llvm_name(self) -> str:
+        """An ARM level in LLVM's names, which is how zig wants it: `generic+v8_2a+dotprod`."""
+        base, *features = self.name.split("+")
+        version = base.removeprefix("arm").removesuffix("-a").replace(".", "_") + "a"
+        return "+".join(["generic", version, *(_ARM_FEATURES[feature] for feature in features)])
+
+
+def parse_cpu(name: str, *, where: str = "targets.cpus") -> CpuLevel:
+    """The level of that name.
+
+    Raises:
+        RecipeError: there is no such base or feature; the sentence lists the ones there are.
+    """
+    base, *features = name.split("+")
+    if base in _X86_LEVELS:
+        _refuse_unknown_features(features, base=base, known=_X86_NEEDS, where=where)
+        return _x86_level(_X86_LEVELS[base].union(*(_X86_NEEDS[feature] | {feature} for feature in features)))
+    if base in _ARM_LEVELS:
+        _refuse_unknown_features(features, base=base, known=_ARM_FEATURES, where=where)
+        return _arm_level(base, features)
+    what = f"there is no CPU level '{base}', only {', '.join([*_X86_LEVELS, *_ARM_LEVELS])}"
+    raise RecipeError(where, [Problem(where=where, key="", what=what)], hint="a feature is added with '+'")
+
+
+def best_cpu(architecture: str, features: Iterable[str]) -> CpuLevel | None:
+    """The highest level that a CPU with these features (gcc's names) can run, or None when it is below every level."""
+    has = frozenset(features)
+    if architecture == "aarch64":
+        base = "armv8.2-a" if {"dotprod", "fp16"} & has else "armv8-a"
+        return _arm_level(base, sorted(has & _ARM_FEATURES.keys() - {"sme"}))
+    if architecture != "x86_64" or not has >= _V2:
+        return None
+    base_features = max((level for level in _X86_LEVELS.values() if has >= level), key=len)
+    added = (feature for feature, needs in _X86_NEEDS.items() if feature in has and has >= needs)
+    return _x86_level(base_features.union(added))
+
+
+def _x86_level(features: frozenset[str]) -> CpuLevel:
+    base = max((name for name, level in _X86_LEVELS.items() if level <= features), key=str)
+    above = sorted(features - _X86_LEVELS[base])
+    return CpuLevel(name="+".join([base, *above]), architecture="x86_64", features=features)
+
+
+def _arm_level(base: str, features: Iterable[str]) -> CpuLevel:
+    added = sorted(set(features))
+    return CpuLevel(name="+".join([base, *added]), architecture="aarch64", features=frozenset(added))
+
+
+def _refuse_unknown_features(features: Iterable[str], *, base: str, known: Iterable[str], where: str) -> None:
+    names = sorted(known)
+    wrong = [feature for feature in features if feature not in names]
+    if wrong:
+        what = f"there is no CPU feature '{wrong[0]}' to add to {base}, only {', '.join(names)}"
+        hint = re.sub(r"[._]", "", wrong[0]) if re.sub(r"[._]", "", wrong[0]) in names else ""
+        raise RecipeError(
+            where, [Problem(where=where, key="", what=what)], hint=f"gcc's name of it is '{hint}'" if hint else ""
+        )

@@ -1,0 +1,208 @@
+"""The work order for an engine, the key of its result, and the facts that are kept beside the result.
+
+An order says everything that decides the bytes and where to find it on this machine; its key is made of the first
+alone. How the order is carried out stands in `compile`; recipes are not known here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import lfbuild
+from lfbuild.engine.cpu import CpuLevel, parse_cpu
+from lfbuild.engine.render import templates_text
+from lfbuild.errors import ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lfbuild.engine.toolchain import Toolchain
+
+KEY_FORMAT = 1
+"""Raised when the same order would be carried out otherwise than before by something the key does not see."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Project:
+    """What a CMake project is built as: the target, the program it makes, and the options every build of it has."""
+
+    cmake_target: str
+    program: str
+    """Path of the linked program inside the build folder."""
+    options: tuple[tuple[str, str], ...] = ()
+    stubs: bool = True
+    """Whether our C layer is compiled in; it fits llama.cpp only."""
+
+
+LLAMA_CPP = Project(
+    cmake_target="llama-app",
+    program="bin/llama",
+    options=(
+        ("GGML_NATIVE", "OFF"),
+        ("GGML_OPENMP", "OFF"),
+        ("GGML_CCACHE", "OFF"),
+        ("LLAMA_BUILD_TESTS", "OFF"),
+        ("LLAMA_BUILD_EXAMPLES", "OFF"),
+        ("LLAMA_OPENSSL", "OFF"),
+        ("LLAMA_USE_PREBUILT_UI", "OFF"),
+        # Upstream takes these from git; the same source must give the same bytes with a .git folder and without.
+        ("LLAMA_BUILD_NUMBER", "0"),
+    ),
+)
+
+
+def stubs_folder() -> Path:
+    """Our C layer: inside an installed package, else beside it in the checkout."""
+    package = Path(lfbuild.__file__).parent
+    installed = package / "stubs"
+    return installed if installed.is_dir() else package.parents[1] / "stubs"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineJob:
+    """One engine to compile."""
+
+    name: str = "llama.cpp"
+    version: str
+    source: Path
+    """The unpacked source tree; it is only read."""
+    source_sha256: str
+    target: str
+    cpus: tuple[str, ...]
+    """One level for each architecture of the target, in any order."""
+    toolchain: Toolchain
+    options: tuple[tuple[str, str], ...] = ()
+    """CMake options of the recipe; they win over all others."""
+    ui: bool = False
+    """Whether upstream's chat page is built, with npm."""
+    launcher: str | None = None
+    project: Project = LLAMA_CPP
+    stubs: Path = field(default_factory=stubs_folder)
+
+    def levels(self) -> tuple[CpuLevel, ...]:
+        """The CPU levels, one for each architecture of the target, in the target's order.
+
+        Raises:
+            RecipeError: there is no such level.
+            ToolError: the toolchain does not make this target, or the levels do not fit it.
+        """
+        architectures = self.toolchain.targets.get(self.target)
+        if architectures is None:
+            known = ", ".join(self.toolchain.targets)
+            raise ToolError(self.target, f"{self.toolchain.kind} makes no files for it, only for {known}")
+        by_architecture = {level.architecture: level for level in map(parse_cpu, self.cpus)}
+        if len(by_architecture) != len(self.cpus) or set(by_architecture) != set(architectures):
+            levels = ", ".join(self.cpus)
+            raise ToolError(self.target, f"needs one CPU level for each of {', '.join(architectures)}, not {levels}")
+        return tuple(by_architecture[architecture] for architecture in architectures)
+
+    def cmake_options(self, level: CpuLevel) -> dict[str, str]:
+        """Every CMake variable that does not depend on where the build happens; the recipe's have the last word."""
+        fixed = {
+            "CMAKE_BUILD_TYPE": "Release",
+            "BUILD_SHARED_LIBS": "OFF",
+            "LLAMA_BUILD_COMMIT": self.source_sha256[:12],
+            "LLAMA_BUILD_UI": "ON" if self.ui else "OFF",
+        }
+        if self.project.stubs:
+            fixed |= {"LFBUILD_CPU": level.name, "LFBUILD_ENGINE_VERSION": f"{self.name} {self.version}"}
+        return fixed | dict(self.project.options) | dict(level.options) | dict(self.options)
+
+    def key(self) -> str:
+        """A sha256 over everything that decides the bytes: not over paths, the number of jobs, or the launcher."""
+        order = {
+            "format": KEY_FORMAT,
+            "source": self.source_sha256,
+            "stubs": self.stubs_sha256(),
+            "templates": hashlib.sha256(templates_text()).hexdigest(),
+            "target": self.target,
+            "cmake-target": [self.project.cmake_target, self.project.program],
+            "ui": self.ui,
+            "toolchain": [self.toolchain.kind, self.toolchain.version, self.toolchain.sha256],
+            "slices": [
+                [level.name, self.toolchain.identity(level), sorted(self.cmake_options(level).items())]
+                for level in self.levels()
+            ],
+        }
+        return hashlib.sha256(json.dumps(order, sort_keys=True).encode()).hexdigest()
+
+    def stubs_sha256(self) -> str:
+        """The digest of our C layer as it is compiled in; empty where it is not."""
+        return digest_folder(self.stubs, leave_out=("tests",)) if self.project.stubs else ""
+
+    def facts(self) -> EngineFacts:
+        """What is kept of the order beside its result."""
+        return EngineFacts(
+            name=self.name,
+            version=self.version,
+            source_sha256=self.source_sha256,
+            stubs_sha256=self.stubs_sha256(),
+            toolchain=ToolchainFacts(
+                kind=self.toolchain.kind, version=self.toolchain.version, sha256=self.toolchain.sha256
+            ),
+            target=self.target,
+            cpus=tuple(level.name for level in self.levels()),
+            options=self.options,
+            ui=self.ui,
+            key=self.key(),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolchainFacts:
+    """Which toolchain compiled an engine."""
+
+    kind: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineFacts:
+    """What an engine was made from; stored as `engine.json` beside its head, and told by the file's manifest."""
+
+    name: str
+    version: str
+    source_sha256: str
+    stubs_sha256: str
+    toolchain: ToolchainFacts
+    target: str
+    cpus: tuple[str, ...]
+    options: tuple[tuple[str, str], ...]
+    ui: bool
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Engine:
+    """A compiled engine in the store."""
+
+    path: Path
+    """The head: a stripped executable."""
+    facts: EngineFacts
+    flags: frozenset[str]
+    """The command line flags it understands."""
+    log: Path
+
+
+def digest_folder(folder: Path, *, leave_out: tuple[str, ...] = ()) -> str:
+    """A sha256 over the names and contents of all files below `folder`, but for the top-level names left out."""
+    digest = hashlib.sha256()
+    for name, path in sorted(_files_below(folder, leave_out).items()):
+        content = path.read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _files_below(folder: Path, leave_out: tuple[str, ...]) -> Mapping[str, Path]:
+    files = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    return {
+        name.as_posix(): path
+        for name, path in files.items()
+        if name.parts[0] not in leave_out and "__pycache__" not in name.parts
+    }

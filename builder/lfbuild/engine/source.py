@@ -1,0 +1,83 @@
+"""What a source tree of llama.cpp tells about the program it makes: versions, verbs, flags.
+
+Read from its text, as nobody runs a file to learn about it. A tree that is laid out otherwise tells less, never wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_FLAG = re.compile(r'"(-{1,2}[A-Za-z][A-Za-z0-9-]*)"')
+# The lists of names that open each `common_arg(…)`: the flags, then perhaps their negations.
+_COMMON_ARG = re.compile(r"common_arg\(\s*\{([^{}]*)\}\s*,(?:\s*\{([^{}]*)\})?")
+# How tools with a parser of their own compare.
+_COMPARED = re.compile(r'(?:==\s*|strcmp\([^,()]+,\s*)"(-{1,2}[A-Za-z][A-Za-z0-9-]*)"')
+_VERB = re.compile(r'^\s*\{"([a-z][a-z-]*)",\s*"[^"]*",\s*\{([^{}]*)\},', re.MULTILINE)
+_QUOTED = re.compile(r'"([^"]*)"')
+_VERSION_PART = r"set\({name}_VERSION_{part}\s+(\d+)\)"
+_DEVELOPMENT = re.compile(r'option\(LLAMA_BUILD_IS_DEV\s+"[^"]*"\s+ON\)')
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verb:
+    """A first word that the program understands, with its other spellings."""
+
+    name: str
+    aliases: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceVersions:
+    """The versions a source tree gives itself; empty where it gives none."""
+
+    llama: str
+    """`0.5.0-dev`."""
+    ggml: str
+
+
+def read_flags(source: Path) -> frozenset[str]:
+    """Every command line flag of the program: `-m`, `--model`, …; empty when the tree has no `common/arg.cpp`."""
+    common = _text(source / "common" / "arg.cpp")
+    tools = "".join(_text(path) for path in sorted((source / "tools").glob("*/*.cpp")))
+    groups = (group for match in _COMMON_ARG.finditer(common) for group in match.groups(""))
+    return frozenset(_flags_in(groups)) | frozenset(_COMPARED.findall(tools))
+
+
+def read_verbs(source: Path) -> tuple[Verb, ...]:
+    """The verbs of `app/llama.cpp`, in its order."""
+    return tuple(
+        Verb(name=match[1], aliases=tuple(_QUOTED.findall(match[2])))
+        for match in _VERB.finditer(_text(source / "app" / "llama.cpp"))
+    )
+
+
+def read_versions(source: Path) -> SourceVersions:
+    """The versions of llama.cpp and ggml, as their CMakeLists.txt set them."""
+    top = _text(source / "CMakeLists.txt")
+    llama = _version(top, "LLAMA")
+    return SourceVersions(
+        llama=f"{llama}-dev" if llama and _DEVELOPMENT.search(top) else llama,
+        ggml=_version(_text(source / "ggml" / "CMakeLists.txt"), "GGML"),
+    )
+
+
+def _flags_in(texts: Iterable[str]) -> Iterable[str]:
+    return (flag for text in texts for flag in _FLAG.findall(text))
+
+
+def _version(text: str, name: str) -> str:
+    parts = [re.search(_VERSION_PART.format(name=name, part=part), text) for part in ("MAJOR", "MINOR", "PATCH")]
+    return ".".join(found[1] for found in parts if found) if all(parts) else ""
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,102 @@
+"""zig as a C and C++ cross compiler: where the `ziglang` package put it, and the commands CMake is given.
+
+Programs are linked against glibc 2.28 (2018) and need nothing else of the system, so they start on every Linux since.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lfbuild.engine.render import render
+from lfbuild.engine.toolchain import Rendering
+from lfbuild.errors import ToolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from lfbuild.engine.cpu import CpuLevel
+
+GLIBC = "2.28"
+TARGETS = {"linux-x86_64": ("x86_64",), "linux-aarch64": ("aarch64",)}
+INSTALL_HINT = "install it with: pip install 'lfbuild[zig]'"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Zig:
+    """One installed zig."""
+
+    program: Path
+    version: str
+
+    @property
+    def kind(self) -> str:
+        """`zig`."""
+        return "zig"
+
+    @property
+    def sha256(self) -> str:
+        """Nothing: a released version is one set of bytes, which pip has checked."""
+        return ""
+
+    @property
+    def compiler_type(self) -> str:
+        """Its C compiler is clang."""
+        return "clang"
+
+    @property
+    def targets(self) -> Mapping[str, tuple[str, ...]]:
+        """Linux, each architecture a target of its own."""
+        return TARGETS
+
+    def identity(self, cpu: CpuLevel) -> str:
+        """`zig 0.17.1 x86_64-linux-gnu.2.28`."""
+        return f"zig {self.version} {_triple(cpu)}"
+
+    def rendering(self, cpu: CpuLevel) -> Rendering:
+        """Wrappers named after version and target, so that a distcc server can offer the same by name."""
+        prefix = f"zig-{self.version}-{_triple(cpu)}"
+        values = {"zig": self.program, "identity": self.identity(cpu), "triple": _triple(cpu), "cpu": cpu}
+        compilers = {f"{prefix}-{tool}": render("zig-compiler.sh", tool=tool, **values) for tool in ("cc", "c++")}
+        archivers = {f"{prefix}-{tool}": render("zig-archiver.sh", tool=tool, **values) for tool in ("ar", "ranlib")}
+        toolchain = render("zig-toolchain.cmake", prefix=prefix, architecture=cpu.architecture)
+        return Rendering(commands=compilers | archivers, files={"toolchain.cmake": toolchain})
+
+    def environment(self, *, cache: Path, scratch: Path) -> Mapping[str, str]:
+        """The libraries zig builds for itself (a minute of CPU) stay in `cache`; copies of objects do not."""
+        return {"ZIG_GLOBAL_CACHE_DIR": str(cache / f"zig-{self.version}"), "ZIG_LOCAL_CACHE_DIR": str(scratch / "zig")}
+
+    def finish(self, programs: Mapping[str, Path], head: Path, *, call: Callable[[Sequence[str | Path]], None]) -> None:
+        """The one program is the head; the linker has stripped it already."""
+        del call
+        (program,) = programs.values()
+        program.rename(head)
+
+
+def find_zig(version: str | None) -> Zig:
+    """The zig of the `ziglang` package in lfbuild's own environment.
+
+    Raises:
+        ToolError: the package is not there, or is another version than the recipe pins.
+    """
+    spec = importlib.util.find_spec("ziglang")
+    if spec is None or spec.origin is None:
+        raise ToolError("zig", "the package 'ziglang' is not installed beside lfbuild", hint=INSTALL_HINT)
+    installed = importlib.metadata.version("ziglang")
+    if version is not None and installed != version:
+        raise ToolError(
+            "zig",
+            f"the recipe wants version {version}, but {installed} is installed",
+            hint=f"install it with: pip install ziglang=={version}",
+        )
+    program = Path(spec.origin).parent / "zig"
+    if not program.is_file():
+        raise ToolError("zig", f"the package 'ziglang' {installed} holds no compiler", hint=INSTALL_HINT)
+    return Zig(program=program, version=installed)
+
+
+def _triple(cpu: CpuLevel) -> str:
+    return f"{cpu.architecture}-linux-gnu.{GLIBC}"

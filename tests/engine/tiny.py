@@ -1,0 +1,86 @@
+"""A ten-file CMake project that compiles in seconds with the same machinery as llama.cpp."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lfbuild.engine.job import EngineJob, Project, digest_folder
+from lfbuild.host.machine import Machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lfbuild.engine.toolchain import Toolchain
+
+TINY = Project(cmake_target="tiny", program="bin/tiny", stubs=False)
+
+PC = Machine(
+    system="linux",
+    architecture="x86_64",
+    cpu_name="a made-up one",
+    cpu_features=frozenset({"sse4.2", "avx"}),
+    cores=2,
+    search_path="/usr/bin:/bin",
+)
+
+_CMAKE = """cmake_minimum_required(VERSION 3.20)
+project(tiny C CXX)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+configure_file(made.h.in made.h)
+add_library(part STATIC part0.c part1.c part2.c part3.c part4.cpp)
+add_executable(tiny main.c text.cpp)
+target_include_directories(part PRIVATE ${CMAKE_CURRENT_BINARY_DIR})
+target_link_libraries(tiny part)
+"""
+_PART = """#include "made.h"
+#include "tiny.h"
+const char *where{number}(void) {{ return __FILE__ " " MADE_FILE; }}
+int part{number}(int x) {{ return x + {number}; }}
+"""
+_MAIN = """#include <stdio.h>
+#include "tiny.h"
+int main(void) {
+    printf("%d %s %s\\n", part0(part1(part2(part3(part4(100))))), where3(), text());
+    return 0;
+}
+"""
+_TEXT = (
+    '#include "tiny.h"\n#include <string.h>\nextern "C" const char *text(void) { return strrchr(__FILE__, \'/\'); }\n'
+)
+
+
+def write_tiny_project(folder: Path) -> Path:
+    """Ten files: five parts, a main, a text, a header, a header that CMake fills in, and the CMakeLists.txt."""
+    folder.mkdir(parents=True)
+    names = [f"part{number}(int), {'*'}where{number}(void)" for number in range(5)]
+    declarations = "".join(
+        f"int part{number}(int);\nconst char *where{number}(void);\n" for number in range(len(names))
+    )
+    header = f'#ifdef __cplusplus\nextern "C" {{\n#endif\n{declarations}const char *text(void);\n'
+    files = {
+        "CMakeLists.txt": _CMAKE,
+        "made.h.in": '#define MADE_FILE "made"\n',
+        "tiny.h": f"{header}#ifdef __cplusplus\n}}\n#endif\n",
+        "main.c": _MAIN,
+        "text.cpp": _TEXT,
+        **{f"part{number}.c": _PART.format(number=number) for number in range(4)},
+        "part4.cpp": _PART.format(number=4),
+    }
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def tiny_job(source: Path, toolchain: Toolchain, **changes: object) -> EngineJob:
+    """An order for the tiny project; `changes` replaces fields."""
+    fields: dict[str, object] = {
+        "name": "tiny",
+        "version": "1.0",
+        "source": source,
+        "source_sha256": digest_folder(source),
+        "target": "linux-x86_64",
+        "cpus": ("x86-64-v3",),
+        "toolchain": toolchain,
+        "project": TINY,
+    }
+    return EngineJob(**(fields | changes))  # type: ignore[arg-type]  # a test's own keyword arguments
