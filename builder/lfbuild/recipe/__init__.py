@@ -1,0 +1,46 @@
+"""The recipe: a TOML text that says what one file is made from, its lock file, and its JSON Schema."""
+
+from lfbuild.recipe.arguments import argument_verbs, default_arguments
+from lfbuild.recipe.load import load_recipe
+from lfbuild.recipe.lock import LockedOrigin, LockFile, check_lock, load_lock, make_lock, recipe_digest, sources_digest
+from lfbuild.recipe.model import Piece, Recipe
+from lfbuild.recipe.places import (
+    EngineGitSource,
+    EnginePathSource,
+    EnginePypiSource,
+    EngineUrlSource,
+    HfSource,
+    PartsSource,
+    PathSource,
+    PypiSource,
+    UrlSource,
+    ZipSource,
+)
+from lfbuild.recipe.schema import recipe_schema, schema_text
+
+__all__ = [
+    "EngineGitSource",
+    "EnginePathSource",
+    "EnginePypiSource",
+    "EngineUrlSource",
+    "HfSource",
+    "LockFile",
+    "LockedOrigin",
+    "PartsSource",
+    "PathSource",
+    "Piece",
+    "PypiSource",
+    "Recipe",
+    "UrlSource",
+    "ZipSource",
+    "argument_verbs",
+    "check_lock",
+    "default_arguments",
+    "load_lock",
+    "load_recipe",
+    "make_lock",
+    "recipe_digest",
+    "recipe_schema",
+    "schema_text",
+    "sources_digest",
+]
