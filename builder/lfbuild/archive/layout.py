@@ -99,6 +99,12 @@ def check_name(name: str) -> None:
     Raises:
         FormatError: what is wrong with it.
     """
+    if fault := name_fault(name):
+        raise FormatError("member", f"the name {name!r} {fault}")
+
+
+def name_fault(name: str) -> str:
+    """What makes a name unfit for a member; empty if nothing does."""
     faults = {
         "is empty": not name,
         "is longer than 65535 bytes": len(name.encode("utf-8", "surrogatepass")) > LIMIT_16,
@@ -107,12 +113,10 @@ def check_name(name: str) -> None:
         "contains '@', which separates file and member": "@" in name,
         "is absolute": name.startswith("/") or name[1:2] == ":",
         "leads out of the folder": any(part in {"..", ".", ""} for part in name.split("/")),
-        "contains a control character": any(ord(char) < 32 or ord(char) == 127 for char in name if char != "\0"),
+        "contains a control character": any(ord(char) < 32 or ord(char) == 127 for char in name),
         "is not valid Unicode": any(0xD800 <= ord(char) < 0xE000 for char in name),
     }
-    for fault, applies in faults.items():
-        if applies:
-            raise FormatError("member", f"the name {name!r} {fault}")
+    return next((fault for fault, applies in faults.items() if applies), "")
 
 
 def check_names_differ(names: Iterable[str]) -> None:

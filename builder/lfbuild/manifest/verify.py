@@ -8,10 +8,11 @@ flipped bit anywhere is found, and the finding names the member or region it is 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
+from lfbuild.archive.check import Finding
 from lfbuild.archive.hashing import HashPool
 from lfbuild.errors import FormatError, IntegrityError, LfbuildError
 from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, BlockIndex, Cuts
@@ -29,16 +30,8 @@ if TYPE_CHECKING:
 
 _PIECE_BYTES = 4 << 20
 _ZEROS = bytes(_PIECE_BYTES)
-Verdict = Literal["malformed", "untrue"]
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """One thing that is wrong: in which member or region, and what."""
-
-    subject: str
-    what: str
-    verdict: Verdict = "untrue"
+__all__ = ["Finding", "load_manifest", "verify_content", "verify_structure"]
 
 
 def load_manifest(reader: Reader) -> tuple[Manifest, Seal] | None:
