@@ -8,7 +8,6 @@ at any file size.
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -149,7 +148,7 @@ class RegionHash:
         leaves, crc = future.result()
         self._leaves.append(leaves)
         if self._crc:
-            self._sum = zlib_ng.crc32_combine(self._sum, crc, size) if self._leaves[1:] else crc
+            self._sum = zlib_ng.crc32_combine(self._sum, crc, size)
         return size
 
     def _task(self, batch: Batch) -> Callable[[memoryview], tuple[bytes, int]]:
@@ -191,5 +190,5 @@ def _leaves(view: memoryview, sizes: Sequence[int]) -> bytes:
 def _clear(view: memoryview, start: int, holes: Sequence[tuple[int, int]]) -> None:
     for offset, size in holes:
         first, last = max(offset - start, 0), min(offset + size - start, len(view))
-        with contextlib.suppress(ValueError):
+        if first < last:
             view[first:last] = bytes(last - first)

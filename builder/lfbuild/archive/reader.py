@@ -92,7 +92,7 @@ class Reader:
         Raises:
             FormatError: encrypted, compressed in a way that is not known here, or of another length than it says.
         """
-        _refuse_unreadable(record, self.where)
+        self.refuse_unreadable(record)
         stored = self._stored_pieces(record)
         yield from _inflated(stored, record, self.where) if record.method == DEFLATED else stored
 
@@ -106,6 +106,21 @@ class Reader:
         if record.decoded_size > limit:
             raise FormatError(self.where, f"{name!r} has {record.decoded_size} bytes, more than the {limit} expected")
         return b"".join(self.pieces(record))
+
+    def refuse_unreadable(self, record: CentralRecord) -> None:
+        """Refuse what cannot be decoded here.
+
+        Raises:
+            FormatError: it is encrypted, of an unknown method, or its sizes contradict each other.
+        """
+        where = f"{self.where}: {record.name}"
+        if record.flags & ENCRYPTED:
+            raise FormatError(where, "is encrypted")
+        if record.method not in {STORED, DEFLATED}:
+            what = f"is compressed by method {record.method}, which is not known here"
+            raise FormatError(where, what, hint="use 7z or another unzip for this member")
+        if record.method == STORED and record.stored_size != record.decoded_size:
+            raise FormatError(where, "is stored as it is, yet has two different sizes")
 
     def _stored_pieces(self, record: CentralRecord) -> Iterator[bytes]:
         offset = self.data_offset(record)
@@ -142,35 +157,30 @@ def read_at(descriptor: int, offset: int, length: int) -> bytes:
     return bytes(buffer[:count])
 
 
-def _refuse_unreadable(record: CentralRecord, where: str) -> None:
-    if record.flags & ENCRYPTED:
-        raise FormatError(where, f"{record.name!r} is encrypted")
-    if record.method not in {STORED, DEFLATED}:
-        raise FormatError(
-            where,
-            f"{record.name!r} is compressed by method {record.method}, which is not known",
-            hint=f"unzip {where} {record.name}",
-        )
-    if record.method == STORED and record.stored_size != record.decoded_size:
-        raise FormatError(where, f"{record.name!r} is stored as it is, yet has two different sizes")
-
-
 def _inflated(pieces: Iterator[bytes], record: CentralRecord, where: str) -> Iterator[bytes]:
     """Inflate; never more than the directory promises, so a bomb costs what it says and no more."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     left = record.decoded_size
     try:
         for stored in pieces:
-            piece = stored
-            while piece:
-                decoded = inflater.decompress(piece, min(_PIECE_BYTES, left + 1))
+            for decoded in _inflated_piece(inflater, stored, left):
                 left -= len(decoded)
                 if left < 0:
                     break
-                piece = inflater.unconsumed_tail
-                if decoded:
-                    yield decoded
+                yield decoded
+            if left < 0 or inflater.unused_data or inflater.unconsumed_tail:
+                break
     except zlib.error as error:
         raise FormatError(where, f"{record.name!r} cannot be decompressed: {error}") from error
-    if left or not inflater.eof:
+    if left or not inflater.eof or inflater.unused_data:
         raise FormatError(where, f"{record.name!r} does not decompress to the {record.decoded_size} bytes it promises")
+
+
+def _inflated_piece(inflater: zlib._Decompress, stored: bytes, left: int) -> Iterator[bytes]:
+    """What one piece inflates to, in pieces, and at most one byte more than `left`."""
+    decoded = inflater.decompress(stored, min(_PIECE_BYTES, left + 1))
+    while decoded:
+        yield decoded
+        left -= len(decoded)
+        # Also with nothing left to feed: a long match that was cut at the limit is still inside the inflater.
+        decoded = inflater.decompress(inflater.unconsumed_tail, min(_PIECE_BYTES, left + 1)) if left >= 0 else b""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BLOCK_BYTES: Final = 1 << 20
+"""No block is larger: whoever digests one needs a buffer of its size."""
 HEAD_BLOCK_BYTES: Final = 256 << 10
 """Engines change in many places at once: smaller blocks save bytes where code did not move."""
 DIGEST_BYTES: Final = 32
@@ -151,7 +152,7 @@ def root_of(leaves: bytes) -> str:
 
 def _parse_run(data: bytes, position: int, labels: bytes, *, where: str) -> Run:
     size, block_bytes, label_offset, label_size, tensor_type, zero = _RUN.unpack_from(data, position)
-    if not size or not block_bytes or zero or label_offset + label_size > len(labels):
+    if not size or not 0 < block_bytes <= BLOCK_BYTES or zero or label_offset + label_size > len(labels):
         raise FormatError(where, f"the run at {position} of the block index is damaged")
     try:
         label = labels[label_offset : label_offset + label_size].decode()

@@ -34,6 +34,11 @@ _MOST_DIMENSIONS = 4
 _LONGEST_KEY_BYTES = 65535
 _LONGEST_TEXT_BYTES = 16 << 20
 """A chat template has some KiB; a longer value is a lie, or nothing that lfbuild needs."""
+_MOST_TEXT_BYTES = 64 << 20
+"""All keys, names and texts together: what a header keeps in memory is bounded, whatever the file says."""
+_MOST_TENSORS = 1 << 18
+_MOST_KEY_VALUES = 1 << 16
+"""Large models have a few thousand tensors and a hundred key-values."""
 
 _UINT32, _STRING, _ARRAY, _UINT64 = 4, 8, 9, 10
 _SCALARS: dict[int, struct.Struct] = {
@@ -121,11 +126,11 @@ def read_gguf(read: ReadAt, size: int, *, where: str) -> GgufHeader:
         big = version and version & 0xFFFF == 0
         raise FormatError(where, "big-endian GGUF is not supported" if big else f"GGUF version {version} is not known")
     tensor_count, value_count = walk.unpack(_LENGTH), walk.unpack(_LENGTH)
-    walk.check_count(value_count, 13, "key-values")
-    walk.check_count(tensor_count, 24, "tensors")
+    walk.check_count(value_count, 13, "key-values", most=_MOST_KEY_VALUES)
+    walk.check_count(tensor_count, 24, "tensors", most=_MOST_TENSORS)
     values, arrays = _read_values(walk, value_count)
     key_values_end = walk.position
-    tensors = tuple(_read_tensor(walk) for _ in range(tensor_count))
+    tensors = _read_tensors(walk, tensor_count)
     alignment = _alignment(values, where)
     header = GgufHeader(
         version=version,
@@ -141,33 +146,32 @@ def read_gguf(read: ReadAt, size: int, *, where: str) -> GgufHeader:
     return header
 
 
-def cut_gguf(header: GgufHeader) -> Cuts:
+def cut_gguf(header: GgufHeader, *, block_bytes: int = BLOCK_BYTES) -> Cuts:
     """Where to cut a GGUF into blocks: key-values, infos, and each tensor in pieces of whole quantization blocks."""
-    runs = [Run(size_bytes=header.key_values_end, label="kv")]
+    runs = [Run(size_bytes=header.key_values_end, label="kv", block_bytes=block_bytes)]
     position = header.key_values_end
     if header.infos_end > position:
-        runs.append(Run(size_bytes=header.infos_end - position, label="infos"))
+        runs.append(Run(size_bytes=header.infos_end - position, label="infos", block_bytes=block_bytes))
         position = header.infos_end
     for tensor in sorted(header.tensors, key=lambda item: (item.offset, item.name)):
         start = header.data_offset + tensor.offset
         if not tensor.size_bytes or start < position:
             continue  # an unknown type, nothing inside, or shared bytes: what follows covers it as padding
         if start > position:
-            runs.append(Run(size_bytes=start - position))
-        runs.append(_tensor_run(tensor, tensor.size_bytes))
+            runs.append(Run(size_bytes=start - position, block_bytes=block_bytes))
+        runs.append(_tensor_run(tensor, tensor.size_bytes, block_bytes))
         position = start + tensor.size_bytes
     if header.size_bytes > position:
-        runs.append(Run(size_bytes=header.size_bytes - position))
+        runs.append(Run(size_bytes=header.size_bytes - position, block_bytes=block_bytes))
     return Cuts(runs=tuple(runs))
 
 
-def _tensor_run(tensor: Tensor, size: int) -> Run:
+def _tensor_run(tensor: Tensor, size: int, block_bytes: int) -> Run:
     known = element_block(tensor.type)
     unit = known.size_bytes if known else 1
     tensor_type = min(tensor.type, NO_TENSOR)
-    return Run(
-        size_bytes=size, block_bytes=BLOCK_BYTES // unit * unit, label=tensor.name[:255], tensor_type=tensor_type
-    )
+    whole_units = block_bytes // unit * unit
+    return Run(size_bytes=size, block_bytes=whole_units, label=tensor.name, tensor_type=tensor_type)
 
 
 class _Walk:
@@ -176,6 +180,7 @@ class _Walk:
     def __init__(self, read: ReadAt, size: int, where: str) -> None:
         self._read, self.size, self.where = read, size, where
         self._window, self._start = b"", 0
+        self._text_bytes = 0
         self.position = 0
 
     def take(self, length: int) -> bytes:
@@ -224,10 +229,22 @@ class _Walk:
             if len(self._window) < length:
                 raise self.truncated()
 
-    def check_count(self, count: int, least_bytes: int, what: str) -> None:
-        """Refuse a count that the rest of the file cannot hold."""
+    def check_count(self, count: int, least_bytes: int, what: str, *, most: int | None = None) -> None:
+        """Refuse a count that the rest of the file cannot hold, or more than `most`."""
         if count * least_bytes > self.size - self.position:
             raise FormatError(self.where, f"{count} {what} cannot fit into a file of {self.size} bytes")
+        if most is not None and count > most:
+            raise FormatError(self.where, f"{count} {what} are more than the {most} that any model has")
+
+    def take_text(self, limit: int, what: str) -> str:
+        """The next string, of at most `limit` bytes; what is no UTF-8 in it is replaced."""
+        length = self.unpack(_LENGTH)
+        if length > limit:
+            raise FormatError(self.where, f"{what} of {length} bytes at {self.position} is too long")
+        self._text_bytes += length
+        if self._text_bytes > _MOST_TEXT_BYTES:
+            raise FormatError(self.where, f"the header has more than {_MOST_TEXT_BYTES} bytes of text")
+        return self.take(length).decode("utf-8", "replace")
 
     def truncated(self) -> FormatError:
         """The sentence for a header that ends in mid-air."""
@@ -238,18 +255,11 @@ class _Walk:
         )
 
 
-def _read_text(walk: _Walk, limit: int, what: str) -> str:
-    length = walk.unpack(_LENGTH)
-    if length > limit:
-        raise FormatError(walk.where, f"{what} of {length} bytes at {walk.position} is too long")
-    return walk.take(length).decode("utf-8", "replace")
-
-
 def _read_values(walk: _Walk, count: int) -> tuple[dict[str, Scalar], dict[str, int]]:
     values: dict[str, Scalar] = {}
     arrays: dict[str, int] = {}
     for _ in range(count):
-        key = _read_text(walk, _LONGEST_KEY_BYTES, "a key")
+        key = walk.take_text(_LONGEST_KEY_BYTES, "a key")
         kind = walk.unpack(_NUMBER)
         if key in values or key in arrays:
             raise FormatError(walk.where, f"the key {key!r} stands twice")
@@ -262,7 +272,7 @@ def _read_values(walk: _Walk, count: int) -> tuple[dict[str, Scalar], dict[str, 
 
 def _read_scalar(walk: _Walk, key: str, kind: int) -> Scalar:
     if kind == _STRING:
-        return _read_text(walk, _LONGEST_TEXT_BYTES, f"the value of {key!r}")
+        return walk.take_text(_LONGEST_TEXT_BYTES, f"the value of {key!r}")
     record = _SCALARS.get(kind)
     if record is None:
         raise FormatError(walk.where, f"the key {key!r} has a value of the unknown type {kind}")
@@ -282,8 +292,18 @@ def _skip_array(walk: _Walk, key: str) -> int:
     return count
 
 
+def _read_tensors(walk: _Walk, count: int) -> tuple[Tensor, ...]:
+    tensors: dict[str, Tensor] = {}
+    for _ in range(count):
+        tensor = _read_tensor(walk)
+        if tensor.name in tensors:
+            raise FormatError(walk.where, f"the tensor {tensor.name!r} stands twice")
+        tensors[tensor.name] = tensor
+    return tuple(tensors.values())
+
+
 def _read_tensor(walk: _Walk) -> Tensor:
-    name = _read_text(walk, _LONGEST_KEY_BYTES, "a tensor name")
+    name = walk.take_text(_LONGEST_KEY_BYTES, "a tensor name")
     dimensions = walk.unpack(_NUMBER)
     if dimensions > _MOST_DIMENSIONS:
         raise FormatError(walk.where, f"the tensor {name!r} has {dimensions} dimensions, more than {_MOST_DIMENSIONS}")

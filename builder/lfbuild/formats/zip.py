@@ -35,8 +35,13 @@ ZIP64_EXTRA = 0x0001
 FIRST_EPOCH = 315532800
 """1980-01-01, the first second that a ZIP record can hold, in seconds since 1970 (UTC)."""
 
-LONGEST_DIRECTORY_BYTES = 256 << 20
-"""More than a million long names; a larger directory is taken for a lie."""
+_END_EPOCH = 4354819200
+"""2108-01-01."""
+
+LONGEST_DIRECTORY_BYTES = 16 << 20
+"""Two hundred thousand members, in some 200 MiB of memory; a larger directory is taken for a lie."""
+_MOST_END_RECORDS = 8
+"""A file whose last commit was torn has two; more candidates are bait that costs a directory's reading each."""
 
 
 class ReadAt(Protocol):
@@ -195,15 +200,18 @@ def read_directory(read: ReadAt, size: int, *, where: str) -> Directory:
     """
     tail_offset = max(0, size - (LIMIT_16 + _END.size))
     tail = read(tail_offset, size - tail_offset)
-    reason = "no ZIP end record in the last 64 KiB"
-    position = tail.rfind(_END_SIGNATURE)
-    while position >= 0:
+    reason = ""
+    position = len(tail)
+    for _ in range(_MOST_END_RECORDS):
+        position = tail.rfind(_END_SIGNATURE, 0, position)
+        if position < 0:
+            break
         try:
             return _directory_at(tail, position, tail_offset, read, where=where)
         except FormatError as error:
-            reason = error.what
-            position = tail.rfind(_END_SIGNATURE, 0, position)
-    raise FormatError(where, reason, hint="the file is not a ZIP, or it was cut off while it was written")
+            reason = reason or str(error).removeprefix(f"{where}: ")
+    what = reason or "no ZIP end record in the last 64 KiB"
+    raise FormatError(where, what, hint="the file is not a ZIP, or it was cut off while it was written")
 
 
 def dos_time(epoch: int) -> int:
@@ -212,23 +220,14 @@ def dos_time(epoch: int) -> int:
     Raises:
         FormatError: the time is outside 1980 to 2107.
     """
-    days, second = divmod(epoch - FIRST_EPOCH, 86400)
-    year, month, day = _civil(days)
-    if not 1980 <= year <= 2107:
-        raise FormatError("time", f"{epoch} seconds since 1970 lie outside 1980 to 2107, which is all a ZIP can hold")
-    time = (second // 3600) << 11 | (second // 60 % 60) << 5 | (second % 60) // 2
-    return ((year - 1980) << 9 | month << 5 | day) << 16 | time
-
-
-def _civil(days: int) -> tuple[int, int, int]:
-    """Days since 1980-01-01 as a date; `datetime` ends at 9999 and starts at 1, so it raises for others."""
     import datetime
 
-    try:
-        date = datetime.date(1980, 1, 1) + datetime.timedelta(days=days)
-    except OverflowError:
-        return 0, 0, 0
-    return date.year, date.month, date.day
+    if not FIRST_EPOCH <= epoch < _END_EPOCH:
+        raise FormatError("time", f"{epoch} seconds since 1970 lie outside 1980 to 2107, which is all a ZIP can hold")
+    days, second = divmod(epoch - FIRST_EPOCH, 86400)
+    date = datetime.date(1980, 1, 1) + datetime.timedelta(days=days)
+    time = (second // 3600) << 11 | (second // 60 % 60) << 5 | (second % 60) // 2
+    return ((date.year - 1980) << 9 | date.month << 5 | date.day) << 16 | time
 
 
 def _directory_at(tail: bytes, position: int, tail_offset: int, read: ReadAt, *, where: str) -> Directory:
@@ -245,6 +244,7 @@ def _directory_at(tail: bytes, position: int, tail_offset: int, read: ReadAt, *,
     close = end_offset + _END.size + comment_size
     end64 = _find_zip64(read, end_offset, where=where)
     if end64 is not None:
+        _check_same(end64, (count, size, offset), where=where)
         count, size, offset, end_offset = end64
     if offset + size != end_offset:
         raise FormatError(where, f"the directory at {offset} ({size} bytes) does not end where the end record begins")
@@ -276,6 +276,17 @@ def _find_zip64(read: ReadAt, end_offset: int, *, where: str) -> tuple[int, int,
         raise FormatError(where, f"there is no ZIP64 end record at {offset}")
     fields = _END64.unpack(record)
     return fields[7], fields[8], fields[9], offset
+
+
+def _check_same(wide: tuple[int, int, int, int], plain: tuple[int, int, int], *, where: str) -> None:
+    """Refuse a ZIP64 end record that tells another story than the plain one, which older readers go by.
+
+    A value that does not fit is all ones, or cut off (llamafile's zipalign does that).
+    """
+    limits = (LIMIT_16, LIMIT_32, LIMIT_32)
+    for value, field, limit in zip(wide[:3], plain, limits, strict=True):
+        if field not in {limit, value & limit}:
+            raise FormatError(where, "the two ZIP end records contradict each other")
 
 
 def _parse_records(data: bytes, count: int, *, directory_offset: int, where: str) -> tuple[FoundRecord, ...]:
