@@ -62,6 +62,8 @@ class Writer:
         self._flush: Future[None] | None = None
         self._unflushed = 0
         self._records: list[bytes] = []
+        self.names: list[str] = []
+        """Names of the members so far, in the order of the directory."""
         self.cursor = 0
 
     def __enter__(self) -> Self:
@@ -99,6 +101,7 @@ class Writer:
         )
         write_all(self._descriptor, record.local_header(), placement.header_offset)
         self._records.append(record.to_bytes())
+        self.names.append(record.name)
         return Entry(record=record, data_offset=placement.data_offset, index=digests.index)
 
     def store_bytes(self, name: str, data: bytes) -> Entry:

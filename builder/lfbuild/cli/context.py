@@ -30,6 +30,12 @@ class Context:
     cache_folder: Path | None
     offline: bool
 
+    def cores(self) -> int:
+        """How many threads may work at once."""
+        from lfbuild.host.machine import usable_cores
+
+        return usable_cores()
+
     def settings(self) -> Settings:
         """The settings that a command takes. Only asked for by verbs that use them: it costs imports that `list` need
         not pay for, and a wrong SOURCE_DATE_EPOCH must not keep anyone from reading a file."""

@@ -67,7 +67,7 @@ def look_at_machine(*, search_path: str) -> Machine:
         architecture=_ARCHITECTURES.get(platform.machine().lower(), platform.machine().lower()),
         cpu_name=cpu_name,
         cpu_features=features,
-        cores=_usable_cores(),
+        cores=usable_cores(),
         search_path=search_path,
     )
 
@@ -90,7 +90,8 @@ def _cpu_information() -> str:
         return ""
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """How many processor cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

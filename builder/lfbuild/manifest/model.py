@@ -7,7 +7,7 @@ with RECORD.
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -22,6 +22,9 @@ MANIFEST_VERSION: Final = 1
 Role = Literal["weights", "mmproj", "lora", "draft", "file", "args", "recipe", "index", "engine", "slices"]
 Place = Literal["aligned", "body", "tail"]
 """`aligned`: at a multiple of the alignment, moved by no swap; `body`: behind it; `tail`: rewritten by every edit."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+"""A size, an offset or a number of things: what a hostile manifest says is at least no nonsense."""
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -64,11 +67,11 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: Literal["engine", "launcher"]
     program: str
     """`elf`, `ape`, …: what starts it."""
-    size_bytes: int
+    size_bytes: Count
     root: str
     index: str = ""
     """The member with its block index; empty where one block is all."""
-    own_members: int = 0
+    own_members: Count = 0
     """How many directory records, the first ones, belong to members inside the head (an APE brings some)."""
 
 
@@ -76,8 +79,8 @@ class RegionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """Bytes that belong to no member and are no ZIP record."""
 
     kind: Literal["spare", "retired", "signature"]
-    offset: int
-    size_bytes: int
+    offset: Count
+    size_bytes: Count
     root: str = ""
     """Empty for `spare`, which is all zeros while it is not in use."""
 
@@ -95,16 +98,16 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     architecture: str
     name: str = ""
-    parameters: int = 0
+    parameters: Count = 0
     quantization: str = ""
-    context_length: int = 0
+    context_length: Count = 0
     chat_template_sha256: str = ""
 
 
 class Encoding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a compressed member was made, so that a delta can work on decoded bytes and encode again."""
 
-    decoded_size: int
+    decoded_size: Count
     decoded_root: str
     encoder: str
     encoder_version: str
@@ -117,7 +120,7 @@ class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     name: str
     role: Role
     place: Place
-    size_bytes: int
+    size_bytes: Count
     """As stored."""
     root: str
     index: str = ""
@@ -132,8 +135,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Everything a file says of itself."""
 
     format: int
-    generation: int
-    epoch: int
+    generation: Count
+    epoch: Count
     """Time stamp of all members, seconds since 1970 (UTC)."""
     release: Release
     head: Head

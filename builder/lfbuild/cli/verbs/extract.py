@@ -41,7 +41,12 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
     directory = arguments.directory or Path(arguments.file.stem)
     written = extract(
-        arguments.file, arguments.members, directory=directory, force=arguments.force, report=context.report
+        arguments.file,
+        arguments.members,
+        directory=directory,
+        force=arguments.force,
+        threads=context.cores(),
+        report=context.report,
     )
     context.output.show(written, *(str(path) for path in written))
     return 0

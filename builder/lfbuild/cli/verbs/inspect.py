@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     import argparse
 
     from lfbuild.cli.context import Context
+    from lfbuild.cli.render import Block
     from lfbuild.cli.words import Parser, Subparsers
+    from lfbuild.commands.inspect import Inspection
 
 EXAMPLES = """\
   lfbuild inspect chat.llamafile
@@ -32,8 +34,97 @@ def add(subparsers: Subparsers) -> Parser:
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Inspect, and show what was found."""
-    from lfbuild.commands.inspect import inspect
+    from lfbuild.commands.inspect import inspect, inspection_document
 
     inspection = inspect(arguments.file)
-    context.output.show(inspection.as_json(), *inspection.lines)
+    context.output.show(inspection_document(inspection), *_blocks(inspection))
     return 0
+
+
+def _blocks(inspection: Inspection) -> list[Block]:
+    """What the file is, its models as a table, and what to know of it."""
+    from lfbuild.cli.render import Cell, Column, Facts, Table, size_words
+
+    blocks: list[Block] = [
+        Facts([("file", str(inspection.path)), ("what", _kind_words(inspection)), *_facts(inspection)])
+    ]
+    if inspection.models:
+        columns = [
+            Column(title="model"),
+            Column(title="architecture"),
+            Column(title="parameters", right=True),
+            Column(title="quantization"),
+            Column(title="context", right=True),
+            Column(title="size", right=True),
+            Column(title="at", right=True),
+        ]
+        rows = [
+            [
+                model.member or model.facts.name,
+                model.facts.architecture,
+                _count_words(model.facts.parameters),
+                model.facts.quantization,
+                str(model.facts.context_length or ""),
+                size_words(model.size_bytes),
+                str(model.data_offset),
+            ]
+            for model in inspection.models
+        ]
+        blocks += ["", Table(columns=columns, rows=rows)]
+    return [*blocks, *(Cell(f"note: {note}", "warn") for note in inspection.notes)]
+
+
+def _kind_words(inspection: Inspection) -> str:
+    words = {
+        "lfbuild": "a file of lfbuild",
+        "llamafile": "Mozilla's llamafile, or one made in its manner",
+        "zip": "a ZIP file",
+        "gguf": "a GGUF model",
+        "program": "a program without members",
+    }
+    return words[inspection.kind]
+
+
+def _facts(inspection: Inspection) -> list[tuple[str, str]]:
+    from lfbuild.cli.render import size_words
+
+    program = inspection.program
+    facts = [("size", size_words(inspection.size_bytes))]
+    if program.kind != "none":
+        facts.append(
+            ("program", f"{program.kind} for {', '.join(program.machines)}" if program.machines else program.kind)
+        )
+    if inspection.members:
+        facts.append(("members", str(inspection.members)))
+    if inspection.engine_version:
+        facts.append(("engine", f"llamafile {inspection.engine_version}"))
+    if inspection.arguments:
+        facts.append(("starts as", " ".join(inspection.arguments)))
+    manifest = inspection.manifest
+    if manifest is None:
+        return facts
+    release, engine = manifest.release, manifest.engine
+    facts[:0] = [
+        ("name", release.name),
+        ("version", release.version),
+        ("about", release.description),
+        ("license", release.license),
+        ("homepage", release.homepage),
+    ]
+    if engine is not None:
+        facts += [
+            ("engine", f"{engine.name} {engine.version} by {engine.toolchain.kind} {engine.toolchain.version}"),
+            (
+                "runs on",
+                ", ".join(f"{target} ({cpu})" for target, cpu in zip(engine.targets, engine.cpus, strict=False)),
+            ),
+        ]
+    return [*facts, ("generation", str(inspection.generation)), ("updates", manifest.update_url)]
+
+
+def _count_words(count: int) -> str:
+    """A number of parameters as people say it: 134.5 M."""
+    for size, unit in ((10**9, "B"), (10**6, "M"), (10**3, "K")):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return str(count)

@@ -25,8 +25,24 @@ def add(subparsers: Subparsers) -> Parser:
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """List the members."""
+    from lfbuild.cli.render import Column, Table, size_words
     from lfbuild.commands.list import list_members
 
     members = list_members(arguments.file)
-    context.output.show(members, *(member.name for member in members))
+    rows = [
+        [member.name, size_words(member.size_bytes), _method(member.method), str(member.data_offset)]
+        for member in members
+    ]
+    columns = [
+        Column(title="name"),
+        Column(title="size", right=True),
+        Column(title="kept"),
+        Column(title="at", right=True),
+    ]
+    context.output.show(members, Table(columns=columns, rows=rows))
     return 0
+
+
+def _method(number: int) -> str:
+    """How a member is kept, in words."""
+    return {0: "as it is", 8: "deflated", 9: "deflate64", 93: "zstd"}.get(number, f"method {number}")

@@ -29,20 +29,29 @@ def add(subparsers: Subparsers) -> Parser:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="RECIPE", help="the recipe to write (default: the model's name with .toml)"
     )
+    parser.add_argument(
+        "--toolchain",
+        choices=("zig", "cosmocc"),
+        default="zig",
+        metavar="KIND",
+        help="zig (default) or cosmocc, which makes one file for several systems",
+    )
     return parser
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Write the recipe, and tell what comes next."""
-    from lfbuild.cli.render import Facts
-    from lfbuild.commands.new import new_recipe
+    import shlex
 
-    written = new_recipe(arguments.model, output=arguments.output)
+    from lfbuild.cli.render import Facts
+    from lfbuild.commands.new import facts_words, new_recipe
+
+    written = new_recipe(arguments.model, output=arguments.output, toolchain=arguments.toolchain)
     facts = [
         ("recipe", str(written.path)),
-        ("model", written.model),
-        ("verb", written.verb),
-        ("next", f"lfbuild {written.path}"),
+        ("model", facts_words(written.facts)),
+        ("starts", f"llama {written.verb}"),
+        ("next", f"lfbuild {shlex.quote(str(written.path))}"),
     ]
     context.output.show(written, Facts(facts))
     return 0

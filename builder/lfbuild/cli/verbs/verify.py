@@ -9,14 +9,13 @@ if TYPE_CHECKING:
     import argparse
 
     from lfbuild.cli.context import Context
+    from lfbuild.cli.render import Block
     from lfbuild.cli.words import Parser, Subparsers
+    from lfbuild.commands.verify import Verification
 
 EXAMPLES = """\
   lfbuild verify chat.llamafile          every byte
   lfbuild verify chat.llamafile --quick  structure only, at once"""
-
-NOT_AS_PROMISED_EXIT_CODE = 5
-"""The code of an `IntegrityError`: the file was read in full, and its findings were told."""
 
 
 def add(subparsers: Subparsers) -> Parser:
@@ -37,6 +36,25 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     """Verify, and tell every finding."""
     from lfbuild.commands.verify import verify
 
-    findings = verify(arguments.file, quick=arguments.quick, report=context.report)
-    context.output.show(findings.as_json(), *findings.lines)
-    return 0 if findings.ok else NOT_AS_PROMISED_EXIT_CODE
+    verification = verify(arguments.file, quick=arguments.quick, threads=context.cores(), report=context.report)
+    document = {
+        "path": verification.path,
+        "ok": verification.ok,
+        "checked": verification.checked,
+        "findings": list(verification.findings),
+    }
+    context.output.show(document, *_blocks(verification))
+    return verification.exit_code
+
+
+def _blocks(verification: Verification) -> list[Block]:
+    """Each finding a line, then the verdict."""
+    from lfbuild.cli.render import Cell
+
+    lines: list[Block] = [
+        Cell(f"{verification.path}: {finding.subject}: {finding.what}", "bad") for finding in verification.findings
+    ]
+    if verification.ok:
+        return [Cell(f"{verification.path}: all is well (held against its {verification.checked})", "good")]
+    count = len(verification.findings)
+    return [*lines, f"{count} finding{'s' if count > 1 else ''}"]

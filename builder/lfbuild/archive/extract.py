@@ -1,0 +1,91 @@
+"""Writes a member as a file of its own, by reference where the file system can, and checks what was written."""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING, Final
+
+from lfbuild.archive.hashing import HashPool
+from lfbuild.archive.layout import check_name
+from lfbuild.archive.source import FileSource
+from lfbuild.errors import FormatError, IntegrityError
+from lfbuild.formats.blocks import Cuts
+from lfbuild.formats.zip import STORED
+from lfbuild.host.files import write_all
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from lfbuild.archive.reader import Reader
+    from lfbuild.formats.zip import CentralRecord
+
+_COPY_BYTES: Final = 16 << 20
+
+
+def target_of(record: CentralRecord, directory: Path, *, where: str) -> Path:
+    """Where a member is written below `directory`.
+
+    Raises:
+        FormatError: its name leads elsewhere, or it is a link or a device.
+    """
+    kind = stat.S_IFMT(record.mode)
+    if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
+        raise FormatError(where, f"{record.name!r} is no regular file", hint="links and devices are not extracted")
+    try:
+        check_name(record.name.replace("@", "_").removesuffix("/"))  # '@' is only unfit for new files
+    except FormatError as error:
+        raise FormatError(where, error.what, hint="it is not extracted") from error
+    return directory / record.name
+
+
+def extract_member(
+    reader: Reader,
+    record: CentralRecord,
+    file: BinaryIO,
+    *,
+    threads: int,
+    cuts: Cuts | None = None,
+    root: str = "",
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Write the decoded bytes of a member into an empty file and hold them against its CRC-32, and its root if given.
+
+    Raises:
+        FormatError: the member cannot be read.
+        IntegrityError: the bytes are not the ones that were promised.
+    """
+    with HashPool(threads) as pool:
+        hashing = pool.region(file.fileno(), 0, cuts or Cuts.plain(record.decoded_size))
+        position = 0
+        for size in _copied(reader, record, file):
+            position += size
+            hashing.ready(position)
+            on_bytes(size)
+        digests = hashing.finish()
+    if digests.crc32 != record.crc32 or (root and digests.index.root != root):
+        raise IntegrityError(
+            f"{reader.where}: {record.name}",
+            "its bytes are not the ones that were promised",
+            hint=f"lfbuild verify {reader.path.name} tells which block is wrong",
+        )
+
+
+def _copied(reader: Reader, record: CentralRecord, file: BinaryIO) -> Iterator[int]:
+    """Copy in steps and tell the size of each."""
+    if record.method != STORED:
+        position = 0
+        for piece in reader.pieces(record):
+            write_all(file.fileno(), piece, position)
+            position += len(piece)
+            yield len(piece)
+        return
+    reader.refuse_unreadable(record)
+    offset = reader.data_offset(record)
+    source = FileSource(path=reader.path, offset=offset, size_bytes=record.stored_size)
+    with source.opened() as opened:
+        for start in range(0, record.stored_size, _COPY_BYTES):
+            length = min(_COPY_BYTES, record.stored_size - start)
+            opened.copy(file.fileno(), start=start, target_offset=start, length=length)
+            yield length

@@ -1,0 +1,190 @@
+"""`inspect`: what a file is and holds, without running it: ours, Mozilla's llamafile, a ZIP, a GGUF, a program."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from lfbuild.archive.reader import Reader, opened, read_at
+from lfbuild.errors import FormatError
+from lfbuild.formats.args import ARGS_NAME, parse_args
+from lfbuild.formats.executable import PROBE_BYTES, identify_program
+from lfbuild.formats.gguf import MAGIC, read_gguf
+from lfbuild.formats.model import ModelFacts, model_facts
+from lfbuild.formats.zip import STORED
+from lfbuild.manifest.verify import load_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from lfbuild.formats.executable import Program
+    from lfbuild.formats.zip import CentralRecord
+    from lfbuild.manifest.model import Manifest
+
+FileKind = Literal["lfbuild", "llamafile", "zip", "gguf", "program"]
+_VERSION_SCAN_BYTES: Final = 128 << 20
+_PIECE_BYTES: Final = 8 << 20
+_LLAMAFILE_VERSION = re.compile(rb"llamafile v(\d+\.\d+\.\d+)")
+_MAPPABLE_BYTES: Final = 16 << 10
+"""Metal maps at multiples of this; llamafile warns below it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InspectedModel:
+    """A GGUF inside (or the file itself)."""
+
+    member: str
+    size_bytes: int
+    data_offset: int
+    facts: ModelFacts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inspection:
+    """What was found."""
+
+    path: Path
+    kind: FileKind
+    size_bytes: int
+    program: Program
+    manifest: Manifest | None = None
+    generation: int = 0
+    engine_version: str = ""
+    """Of a foreign engine, as its bytes name it; empty if they do not."""
+    models: tuple[InspectedModel, ...] = ()
+    members: int = 0
+    arguments: tuple[str, ...] = ()
+    """Default arguments, as `.args` has them; variables of the environment are left as they stand."""
+    notes: tuple[str, ...] = ()
+    """What a user of the file should know."""
+
+
+def inspect(path: Path) -> Inspection:
+    """Tell what a file is and holds.
+
+    Raises:
+        FormatError: it is nothing that lfbuild knows, or it is damaged.
+        HostError: it cannot be read.
+    """
+    with opened(path) as file:
+        start = read_at(file.fileno(), 0, PROBE_BYTES)
+        size = path.stat().st_size
+        program = identify_program(start)
+        if start.startswith(MAGIC):
+            header = read_gguf(lambda offset, length: read_at(file.fileno(), offset, length), size, where=str(path))
+            model = InspectedModel(member="", size_bytes=size, data_offset=0, facts=model_facts(header))
+            return Inspection(path=path, kind="gguf", size_bytes=size, program=program, models=(model,))
+    try:
+        with Reader.open(path) as reader:
+            return _inspect_zip(reader, program)
+    except FormatError:
+        if program.kind == "none" or b"PK\x05\x06" in _tail(path):
+            raise
+        return Inspection(
+            path=path, kind="program", size_bytes=size, program=program, engine_version=_scan_version(path, size)
+        )
+
+
+def _inspect_zip(reader: Reader, program: Program) -> Inspection:
+    ours = load_manifest(reader)
+    models, notes = _find_models(reader)
+    looks_like_llamafile = program.kind != "none" and (models or ARGS_NAME in reader.records)
+    kind: FileKind = "lfbuild" if ours else "llamafile" if looks_like_llamafile else "zip"
+    return Inspection(
+        path=reader.path,
+        kind=kind,
+        size_bytes=reader.size_bytes,
+        program=program,
+        manifest=ours[0] if ours else None,
+        generation=ours[1].generation if ours else 0,
+        engine_version="" if ours else _scan_version(reader.path, _first_member(reader)),
+        models=models,
+        members=len(reader.records),
+        arguments=_arguments(reader),
+        notes=notes,
+    )
+
+
+def _find_models(reader: Reader) -> tuple[tuple[InspectedModel, ...], tuple[str, ...]]:
+    models, notes = [], []
+    for name, record in reader.records.items():
+        if not name.lower().endswith(".gguf"):
+            continue
+        if record.method != STORED:
+            notes.append(f"{name} is compressed, so no engine can map it")
+            continue
+        offset = reader.data_offset(record)
+        if offset % _MAPPABLE_BYTES:
+            notes.append(f"{name} begins at {offset}, no multiple of {_MAPPABLE_BYTES}: some systems cannot map it")
+        try:
+            facts = _member_facts(reader, record, offset)
+        except FormatError as error:
+            notes.append(f"{name}: {error.what}")
+            continue
+        models.append(InspectedModel(member=name, size_bytes=record.stored_size, data_offset=offset, facts=facts))
+    return tuple(models), tuple(notes)
+
+
+def _member_facts(reader: Reader, record: CentralRecord, offset: int) -> ModelFacts:
+    def read(start: int, length: int) -> bytes:
+        return reader.read_at(offset + start, min(length, record.stored_size - start))
+
+    return model_facts(read_gguf(read, record.stored_size, where=f"{reader.where}: {record.name}"))
+
+
+def _arguments(reader: Reader) -> tuple[str, ...]:
+    if ARGS_NAME not in reader.records:
+        return ()
+    return tuple(parse_args(reader.read(ARGS_NAME, limit=1 << 20), environment=_AsTheyStand(), where=reader.where))
+
+
+class _AsTheyStand(dict[str, str]):
+    """An environment in which every variable has its own name as value: what is shown is what is written."""
+
+    def get(self, key: str, default: object = None) -> str:
+        del default
+        return f"${key}"
+
+
+def _first_member(reader: Reader) -> int:
+    offsets = [record.header_offset for record in reader.records.values() if record.name.lower().endswith(".gguf")]
+    return min(offsets, default=reader.directory.offset)
+
+
+def _tail(path: Path) -> bytes:
+    with opened(path) as file:
+        size = path.stat().st_size
+        return read_at(file.fileno(), max(0, size - 65557), 65557)
+
+
+def _scan_version(path: Path, end: int) -> str:
+    """The version that Mozilla's engine names in its own bytes; nobody runs a file to learn about it."""
+    with opened(path) as file:
+        overlap = 64
+        for start in range(0, min(end, _VERSION_SCAN_BYTES), _PIECE_BYTES):
+            piece = read_at(file.fileno(), start, min(_PIECE_BYTES + overlap, end - start))
+            if match := _LLAMAFILE_VERSION.search(piece):
+                return match[1].decode()
+    return ""
+
+
+def inspection_document(inspection: Inspection) -> Mapping[str, object]:
+    """The inspection as JSON-ready values, the manifest in its own shape."""
+    import msgspec
+
+    manifest = msgspec.to_builtins(inspection.manifest) if inspection.manifest else None
+    return {
+        "path": str(inspection.path),
+        "kind": inspection.kind,
+        "size_bytes": inspection.size_bytes,
+        "program": inspection.program,
+        "generation": inspection.generation,
+        "engine_version": inspection.engine_version,
+        "members": inspection.members,
+        "models": list(inspection.models),
+        "arguments": list(inspection.arguments),
+        "notes": list(inspection.notes),
+        "manifest": manifest,
+    }
