@@ -17,6 +17,7 @@ from zlib_ng import zlib_ng
 
 from lfbuild.archive.layout import name_fault
 from lfbuild.errors import LfbuildError
+from lfbuild.formats.executable import PROBE_BYTES, certificate_table
 from lfbuild.formats.local_header import LONGEST_LOCAL_HEADER_BYTES, LocalHeader
 from lfbuild.formats.zip import DEFLATED
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 Verdict = Literal["malformed", "untrue"]
 _LARGEST_DEFLATE_RATIO: Final = 1032
 """A match of 258 bytes costs at least two bits (zlib, "Technical Details")."""
+_CERTIFICATE_ALIGN_BYTES: Final = 8
+"""Where a certificate table may begin (Microsoft, "PE Format")."""
 _KINDS = {
     stat.S_IFLNK: "a symbolic link",
     stat.S_IFIFO: "a pipe",
@@ -59,6 +62,7 @@ def check_members(
     for name, count in Counter(record.name for record in records).items():
         if count > 1:
             yield _malformed(name, f"is in the directory {count} times")
+    yield from check_end(reader)
     spans: list[_Span] = []
     for record in records:
         faults = [*_faults(record), *_locate(reader, record, spans)]
@@ -70,6 +74,24 @@ def check_members(
         for span in spans:
             if id(span.record) not in mixed_up:
                 yield from _check_content(reader, span.record, on_bytes)
+
+
+def check_end(reader: Reader, *, program_bytes: int = PROBE_BYTES) -> Iterator[Finding]:
+    """Nothing follows the end records but the certificate table of a signed program, which ends the file.
+
+    `program_bytes` is how much of the start of the file may belong to a program.
+    """
+    end = reader.directory.end_offset + reader.directory.end_size_bytes
+    table = certificate_table(reader.read_at(0, min(program_bytes, PROBE_BYTES)))
+    if table is None:
+        if end < reader.size_bytes:
+            yield Finding(subject="end records", what=f"{reader.size_bytes - end} bytes follow the end records")
+        return
+    offset, size = table
+    if offset != -(-end // _CERTIFICATE_ALIGN_BYTES) * _CERTIFICATE_ALIGN_BYTES or offset + size != reader.size_bytes:
+        yield Finding(subject="head", what=f"its signature, {size} bytes at {offset}, does not close the file")
+    elif any(reader.read_at(end, offset - end)):
+        yield Finding(subject="signature", what="the bytes before it are not zero")
 
 
 @dataclass(frozen=True, slots=True)

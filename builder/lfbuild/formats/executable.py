@@ -65,6 +65,15 @@ def signature_holes(start: bytes) -> tuple[tuple[int, int], ...]:
     return ((at + _OPTIONAL_HEADER + _CHECKSUM, 4), (at + _OPTIONAL_HEADER + security, 8))
 
 
+def certificate_table(start: bytes) -> tuple[int, int] | None:
+    """Where a signature stands in the file (offset, size), as the first bytes of a PE say; None in an unsigned one."""
+    holes = signature_holes(start)
+    if not holes:
+        return None
+    offset, size = struct.unpack_from("<II", start, holes[1][0])
+    return (offset, size) if size else None
+
+
 def _pe_header(start: bytes) -> int | None:
     if not start.startswith(b"MZ") or len(start) < _PE_OFFSET + 4:
         return None

@@ -87,7 +87,7 @@ class CentralRecord:
 
     def to_bytes(self) -> bytes:
         """The canonical encoding: the one lfbuild writes, and the one `verify` expects of its own files."""
-        name = self.name.encode()
+        name = _encode_name(self.name)
         large = [value for value in (self.decoded_size, self.stored_size, self.header_offset) if value >= LIMIT_32]
         extra = _zip64_extra(large)
         version = VERSION_ZIP64 if large else VERSION_PLAIN
@@ -113,7 +113,7 @@ class CentralRecord:
 
     def local_header(self) -> bytes:
         """The canonical local header that stands before the member's data."""
-        name = self.name.encode()
+        name = _encode_name(self.name)
         # A local header has both sizes in its ZIP64 field or neither (APPNOTE 4.5.3).
         large = max(self.stored_size, self.decoded_size) >= LIMIT_32
         extra = _zip64_extra([self.decoded_size, self.stored_size] if large else [])
@@ -326,6 +326,13 @@ def _parse_record(data: bytes, position: int, *, where: str) -> FoundRecord:
         flags=flags,
     )
     return FoundRecord(record=record, raw=data[position:end])
+
+
+def _encode_name(name: str) -> bytes:
+    raw = name.encode()
+    if len(raw) > LIMIT_16:  # one that was read in another encoding may be
+        raise FormatError("member", f"a name of {len(raw)} bytes does not fit into a ZIP record")
+    return raw
 
 
 def _decode_name(raw: bytes, flags: int, *, where: str) -> str:

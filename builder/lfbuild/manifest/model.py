@@ -15,8 +15,9 @@ from lfbuild.errors import FormatError
 
 MANIFEST_NAME: Final = ".lfbuild/manifest.json"
 RECIPE_NAME: Final = ".lfbuild/recipe.toml"
+OWN_FOLDER: Final = ".lfbuild/"
 INDEX_FOLDER: Final = ".lfbuild/blocks/"
-HEAD_INDEX_NAME: Final = INDEX_FOLDER + ".head"
+HEAD_INDEX_NAME: Final = ".lfbuild/head.blocks"
 MANIFEST_VERSION: Final = 1
 
 Role = Literal["weights", "mmproj", "lora", "draft", "file", "args", "recipe", "index", "engine", "slices"]

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from lfbuild.archive.check import Finding
+from lfbuild.archive.check import Finding, check_end
 from lfbuild.archive.hashing import HashPool
 from lfbuild.errors import FormatError, IntegrityError, LfbuildError
 from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, BlockIndex, Cuts
-from lfbuild.formats.executable import PROBE_BYTES, signature_holes
+from lfbuild.formats.executable import PROBE_BYTES, certificate_table, signature_holes
 from lfbuild.formats.zip import STORED, dos_time, end_records
 from lfbuild.manifest.model import MANIFEST_NAME, parse_manifest
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lfbuild.archive.reader import Reader
     from lfbuild.formats.seal import Seal
     from lfbuild.formats.zip import CentralRecord
-    from lfbuild.manifest.model import Manifest, MemberRecord
+    from lfbuild.manifest.model import Manifest, MemberRecord, RegionRecord
 
 _PIECE_BYTES = 4 << 20
 _ZEROS = bytes(_PIECE_BYTES)
@@ -42,25 +42,27 @@ def load_manifest(reader: Reader) -> tuple[Manifest, Seal] | None:
         IntegrityError: the manifest is not the one that was sealed.
     """
     seal = reader.seal
+    where = f"{reader.where}: {MANIFEST_NAME}"
     if seal is None:
-        return None
-    data = reader.read(MANIFEST_NAME)
+        if MANIFEST_NAME not in reader.records:
+            return None
+        raise FormatError(f"{reader.where}: seal", "is missing from the end record, though the file has a manifest")
+    try:
+        data = reader.read(MANIFEST_NAME)
+    except FormatError as error:
+        raise FormatError(where, error.what, hint=error.hint) from error
     if blake3(data).hexdigest() != seal.manifest_digest:
-        raise IntegrityError(f"{reader.where}: {MANIFEST_NAME}", "is not the manifest that the file was sealed with")
+        raise IntegrityError(where, "is not the manifest that the file was sealed with")
     return parse_manifest(data, where=reader.where), seal
 
 
 def verify_structure(reader: Reader, manifest: Manifest, seal: Seal) -> Iterator[Finding]:
     """Check everything but the content of head and members: seal, directory, headers, and that the rest is zero."""
     yield from _check_seal(reader, manifest, seal)
-    yield from _check_directory(reader, manifest)
-    try:
-        spans = list(_spans(reader, manifest))
-    except LfbuildError as error:
-        yield Finding(subject="local headers", what=error.what, verdict="malformed")
-        return
-    yield from _check_local_headers(reader, manifest)
-    yield from _check_coverage(reader, spans)
+    yield from _told("directory", _check_directory(reader, manifest))
+    yield from _told("local headers", _check_local_headers(reader, manifest))
+    yield from _told("local headers", _check_coverage(reader, manifest))
+    yield from check_end(reader, program_bytes=manifest.head.size_bytes)
 
 
 def verify_content(
@@ -72,6 +74,8 @@ def verify_content(
         yield from check.head(manifest)
         for member in manifest.members:
             yield from check.member(member)
+        for region in manifest.regions:
+            yield from check.region(region)
         yield from check.manifest()
 
 
@@ -121,45 +125,67 @@ def _check_local_headers(reader: Reader, manifest: Manifest) -> Iterator[Finding
             yield Finding(subject=found.record.name, what="its local header does not fit its directory record")
 
 
+def _told(subject: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    """Findings, and what keeps more of them from being found as the last one."""
+    try:
+        yield from findings
+    except LfbuildError as error:
+        yield Finding(subject=subject, what=error.what, verdict="malformed")
+
+
 def _spans(reader: Reader, manifest: Manifest) -> Iterator[_Span]:
     """Every stretch that belongs to something, in no order."""
     yield _Span(0, manifest.head.size_bytes, "head")
     for found in reader.directory.records[manifest.head.own_members :]:
         record = found.record
-        end = record.header_offset + len(record.local_header()) + record.stored_size
-        yield _Span(record.header_offset, end, record.name)
+        yield _Span(record.header_offset, _data_offset(record) + record.stored_size, record.name)
     for region in manifest.regions:
         if region.kind != "spare":  # spare room is zero, which is what is checked of all that belongs to nothing
-            yield _Span(region.offset, region.offset + region.size_bytes, region.kind)
+            yield _Span(region.offset, region.offset + region.size_bytes, _region_name(region))
     directory = reader.directory
     yield _Span(directory.offset, directory.end_offset + directory.end_size_bytes, "directory")
 
 
-def _check_coverage(reader: Reader, spans: list[_Span]) -> Iterator[Finding]:
+def _region_name(region: RegionRecord) -> str:
+    return f"{region.kind} region at {region.offset}"
+
+
+def _check_coverage(reader: Reader, manifest: Manifest) -> Iterator[Finding]:
     position, before = 0, "start"
-    for span in sorted(spans, key=lambda item: (item.start, item.end)):
-        if span.start < position:
+    for span in sorted(_spans(reader, manifest), key=lambda item: (item.start, item.end)):
+        if span.end > reader.size_bytes:
+            yield Finding(subject=span.subject, what="goes on past the end of the file", verdict="malformed")
+        elif span.start < position:
             yield Finding(subject=span.subject, what=f"overlaps {before}", verdict="malformed")
         elif (at := _first_nonzero(reader, position, span.start)) is not None:
             what = f"the byte at {at} belongs to nothing and is not zero"
             yield Finding(subject=f"room between {before} and {span.subject}", what=what)
-        position, before = max(position, span.end), span.subject
-    if position < reader.size_bytes:
-        what = f"{reader.size_bytes - position} bytes follow the end records"
-        yield Finding(subject="end records", what=what)
-    elif position > reader.size_bytes:
-        yield Finding(subject=before, what="goes on past the end of the file", verdict="malformed")
+        if span.end > position:
+            position, before = span.end, span.subject
 
 
 def _first_nonzero(reader: Reader, start: int, end: int) -> int | None:
     while start < end:
         piece = reader.read_at(start, min(_PIECE_BYTES, end - start))
-        if not piece:
-            return None
         if piece != _ZEROS[: len(piece)]:
             return start + next(index for index, byte in enumerate(piece) if byte)
         start += len(piece)
     return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Region:
+    """Bytes whose root the manifest promises."""
+
+    subject: str
+    offset: int
+    plain: Cuts
+    """How it is cut where no index says otherwise."""
+    root: str
+    index: str = ""
+    holes: tuple[tuple[int, int], ...] = ()
+    crc32: int | None = None
+    """What vouches for it if the index is damaged."""
 
 
 class _ContentCheck:
@@ -171,11 +197,12 @@ class _ContentCheck:
     def head(self, manifest: Manifest) -> Iterator[Finding]:
         """The program at the start; what signing changes is digested as zeros, and is zero in an unsigned file."""
         head = manifest.head
-        holes = signature_holes(self._reader.read_at(0, PROBE_BYTES))
+        start = self._reader.read_at(0, min(PROBE_BYTES, head.size_bytes))
+        holes = signature_holes(start)
         plain = Cuts.plain(head.size_bytes, block_bytes=HEAD_BLOCK_BYTES)
-        yield from self._region("head", 0, head.size_bytes, plain, head.root, head.index, holes)
-        signed = any(region.kind == "signature" for region in manifest.regions)
-        if not signed and any(any(self._reader.read_at(offset, size)) for offset, size in holes):
+        region = _Region(subject="head", offset=0, plain=plain, root=head.root, index=head.index, holes=holes)
+        yield from self._region(region)
+        if certificate_table(start) is None and any(any(start[at : at + size]) for at, size in holes):
             yield Finding(subject="head", what="the fields that a signature fills are not zero, and there is none")
 
     def member(self, member: MemberRecord) -> Iterator[Finding]:
@@ -188,9 +215,22 @@ class _ContentCheck:
             what = f"has {record.stored_size} bytes instead of {member.size_bytes}"
             yield Finding(subject=member.name, what=what)
             return
-        offset = _data_offset(record)
-        plain = Cuts.plain(member.size_bytes)
-        yield from self._region(member.name, offset, member.size_bytes, plain, member.root, member.index)
+        region = _Region(
+            subject=member.name,
+            offset=_data_offset(record),
+            plain=Cuts.plain(member.size_bytes),
+            root=member.root,
+            index=member.index,
+            crc32=record.crc32 if record.method == STORED else None,
+        )
+        yield from self._region(region)
+
+    def region(self, region: RegionRecord) -> Iterator[Finding]:
+        """A region that is no member."""
+        if region.kind != "spare":  # that spare room is zero belongs to the structure
+            plain = Cuts.plain(region.size_bytes)
+            subject = _region_name(region)
+            yield from self._region(_Region(subject=subject, offset=region.offset, plain=plain, root=region.root))
 
     def manifest(self) -> Iterator[Finding]:
         """The manifest's own checksum; its digest was held against the seal when it was loaded."""
@@ -199,37 +239,34 @@ class _ContentCheck:
         if zlib_ng.crc32(self._reader.read(MANIFEST_NAME)) != self._reader.records[MANIFEST_NAME].crc32:
             yield Finding(subject=MANIFEST_NAME, what="its CRC-32 in the directory is wrong")
 
-    def _region(
-        self,
-        subject: str,
-        offset: int,
-        size: int,
-        plain: Cuts,
-        root: str,
-        index_name: str,
-        holes: tuple[tuple[int, int], ...] = (),
-    ) -> Iterator[Finding]:
-        index, problem = self._load_index(index_name, size, root) if index_name else (None, None)
+    def _region(self, region: _Region) -> Iterator[Finding]:
+        index, problem = self._load_index(region) if region.index else (None, None)
         if problem:
             yield problem
-        cuts = index.cuts if index else plain
-        hashing = self._pool.region(self._reader.descriptor, offset, cuts, crc=False, holes=holes)
+        hashing = self._pool.region(
+            self._reader.descriptor,
+            region.offset,
+            index.cuts if index else region.plain,
+            crc=problem is not None,
+            holes=region.holes,
+        )
         try:
-            digests = hashing.finish(lambda count: self._on_bytes(count, subject))
+            digests = hashing.finish(lambda count: self._on_bytes(count, region.subject))
         except LfbuildError as error:
-            yield Finding(subject=subject, what=error.what)
+            yield Finding(subject=region.subject, what=error.what)
             return
-        if digests.index.root != root:
-            places = _differing(index, digests.index, offset) if index else ()
-            yield Finding(subject=subject, what=_untrue(places))
+        if digests.index.root == region.root or (problem and digests.crc32 == region.crc32):
+            return
+        places = _differing(index, digests.index, region.offset) if index else ()
+        yield Finding(subject=region.subject, what=_untrue(places))
 
-    def _load_index(self, name: str, size: int, root: str) -> tuple[BlockIndex | None, Finding | None]:
+    def _load_index(self, region: _Region) -> tuple[BlockIndex | None, Finding | None]:
         try:
-            index = BlockIndex.parse(self._reader.read(name), where=name)
+            index = BlockIndex.parse(self._reader.read(region.index), where=region.index)
         except FormatError as error:
-            return None, Finding(subject=name, what=error.what, verdict="malformed")
-        if index.root != root or index.cuts.size_bytes != size:
-            return None, Finding(subject=name, what="is not the block index that the manifest promises")
+            return None, Finding(subject=region.index, what=error.what, verdict="malformed")
+        if index.root != region.root or index.cuts.size_bytes != region.plain.size_bytes:
+            return None, Finding(subject=region.index, what="is not the block index that the manifest promises")
         return index, None
 
 
