@@ -13,6 +13,7 @@ from lfbuild.formats.executable import PROBE_BYTES, identify_program
 from lfbuild.formats.gguf import MAGIC, read_gguf
 from lfbuild.formats.model import ModelFacts, model_facts
 from lfbuild.formats.zip import STORED
+from lfbuild.manifest.model import OWN_FOLDER
 from lfbuild.manifest.verify import load_manifest
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def _inspect_zip(reader: Reader, program: Program) -> Inspection:
 def _find_models(reader: Reader) -> tuple[tuple[InspectedModel, ...], tuple[str, ...]]:
     models, notes = [], []
     for name, record in reader.records.items():
-        if not name.lower().endswith(".gguf"):
+        if not name.lower().endswith(".gguf") or name.startswith(OWN_FOLDER):
             continue
         if record.method != STORED:
             notes.append(f"{name} is compressed, so no engine can map it")

@@ -2,7 +2,7 @@
 
 Blocks are cut where the content has its structure, never at fixed offsets from the start: when a chat template grows
 by 32 bytes, every tensor behind it moves, and yet each of its blocks is the same one as before. One index a region,
-as a member `.lfbuild/blocks/NAME`, so that replacing one member never rewrites the leaves of another.
+as a member `.lfbuild/blocks/NAME.blocks`, so that replacing one member never rewrites the leaves of another.
 
 offset  size         field
 0       8            magic `LFBLOCKS`

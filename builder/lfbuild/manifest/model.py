@@ -59,7 +59,8 @@ class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     targets: tuple[str, ...]
     cpus: tuple[str, ...]
     options: tuple[tuple[str, str], ...] = ()
-    program: str = ""
+    ui: bool = False
+    """Whether the engine serves upstream's chat page."""
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

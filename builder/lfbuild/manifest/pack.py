@@ -160,7 +160,7 @@ class _Packing:
         plain = entry.index.cuts == Cuts.plain(entry.index.cuts.size_bytes, block_bytes=BLOCK_BYTES)
         if plain and entry.index.cuts.leaves <= 1:
             return ""
-        name = INDEX_FOLDER + member.name
+        name = f"{INDEX_FOLDER}{member.name}.blocks"  # must not end in .gguf: engines look for the only such member
         self._store_index_bytes(name, entry.index.to_bytes(), place="body")
         return name
 
