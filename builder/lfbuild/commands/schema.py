@@ -1,23 +1,19 @@
-"""`schema`: the recipe's grammar as JSON Schema, as text or as a file."""
+"""`schema`: the recipe's grammar as JSON Schema, for editors."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from lfbuild.host.files import replacing
-from lfbuild.recipe import recipe_schema
+from lfbuild.recipe import schema_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-def schema_text() -> str:
-    """The JSON Schema of a recipe."""
-    return json.dumps(recipe_schema(), indent=2, ensure_ascii=False) + "\n"
+__all__ = ["schema_text", "write_schema"]
 
 
 def write_schema(path: Path) -> None:
-    """Write it to `path`, in place of what was there: it is only ever generated."""
+    """Write the schema to `path`, in place of what was there: it is only ever generated."""
     with replacing(path) as file:
         file.write(schema_text().encode())

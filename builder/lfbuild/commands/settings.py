@@ -6,11 +6,12 @@ A front door makes these once, from the environment, its options and the clock; 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lfbuild.errors import Problem, RecipeError
+from lfbuild.formats.zip import FIRST_EPOCH
 from lfbuild.host.machine import Machine, look_at_machine
 
 if TYPE_CHECKING:
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
     from lfbuild.sources import Network
     from lfbuild.store import Store
 
-EARLIEST_EPOCH = 315_532_800
-"""1980-01-01 00:00:00 UTC, the first moment that a ZIP file can hold, and the one we write unless told otherwise."""
-LATEST_EPOCH = 4_354_819_198
-"""2107-12-31 23:59:58 UTC, the last one."""
+LAST_EPOCH = 4_354_819_198
+"""2107-12-31 23:59:58 UTC, the last moment that a ZIP file can hold."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,9 +36,11 @@ class Settings:
     pypi_index: str | None = None
     """Another index than PyPI's own; it may hold a password, so it is never shown."""
     hf_endpoint: str | None = None
-    epoch: int = EARLIEST_EPOCH
+    epoch: int = FIRST_EPOCH
     """Seconds since 1970 that every member of a built file is dated with."""
     offline: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The front door's own, for the programs that a build calls; the engine decides what of it they see."""
     machine: Machine
     jobs: int
     """How many compilers may run at once."""
@@ -86,6 +87,7 @@ def read_settings(
         hf_endpoint=environment.get("HF_ENDPOINT") or None,
         epoch=_read_epoch(environment.get("SOURCE_DATE_EPOCH", "")),
         offline=offline,
+        environment=dict(environment),
         machine=machine,
         jobs=machine.cores,
         now=now,
@@ -107,14 +109,14 @@ def _read_path(text: str) -> Path | None:
 
 def _read_epoch(text: str) -> int:
     if not text:
-        return EARLIEST_EPOCH
+        return FIRST_EPOCH
     if not text.isascii() or not text.isdigit():
         raise _bad_epoch(f"'{text}' is not a whole number of seconds since 1970")
-    if not EARLIEST_EPOCH <= int(text) <= LATEST_EPOCH:
+    if not FIRST_EPOCH <= int(text) <= LAST_EPOCH:
         raise _bad_epoch(f"{text} is outside of 1980 to 2107, which is what a ZIP file can hold")
     return int(text)
 
 
 def _bad_epoch(what: str) -> RecipeError:
     problem = Problem(where="SOURCE_DATE_EPOCH", key="", what=what)
-    return RecipeError("SOURCE_DATE_EPOCH", [problem], hint=f"unset it, or set {EARLIEST_EPOCH} for 1980-01-01")
+    return RecipeError("SOURCE_DATE_EPOCH", [problem], hint=f"unset it, or set {FIRST_EPOCH} for 1980-01-01")

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import argparse
 
     from lfbuild.cli.context import Context
-    from lfbuild.cli.render import Block
+    from lfbuild.cli.render import Block, Facts
     from lfbuild.cli.words import Parser, Subparsers
     from lfbuild.commands.doctor import Diagnosis
 
@@ -37,17 +37,36 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from lfbuild.commands.doctor import diagnose
 
     diagnosis = diagnose(context.settings())
-    context.output.show(diagnosis.as_json(), *_blocks(diagnosis))
+    context.output.show(diagnosis, *_blocks(diagnosis))
     return 0 if diagnosis.can_build else NOTHING_CAN_BE_BUILT_EXIT_CODE
 
 
 def _blocks(diagnosis: Diagnosis) -> list[Block]:
-    from lfbuild.cli.render import Cell, Column, Facts, Table
+    from lfbuild.cli.render import Cell, Column, Table
 
     marks = {"here": Cell("ok", "good"), "lacking": Cell("lacking", "bad"), "optional": Cell("-", "quiet")}
     rows = [(marks[check.state], check.name, check.finding) for check in diagnosis.checks]
-    table = Table(columns=[Column(title=""), Column(title="what"), Column(title="found")], rows=rows)
-    advice = [Cell(f"to do: {sentence}", "warn") for sentence in diagnosis.advice]
-    able = [Cell(f"can build with {', '.join(diagnosis.can_build)}", "good")] if diagnosis.can_build else []
-    unable = [] if diagnosis.can_build else [Cell("nothing can be built here yet", "bad")]
-    return [Facts(diagnosis.machine_facts), "", table, "", *able, *unable, *advice]
+    table = Table(columns=[Column(title=""), Column(title="tool"), Column(title="found")], rows=rows)
+    if diagnosis.can_build:
+        verdict = Cell(f"this machine can build, with {' and '.join(diagnosis.can_build)}", "good")
+    else:
+        verdict = Cell("this machine cannot build anything yet", "bad")
+    return [_facts(diagnosis), "", table, "", verdict, *(Cell(f"to do: {it}", "warn") for it in diagnosis.advice)]
+
+
+def _facts(diagnosis: Diagnosis) -> Facts:
+    from lfbuild.cli.render import Facts, size_words
+
+    cache = diagnosis.cache
+    cloning = "which clones: a copy there costs nothing" if cache.clones else "which does not clone: bytes are copied"
+    return Facts(
+        [
+            ("machine", f"{diagnosis.target}, {diagnosis.cores} cores usable"),
+            ("processor", diagnosis.cpu_name),
+            ("CPU level", diagnosis.cpu_level or "below every level that lfbuild can compile for"),
+            ("python", diagnosis.python),
+            ("cache", f"{cache.path}: {size_words(cache.size_bytes)} kept, {size_words(cache.free_bytes)} free"),
+            ("file system", f"{cache.file_system}, {cloning}" if cache.file_system else ""),
+            ("network", diagnosis.network),
+        ]
+    )

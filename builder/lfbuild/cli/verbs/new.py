@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     facts = [
         ("recipe", str(written.path)),
         ("model", facts_words(written.facts)),
-        ("starts", f"llama {written.verb}"),
+        ("verb", written.verb),
         ("next", f"lfbuild {shlex.quote(str(written.path))}"),
     ]
     context.output.show(written, Facts(facts))

@@ -42,7 +42,12 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         found = toolchain.list_toolchains(context.settings())
         columns = [Column(title="kind"), Column(title="version"), Column(title=""), Column(title="where")]
         rows = [
-            (it.kind, it.version, Cell("ok", "good") if it.path else Cell("lacking", "bad"), str(it.path or it.hint))
+            (
+                it.kind,
+                it.version,
+                Cell("ok", "good") if it.path else Cell("lacking", "bad"),
+                str(it.path) if it.path else f"{it.problem}; {it.hint}",
+            )
             for it in found
         ]
         context.output.show(found, Table(columns=columns, rows=rows))
