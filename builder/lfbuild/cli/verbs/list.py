@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from lfbuild.cli.context import Context
     from lfbuild.cli.words import Parser, Subparsers
+    from lfbuild.commands.list import Listed
 
 EXAMPLES = """\
   lfbuild list chat.llamafile
@@ -29,20 +30,21 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from lfbuild.commands.list import list_members
 
     members = list_members(arguments.file)
-    rows = [
-        [member.name, size_words(member.size_bytes), _method(member.method), str(member.data_offset)]
-        for member in members
-    ]
     columns = [
-        Column(title="name"),
-        Column(title="size", right=True),
+        Column(title="bytes", right=True),
+        Column(title="offset", right=True),
         Column(title="kept"),
-        Column(title="at", right=True),
+        Column(title="member"),
     ]
-    context.output.show(members, Table(columns=columns, rows=rows))
+    rows = [(str(it.size_bytes), str(it.data_offset), _kept(it), it.name) for it in members]
+    total = f"{len(members)} members, {size_words(sum(it.size_bytes for it in members))}"
+    context.output.show(members, Table(columns=columns, rows=rows), total)
     return 0
 
 
-def _method(number: int) -> str:
-    """How a member is kept, in words."""
-    return {0: "as it is", 8: "deflated", 9: "deflate64", 93: "zstd"}.get(number, f"method {number}")
+def _kept(member: Listed) -> str:
+    """`stored`, or how much of it a compression left."""
+    if member.method == 0:
+        return "stored"
+    name = {8: "deflate", 9: "deflate64", 93: "zstd"}.get(member.method, f"method {member.method}")
+    return f"{name} {100 * member.stored_bytes // max(member.size_bytes, 1)} %"

@@ -17,6 +17,14 @@ EXAMPLES = """\
   lfbuild verify chat.llamafile          every byte
   lfbuild verify chat.llamafile --quick  structure only, at once"""
 
+GOOD_WORDS = {
+    "manifest": "every byte is as its manifest promises",
+    "manifest (structure)": "the structure is sound; the bytes of its members were not read",
+    "checksums": "every member agrees with its checksum (there is no manifest of ours that promises more)",
+    "structure": "the structure is sound; the bytes of its members were not read",
+    "header": "the header of this GGUF is sound, and every tensor lies within the file",
+}
+
 
 def add(subparsers: Subparsers) -> Parser:
     """Add the words of `verify`."""
@@ -55,6 +63,6 @@ def _blocks(verification: Verification) -> list[Block]:
         Cell(f"{verification.path}: {finding.subject}: {finding.what}", "bad") for finding in verification.findings
     ]
     if verification.ok:
-        return [Cell(f"{verification.path}: all is well (held against its {verification.checked})", "good")]
+        return [Cell(f"{verification.path}: {GOOD_WORDS[verification.checked]}", "good")]
     count = len(verification.findings)
     return [*lines, f"{count} finding{'s' if count > 1 else ''}"]
