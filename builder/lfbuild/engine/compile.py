@@ -169,8 +169,9 @@ def _lay_out(workshop: _Workshop, levels: Sequence[CpuLevel]) -> None:
     """
     job = workshop.job
     (workshop.folder / "tmp").mkdir()
-    (workshop.folder / "source").symlink_to(job.source.resolve(), target_is_directory=True)
-    (workshop.folder / "stubs").symlink_to(job.stubs.resolve(), target_is_directory=True)
+    _link_entries(job.source, workshop.folder / "source")
+    if job.project.stubs:
+        _link_entries(job.stubs, workshop.folder / "stubs")
     for level in levels:
         folder, rendering = workshop.slice_folder(level), job.toolchain.rendering(level)
         (folder / "bin").mkdir(parents=True)
@@ -182,6 +183,17 @@ def _lay_out(workshop: _Workshop, levels: Sequence[CpuLevel]) -> None:
             (folder / "bin" / name).chmod(0o755)
         options = job.cmake_options(level) | _local_options(workshop)
         (folder / "cache.cmake").write_text(render("cache.cmake", options=sorted(options.items())), encoding="utf-8")
+
+
+def _link_entries(tree: Path, folder: Path) -> None:
+    """A folder that shows what `tree` holds, but for `.git`, out of which upstream would read its build number.
+
+    Not one link to the tree itself: a path that goes up from such a link means one thing to CMake, another to Ninja.
+    """
+    folder.mkdir()
+    for entry in sorted(tree.resolve().iterdir()):
+        if entry.name != ".git":
+            (folder / entry.name).symlink_to(entry)
 
 
 def _local_options(workshop: _Workshop) -> dict[str, str]:
@@ -215,7 +227,8 @@ def _configure(workshop: _Workshop, level: CpuLevel) -> None:
     folder = workshop.slice_folder(level)
     argv: list[str | Path] = [workshop.cmake, "-G", "Ninja", "-S", workshop.folder / "source"]
     argv += ["-B", workshop.build_folder(level), "-C", folder / "cache.cmake"]
-    finished = workshop.call([*argv, "--toolchain", folder / "toolchain.cmake"], level=level)
+    argv += ["--toolchain", folder / "toolchain.cmake"]
+    finished = workshop.call(argv, level=level)
     if finished.returncode != 0:
         raise workshop.failed("CMake refused the source", _cmake_words(finished.tail))
 
@@ -232,7 +245,7 @@ def _build_page(workshop: _Workshop, level: CpuLevel) -> None:
 
 
 def _ninja(workshop: _Workshop, level: CpuLevel, target: str, *, on_line: Callable[[str], None] | None) -> None:
-    argv = [workshop.ninja, "-C", workshop.build_folder(level), "-j", str(workshop.jobs), target]
+    argv = [str(workshop.ninja), "-C", str(workshop.build_folder(level)), "-j", str(workshop.jobs), target]
     finished = workshop.call(argv, level=level, on_line=on_line)
     if finished.returncode == 0:
         return

@@ -11,6 +11,9 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from importlib.resources.abc import Traversable
+
     import jinja2
 
 
@@ -21,9 +24,19 @@ def render(template: str, /, **values: object) -> str:
 
 def templates_text() -> bytes:
     """All templates as one byte string: what they say decides an engine's bytes."""
-    folder = resources.files(__package__) / "templates"
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".j2"))
-    return b"".join(name.encode() + b"\0" + (folder / name).read_bytes() for name in names)
+    return b"".join(f"{name}\0".encode() + text for name, text in sorted(_texts_below(_templates(), "")))
+
+
+def _texts_below(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _texts_below(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith(".j2"):
+            yield prefix + entry.name, entry.read_bytes()
+
+
+def _templates() -> Traversable:
+    return resources.files(__package__) / "templates"
 
 
 def cmake_quoted(text: object) -> str:
@@ -36,7 +49,7 @@ def cmake_quoted(text: object) -> str:
 def _environment() -> jinja2.Environment:
     import jinja2
 
-    folder = resources.files(__package__) / "templates"
+    folder = _templates()
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text(encoding="utf-8")),
         undefined=jinja2.StrictUndefined,
