@@ -40,6 +40,7 @@ _END_EPOCH = 4354819200
 
 LONGEST_DIRECTORY_BYTES = 16 << 20
 """Two hundred thousand members, in some 200 MiB of memory; a larger directory is taken for a lie."""
+TAIL_BYTES = 64 << 10
 _MOST_END_RECORDS = 8
 """A file whose last commit was torn has two; more candidates are bait that costs a directory's reading each."""
 
@@ -193,12 +194,13 @@ def end_records(*, count: int, offset: int, size: int, comment: bytes) -> bytes:
 def read_directory(read: ReadAt, size: int, *, where: str) -> Directory:
     """Find and read the directory of a file of `size` bytes.
 
-    The last end record whose directory lies directly before it counts; up to 64 KiB may follow it (a signature).
+    The last end record whose directory lies directly before it counts; it is looked for in the last 64 KiB, as
+    Mozilla's readers do, so that all agree.
 
     Raises:
         FormatError: there is no end record, or it or a central record does not hold together.
     """
-    tail_offset = max(0, size - (LIMIT_16 + _END.size))
+    tail_offset = max(0, size - TAIL_BYTES)
     tail = read(tail_offset, size - tail_offset)
     reason = ""
     position = len(tail)
@@ -293,8 +295,9 @@ def _parse_records(data: bytes, count: int, *, directory_offset: int, where: str
     records: list[FoundRecord] = []
     position = 0
     for _ in range(count):
-        found = _parse_record(data, position, where=f"{where}: directory record at {directory_offset + position}")
-        _check_inside(found.record, directory_offset, where=where)
+        place = f"{where}: directory record at {directory_offset + position}"
+        found = _parse_record(data, position, where=place)
+        _check_inside(found.record, directory_offset, where=place)
         records.append(found)
         position += len(found.raw)
     if position != len(data):
@@ -370,7 +373,8 @@ def _find_extra(extra: bytes, *, where: str) -> bytes:
 
 def _check_inside(record: CentralRecord, limit: int, *, where: str) -> None:
     if record.header_offset + LOCAL_HEADER_BYTES + record.stored_size > limit:
-        raise FormatError(where, f"{record.name!r} says that it has {record.stored_size} bytes, more than the file has")
+        what = f"{record.stored_size} bytes of {record.name!r} at {record.header_offset} lie outside the file"
+        raise FormatError(where, what)
 
 
 def _zip64_extra(values: Sequence[int]) -> bytes:

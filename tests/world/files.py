@@ -1,0 +1,125 @@
+"""Complete small lfbuild files, written by the code that writes the large ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lfbuild.archive.reader import Reader
+from lfbuild.archive.source import BytesSource
+from lfbuild.errors import IntegrityError, LfbuildError
+from lfbuild.formats.args import ARGS_NAME, args_to_bytes
+from lfbuild.formats.gguf import cut_gguf, read_gguf
+from lfbuild.formats.model import model_facts
+from lfbuild.manifest.model import EngineRecord, Origin, Release, ToolchainRecord
+from lfbuild.manifest.pack import PackMember, PackOrder, pack
+from lfbuild.manifest.verify import Finding, load_manifest, verify_content, verify_structure
+from lfbuild.report import SilentReport
+from tests.world.models import tiny_gguf
+from tests.world.programs import tiny_elf
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EPOCH = 1_700_000_000
+MODEL_NAME = "Tiny.Q4_0.gguf"
+ENGINE = EngineRecord(
+    name="llama.cpp",
+    version="0.5.0",
+    source_sha256="5" * 64,
+    key="6" * 64,
+    toolchain=ToolchainRecord(kind="zig", version="0.17.1"),
+    targets=("linux-x86_64",),
+    cpus=("x86-64-v3",),
+    options=(("GGML_OPENMP", "OFF"),),
+)
+
+
+def weights(name: str = MODEL_NAME, data: bytes | None = None, *, block_bytes: int = 1024) -> PackMember:
+    """A model as a member, cut at its tensors into blocks that are small enough for several to be there."""
+    content = tiny_gguf() if data is None else data
+    header = read_gguf(lambda offset, length: content[offset : offset + length], len(content), where=name)
+    return PackMember(
+        name=name,
+        role="weights",
+        place="aligned",
+        source=BytesSource(content),
+        cuts=cut_gguf(header, block_bytes=block_bytes),
+        license="apache-2.0",
+        origin=Origin(kind="path", location="tiny.gguf", sha256="7" * 64),
+        facts=model_facts(header),
+    )
+
+
+def plain(name: str, data: bytes, *, place: str = "body") -> PackMember:
+    """Any other file as a member."""
+    return PackMember(name=name, role="file", place="tail" if place == "tail" else "body", source=BytesSource(data))
+
+
+def default_members() -> tuple[PackMember, ...]:
+    """A model, a text, an empty file and arguments."""
+    return (
+        weights(),
+        plain("prompts/hello.txt", b"What is the capital of France?\n"),
+        plain("empty", b""),
+        PackMember(
+            name=ARGS_NAME,
+            role="args",
+            place="tail",
+            source=BytesSource(args_to_bytes(["cli", "-m", f"/zip/{MODEL_NAME}", "..."])),
+        ),
+    )
+
+
+def write_tiny_file(
+    folder: Path,
+    *,
+    head: bytes | None = None,
+    members: tuple[PackMember, ...] | None = None,
+    name: str = "tiny.llamafile",
+    align_bytes: int = 1024,
+    room_bytes: int = 300,
+    epoch: int = EPOCH,
+) -> Path:
+    """A whole file; the alignment is small so that a test may look at every byte."""
+    program = folder / f"{name}.head"
+    program.write_bytes(tiny_elf() if head is None else head)
+    order = PackOrder(
+        release=Release(name="tiny", version="1", license="apache-2.0"),
+        head=program,
+        engine=ENGINE,
+        members=default_members() if members is None else members,
+        align_bytes=align_bytes,
+        room_bytes=room_bytes,
+        epoch=epoch,
+        recipe_sha256="8" * 64,
+    )
+    target = folder / name
+    pack(order, target, threads=1, report=SilentReport())
+    return target
+
+
+def verified(path: Path, *, content: bool = True) -> list[Finding]:
+    """Everything that is wrong with a file of ours; what keeps it from being read counts as a finding too."""
+    try:
+        with Reader.open(path) as reader:
+            return _verified(reader, content=content)
+    except LfbuildError as error:
+        return [_as_finding(error, path)]
+
+
+def _verified(reader: Reader, *, content: bool) -> list[Finding]:
+    from lfbuild.archive.check import check_members
+
+    ours = load_manifest(reader)
+    if ours is None:
+        return list(check_members(reader))
+    manifest, seal = ours
+    found = list(verify_structure(reader, manifest, seal))
+    return found + (list(verify_content(reader, manifest, threads=1)) if content else [])
+
+
+def _as_finding(error: LfbuildError, path: Path) -> Finding:
+    subject = error.where.removeprefix(str(path)).lstrip(": ") or "file"
+    return Finding(
+        subject=subject, what=error.what, verdict="untrue" if isinstance(error, IntegrityError) else "malformed"
+    )
