@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import io
-from difflib import get_close_matches
+import os
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, Protocol, TextIO, cast
@@ -73,7 +74,7 @@ class Parser(argparse.ArgumentParser):
             description=description,
             epilog=epilog,
             allow_abbrev=False,  # an abbreviation that works today is ambiguous tomorrow
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_HelpFormatter,
             add_help=False,
         )
 
@@ -82,6 +83,17 @@ class Parser(argparse.ArgumentParser):
         raise refused(
             self.prog.removeprefix("lfbuild ").replace("lfbuild", COMMAND_LINE), message, hint=_help_of(self.prog)
         )
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Shows examples as they were written, and finds the width without importing shutil and its compressors."""
+
+    def __init__(self, prog: str) -> None:
+        try:
+            columns = os.get_terminal_size(sys.stdout.fileno()).columns
+        except (OSError, ValueError):
+            columns = 100
+        super().__init__(prog, width=max(min(columns, 100) - 2, 40), max_help_position=28)
 
 
 class Subparsers:
@@ -199,5 +211,7 @@ def _help_of(program: str) -> str:
 
 
 def _meant(word: str, known: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
     close = get_close_matches(word, known, n=1)
     return f", did you mean '{close[0]}'?" if close else ""
