@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-
 from tests.system.conftest import RECIPES, run_file, run_lfbuild
 
 if TYPE_CHECKING:
