@@ -11,7 +11,6 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-
 from tests.system.conftest import RECIPES, run_lfbuild
 from tests.system.test_smollm2 import sha256_of
 
@@ -55,7 +54,8 @@ def test_ctrl_c_in_mid_compile_leaves_no_half_file_and_no_compiler(smollm2: Path
     recipe = tmp_path / "other.toml"
     text = (RECIPES / "smollm2.toml").read_text(encoding="utf-8")
     # Another engine, as its options differ, so that it has to be compiled.
-    recipe.write_text(text.replace("[toolchain]", "[engine.options]\nLFBUILD_NOTHING = "for another key"\n\n[toolchain]"), "utf-8")
+    other = text.replace("[toolchain]", '[engine.options]\nLFBUILD_NOTHING = "for another key"\n\n[toolchain]')
+    recipe.write_text(other, encoding="utf-8")
     build = subprocess.Popen(
         [sys.executable, "-m", "lfbuild", "build", str(recipe), "-o", str(tmp_path / "out")],
         cwd=tmp_path,
