@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lfbuild.engine.environment import passed_variables
 from lfbuild.errors import Problem, RecipeError
 from lfbuild.formats.zip import FIRST_EPOCH
 from lfbuild.host.machine import Machine, look_at_machine
@@ -17,11 +18,14 @@ from lfbuild.host.machine import Machine, look_at_machine
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lfbuild.sources import Network
+    from lfbuild.fetch import Network
     from lfbuild.store import Store
 
 LAST_EPOCH = 4_354_819_198
 """2107-12-31 23:59:58 UTC, the last moment that a ZIP file can hold."""
+
+CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT")
+"""Where other tools are told of a company's own certificates; the first that is set counts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,19 +35,22 @@ class Settings:
     cache_folder: Path
     cosmocc: Path | None = None
     """Where LFBUILD_COSMOCC says that a cosmocc is."""
-    proxies: tuple[tuple[str, str], ...] = ()
+    proxies: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """Scheme and address, as from HTTP_PROXY and HTTPS_PROXY; `no` holds the hosts that are reached without one."""
-    pypi_index: str | None = None
+    ca_file: Path | None = None
+    """Certificates that are trusted instead of the system's own."""
+    pypi_index: str | None = field(default=None, repr=False)
     """Another index than PyPI's own; it may hold a password, so it is never shown."""
     hf_endpoint: str | None = None
+    hf_token: str | None = field(default=None, repr=False)
     epoch: int = FIRST_EPOCH
     """Seconds since 1970 that every member of a built file is dated with."""
     offline: bool = False
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """The front door's own, for the programs that a build calls; the engine decides what of it they see."""
     machine: Machine
     jobs: int
     """How many compilers may run at once."""
+    build_variables: tuple[tuple[str, str], ...] = ()
+    """What of the environment a build's programs may see: settings of compiler launchers, npm and proxies."""
     now: float
     """Seconds since 1970, when this run began."""
 
@@ -55,13 +62,15 @@ class Settings:
 
     def network(self) -> Network:
         """How the network is reached."""
-        from lfbuild.sources import Network
+        from lfbuild.fetch import Network
 
         return Network(
             proxies=dict(self.proxies),
             offline=self.offline,
+            ca_file=self.ca_file,
             pypi_index=self.pypi_index,
             hf_endpoint=self.hf_endpoint,
+            hf_token=self.hf_token,
         )
 
 
@@ -83,13 +92,15 @@ def read_settings(
         cache_folder=_read_cache_folder(environment, cache_folder),
         cosmocc=_read_path(environment.get("LFBUILD_COSMOCC", "")),
         proxies=tuple(sorted(proxies.items())),
+        ca_file=_read_path(next((environment[name] for name in CA_VARIABLES if environment.get(name)), "")),
         pypi_index=environment.get("LFBUILD_PYPI_INDEX") or environment.get("PIP_INDEX_URL") or None,
         hf_endpoint=environment.get("HF_ENDPOINT") or None,
+        hf_token=environment.get("HF_TOKEN") or None,
         epoch=_read_epoch(environment.get("SOURCE_DATE_EPOCH", "")),
         offline=offline,
-        environment=dict(environment),
         machine=machine,
         jobs=machine.cores,
+        build_variables=tuple(passed_variables(environment).items()),
         now=now,
     )
 

@@ -19,6 +19,7 @@ _COMMON_ARG = re.compile(r"common_arg\(\s*\{([^{}]*)\}\s*,(?:\s*\{([^{}]*)\})?")
 # How tools with a parser of their own compare.
 _COMPARED = re.compile(r'(?:==\s*|strcmp\([^,()]+,\s*)"(-{1,2}[A-Za-z][A-Za-z0-9-]*)"')
 _VERB = re.compile(r'^\s*\{"([a-z][a-z-]*)",\s*"[^"]*",\s*\{([^{}]*)\},', re.MULTILINE)
+_ARCHITECTURE = re.compile(r'\{\s*LLM_ARCH_\w+,\s*"([^"]+)"\s*\}')
 _QUOTED = re.compile(r'"([^"]*)"')
 _VERSION_PART = r"set\({name}_VERSION_{part}\s+(\d+)\)"
 _DEVELOPMENT = re.compile(r'option\(LLAMA_BUILD_IS_DEV\s+"[^"]*"\s+ON\)')
@@ -55,6 +56,11 @@ def read_verbs(source: Path) -> tuple[Verb, ...]:
         Verb(name=match[1], aliases=tuple(_QUOTED.findall(match[2])))
         for match in _VERB.finditer(_text(source / "app" / "llama.cpp"))
     )
+
+
+def read_architectures(source: Path) -> frozenset[str]:
+    """The model architectures that the engine has code for, from `src/llama-arch.cpp`; empty where that is absent."""
+    return frozenset(_ARCHITECTURE.findall(_text(source / "src" / "llama-arch.cpp")))
 
 
 def read_versions(source: Path) -> SourceVersions:

@@ -1,0 +1,218 @@
+"""Everything before the first compile: recipe, lock, toolchain, sources, models checked, arguments linted, plan made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lfbuild.commands.models import check_architecture, confirm_header, load_header
+from lfbuild.commands.origins import file_origin, tree_origin
+from lfbuild.engine.cosmocc import find_cosmocc
+from lfbuild.engine.source import read_architectures, read_flags
+from lfbuild.engine.zig import find_zig
+from lfbuild.errors import Problem, RecipeError, ToolError
+from lfbuild.formats.blocks import Cuts
+from lfbuild.formats.gguf import cut_gguf
+from lfbuild.formats.model import model_facts
+from lfbuild.manifest.model import Origin
+from lfbuild.plan import Supplies, SuppliedFile, make_plan, unknown_flags
+from lfbuild.recipe import check_lock, load_lock, load_recipe
+from lfbuild.sources import fetch_file, fetch_tree
+
+if TYPE_CHECKING:
+    from lfbuild.commands.settings import Settings
+    from lfbuild.engine.toolchain import Toolchain
+    from lfbuild.plan import Plan
+    from lfbuild.recipe import LockFile, Piece, Recipe
+    from lfbuild.recipe.model import FileTable, ModelTable
+    from lfbuild.report import Report
+    from lfbuild.sources import Fetched
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolved:
+    """A source of the recipe, as it was found: what a lock file keeps."""
+
+    identity: str
+    sha256: str
+    size_bytes: int
+    resolved: str = ""
+
+
+def prepare(
+    recipe_path: Path,
+    *,
+    output: Path | None,
+    locked: bool,
+    launcher: str | None,
+    epoch: int,
+    settings: Settings,
+    report: Report,
+) -> Plan:
+    """Recipe in, plan out; sources are fetched on the way, and models checked.
+
+    Raises:
+        RecipeError: recipe, lock or arguments cannot be carried out; every problem is in it.
+        ToolError, FormatError, IntegrityError, FetchError, HostError: as the steps find.
+    """
+    recipe = load_recipe(recipe_path)
+    lock = load_checked_lock(recipe) if locked else None
+    target = output or Path(recipe.output_name)
+    _refuse_overwriting_sources(recipe, target)
+    gathering = Gathering(recipe, lock, settings=settings, report=report)
+    supplies = gathering.supplies()
+    problems = list(unknown_flags(recipe, read_flags(supplies.source)))
+    if problems:
+        raise RecipeError(recipe.path, problems)
+    text = recipe.path.read_bytes()
+    return make_plan(recipe, supplies, text=text, output=target, epoch=epoch, launcher=launcher)
+
+
+def lock_path(recipe_path: Path) -> Path:
+    """The lock file that belongs to a recipe: `chat.lock` beside `chat.toml`."""
+    return recipe_path.with_suffix(".lock")
+
+
+def load_checked_lock(recipe: Recipe) -> LockFile:
+    """The lock of a recipe, which has to fit it.
+
+    Raises:
+        RecipeError: there is none, it is damaged, or the recipe has changed since.
+    """
+    path = lock_path(recipe.path)
+    lock = load_lock(path)
+    problems = check_lock(recipe, lock)
+    if problems:
+        raise RecipeError(path, problems, hint=f"lfbuild lock {recipe.path}")
+    return lock
+
+
+def find_toolchain(recipe: Recipe, settings: Settings) -> Toolchain:
+    """The compiler that a recipe asks for.
+
+    Raises:
+        ToolError: it is not here, or of another version.
+    """
+    wanted = recipe.toolchain.version
+    if recipe.toolchain.kind == "zig":
+        return find_zig(wanted)
+    return find_cosmocc(wanted, folder=settings.cosmocc, machine=settings.machine, store=settings.store())
+
+
+class Gathering:
+    """Finds and fetches what one recipe needs; keeps what each source turned out to be."""
+
+    def __init__(self, recipe: Recipe, lock: LockFile | None, *, settings: Settings, report: Report) -> None:
+        self._recipe, self._lock, self._settings, self._report = recipe, lock, settings, report
+        self._store, self._network = settings.store(), settings.network()
+        self._known: frozenset[str] = frozenset()
+        self.resolved: list[Resolved] = []
+
+    def supplies(self) -> Supplies:
+        """Everything that the plan is made from."""
+        recipe = self._recipe
+        toolchain = find_toolchain(recipe, self._settings)
+        target = choose_target(toolchain, self._settings)
+        engine = recipe.engine.source
+        tree = fetch_tree(
+            tree_origin(engine, recipe),
+            folder=engine.folder,
+            sha256=self._locked(engine.identity),
+            store=self._store,
+            network=self._network,
+            report=self._report,
+        )
+        self._remember(engine.identity, tree.sha256, tree.size_bytes, tree.resolved)
+        self._known = read_architectures(tree.path)
+        return Supplies(
+            source=tree.path,
+            source_sha256=tree.sha256,
+            toolchain=toolchain,
+            target=target,
+            models=tuple(self._model(model) for model in recipe.models),
+            files=tuple(self._file(table) for table in recipe.files),
+        )
+
+    def _model(self, model: ModelTable) -> tuple[SuppliedFile, ...]:
+        return tuple(self._piece(piece, model) for piece in model.pieces)
+
+    def _piece(self, piece: Piece, model: ModelTable) -> SuppliedFile:
+        fetched = self._fetch(piece.source, piece.sha256)
+        where = f"{self._recipe.path}: {piece.name}"
+        header = load_header(fetched.path, where=where)
+        if model.role in {"weights", "draft"}:
+            check_architecture(header, self._known, where=where, engine=f"llama.cpp {self._recipe.engine_version}")
+        confirm_header(header, fetched.path, fetched.sha256, store=self._store, where=where, report=self._report)
+        block_bytes = self._recipe.archive.block_size
+        return SuppliedFile(
+            name=piece.name,
+            path=fetched.path,
+            size_bytes=fetched.size_bytes,
+            origin=_manifest_origin(fetched),
+            cuts=cut_gguf(header, block_bytes=block_bytes),
+            facts=model_facts(header),
+        )
+
+    def _file(self, table: FileTable) -> SuppliedFile:
+        fetched = self._fetch(table.source, table.sha256)
+        return SuppliedFile(
+            name=table.name,
+            path=fetched.path,
+            size_bytes=fetched.size_bytes,
+            origin=_manifest_origin(fetched),
+            cuts=Cuts.plain(fetched.size_bytes, block_bytes=self._recipe.archive.block_size),
+        )
+
+    def _fetch(self, source: Source, sha256: str | None) -> Fetched:
+        fetched = fetch_file(
+            file_origin(source, self._recipe),
+            sha256=sha256 or self._locked(source.identity),
+            store=self._store,
+            network=self._network,
+            report=self._report,
+        )
+        self._remember(source.identity, fetched.sha256, fetched.size_bytes, fetched.resolved)
+        return fetched
+
+    def _locked(self, identity: str) -> str | None:
+        locked = self._lock.find(identity) if self._lock else None
+        return locked.sha256 if locked else None
+
+    def _remember(self, identity: str, sha256: str, size_bytes: int, resolved: str) -> None:
+        self.resolved.append(Resolved(identity=identity, sha256=sha256, size_bytes=size_bytes, resolved=resolved))
+
+
+def choose_target(toolchain: Toolchain, settings: Settings) -> str:
+    """The one target of a toolchain that has only one, else this machine's own.
+
+    Raises:
+        ToolError: the toolchain makes nothing for this machine.
+    """
+    if len(toolchain.targets) == 1:
+        return next(iter(toolchain.targets))
+    target = settings.machine.target
+    if target not in toolchain.targets:
+        known = ", ".join(toolchain.targets)
+        raise ToolError(toolchain.kind, f"makes nothing for {target} yet, only for {known}", hint="use cosmocc")
+    return target
+
+
+def _manifest_origin(fetched: Fetched) -> Origin:
+    return Origin(kind=fetched.kind, location=fetched.location, sha256=fetched.sha256)
+
+
+def _refuse_overwriting_sources(recipe: Recipe, output: Path) -> None:
+    """A model that is named as the output would be gone, and so would the recipe itself."""
+    tables = [("model", index, table.source) for index, table in enumerate(recipe.models)]
+    tables += [("file", index, table.source) for index, table in enumerate(recipe.files)]
+    sources = [(recipe.resolve(source.path), (key, index, "source")) for key, index, source in tables if isinstance(source, PathSource)]
+    problems = [recipe.problem(key, f"is the file that would be written, {output}") for path, key in sources if _same(path, output)]
+    if _same(recipe.path, output):
+        problems.append(Problem(where=str(recipe.path), key="", what="is the file that would be written"))
+    if problems:
+        raise RecipeError(recipe.path, problems, hint="choose another output with -o")
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
