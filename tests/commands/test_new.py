@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ import pytest
 from lfbuild.commands.new import ENGINE_FOLDER, ENGINE_PIN, NewRecipe, facts_words, new_recipe
 from lfbuild.errors import FormatError, HostError, RecipeError
 from lfbuild.recipe import default_arguments, load_recipe
+from tests.world.models import STRING, UINT32, tiny_gguf
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,16 +24,7 @@ CHAT: dict[str, str | int] = {
 
 
 def _gguf(values: dict[str, str | int]) -> bytes:
-    """A GGUF without tensors, written from the specification."""
-
-    def text(value: str) -> bytes:
-        return struct.pack("<Q", len(value.encode())) + value.encode()
-
-    def pair(key: str, value: str | int) -> bytes:
-        kind, data = (8, text(value)) if isinstance(value, str) else (4, struct.pack("<I", value))
-        return text(key) + struct.pack("<I", kind) + data
-
-    return b"GGUF" + struct.pack("<IQQ", 3, 0, len(values)) + b"".join(pair(*item) for item in values.items())
+    return tiny_gguf({key: (STRING if isinstance(it, str) else UINT32, it) for key, it in values.items()}, ())
 
 
 @pytest.fixture(autouse=True)

@@ -49,7 +49,7 @@ class Settings:
     machine: Machine
     jobs: int
     """How many compilers may run at once."""
-    build_variables: tuple[tuple[str, str], ...] = ()
+    build_variables: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     """What of the environment a build's programs may see: settings of compiler launchers, npm and proxies."""
     now: float
     """Seconds since 1970, when this run began."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   lfbuild toolchain list
   lfbuild toolchain install cosmocc      download, check its sha256 and keep it in the cache
+  lfbuild toolchain install cosmocc --from cosmocc-4.0.2.zip
   lfbuild toolchain where zig"""
 
 KINDS = ("zig", "cosmocc")
@@ -28,7 +30,9 @@ def add(subparsers: Subparsers) -> Parser:
     )
     parser.add_argument("action", choices=("list", "install", "where"), metavar="list|install|where", help="what to do")
     parser.add_argument("kind", nargs="?", choices=KINDS, metavar="KIND", help="zig or cosmocc, for install and where")
-    parser.add_argument("--version", metavar="VERSION", help="another version than the one lfbuild is tested with")
+    parser.add_argument(
+        "--from", dest="archive", type=Path, metavar="FILE", help="install: cosmocc's ZIP file, downloaded before"
+    )
     return parser
 
 
@@ -56,10 +60,10 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         raise refused(f"toolchain {arguments.action}", "the kind is missing", hint="add zig or cosmocc")
     if arguments.action == "install":
         installed = toolchain.install_toolchain(
-            arguments.kind, arguments.version, settings=context.settings(), report=context.report
+            arguments.kind, archive=arguments.archive, settings=context.settings(), report=context.report
         )
         context.output.show(installed, f"{installed.kind} {installed.version} is in {installed.path}")
         return 0
-    there = toolchain.where_toolchain(arguments.kind, arguments.version, settings=context.settings())
+    there = toolchain.where_toolchain(arguments.kind, settings=context.settings())
     context.output.show(there, str(there.path))
     return 0
