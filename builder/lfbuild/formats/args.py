@@ -17,12 +17,17 @@ from typing import TYPE_CHECKING, Final
 from lfbuild.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 ARGS_NAME: Final = ".args"
 USERS_OWN: Final = "..."
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-][A-Za-z0-9_@%+=:,./#~-]*")
 _SPACE = " \t\r\n\f\v"
+_PLACEHOLDER = re.compile(r"\.\.\.(?=[ \t\r\n\f\v]|\Z)")
+_CONTINUATION = re.compile(r"\\\r*\n")
+_OCTAL = re.compile(r"[0-9]{1,3}")
+_HEXADECIMAL = re.compile(r"x([0-9a-fA-F]{1,2})")
+_VARIABLE = re.compile(r"\{([^}]*)\}|([A-Za-z_0-9]+)")
 _ESCAPES = {"a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
@@ -49,10 +54,32 @@ def parse_args(data: bytes, *, environment: Mapping[str, str], where: str = ARGS
     Raises:
         FormatError: a quote is never closed, or the text is not UTF-8.
     """
-    try:
-        return _Tokens(data.decode(), environment, where).all()
-    except UnicodeDecodeError as error:
-        raise FormatError(where, "the default arguments are not UTF-8") from error
+    tokens = _Tokens(data, environment)
+    arguments = [USERS_OWN if token is None else _decoded(token, where) for token in tokens]
+    if tokens.unclosed:
+        raise FormatError(where, f"a {tokens.unclosed} is opened and never closed")
+    return arguments
+
+
+def expand_args(
+    data: bytes, own: Sequence[str], *, environment: Mapping[str, str], where: str = ARGS_NAME
+) -> list[str]:
+    """What the program is given: the `cosmo` grammar read as cosmopolitan does, with the user's own arguments in it.
+
+    A quoted `'...'` is an ordinary argument, only the first bare one counts, and an unclosed quote ends with the text.
+
+    Raises:
+        FormatError: an argument is not UTF-8.
+    """
+    arguments: list[str] = []
+    left = list(own)
+    for token in _Tokens(data, environment):
+        if token is None:
+            arguments += left
+            left = []
+        else:
+            arguments.append(_decoded(token, where))
+    return arguments + left
 
 
 def parse_args_lines(data: bytes) -> list[str]:
@@ -77,19 +104,33 @@ def _quote(argument: str) -> str:
     return '"' + escaped.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r") + '"'
 
 
+def _decoded(token: str, where: str) -> str:
+    try:
+        return token.encode("latin-1").decode()
+    except UnicodeDecodeError as error:
+        raise FormatError(where, "the default arguments are not UTF-8") from error
+
+
 class _Tokens:
-    """One pass over the text; a token is the sum of its plain, quoted and escaped pieces."""
+    """One pass over the text; a token is the sum of its plain, quoted and escaped pieces.
 
-    def __init__(self, text: str, environment: Mapping[str, str], where: str) -> None:
-        self._text, self._environment, self._where = text, environment, where
+    The text is taken as bytes (each a character below 256), since an escape such as `\xc3` is a byte of UTF-8.
+    """
+
+    def __init__(self, data: bytes, environment: Mapping[str, str]) -> None:
+        self._text, self._environment = data.decode("latin-1"), environment
         self._at = 0
+        self.unclosed = ""
+        """The quote that was still open at the end."""
 
-    def all(self) -> list[str]:
-        """Every token."""
-        tokens = []
+    def __iter__(self) -> Iterator[str | None]:
+        """Every token; None for a bare `...`."""
         while self._skip_to_token():
-            tokens.append(self._token())
-        return tokens
+            if match := _PLACEHOLDER.match(self._text, self._at):
+                self._at = match.end()
+                yield None
+            elif (token := self._token()) is not None:
+                yield token
 
     def _skip_to_token(self) -> bool:
         text = self._text
@@ -99,65 +140,82 @@ class _Tokens:
                 self._at = len(text) if end < 0 else end
             elif text[self._at] in _SPACE:
                 self._at += 1
+            elif match := _CONTINUATION.match(text, self._at):
+                self._at = match.end()
             else:
                 return True
         return False
 
-    def _token(self) -> str:
+    def _token(self) -> str | None:
+        """The next token; None for an empty one that the end of the text cuts off."""
         text, token = self._text, ""
-        while self._at < len(text) and (char := text[self._at]) not in _SPACE:
-            self._at += 1
-            if char == "'":
-                token += self._literal()
-            elif char == '"':
-                token += self._quoted()
-            elif char == "\\":
-                token += self._escape()
-            elif char == "$":
-                token += self._variable()
-            else:
-                token += char
-        return token
+        readers = {"'": self._literal, '"': self._quoted, "\\": self._escape, "$": self._variable}
+        while self._at < len(text) and text[self._at] not in _SPACE:
+            if _CONTINUATION.match(text, self._at):
+                self._skip_to_token()  # the token goes on behind the white space of the next line
+                continue
+            read = readers.get(text[self._at])
+            token += read() if read else text[self._at]
+            self._at += 0 if read else 1
+        return token or (None if self._at >= len(text) else "")
 
     def _literal(self) -> str:
-        end = self._text.find("'", self._at)
+        start = self._at + 1
+        end = self._text.find("'", start)
         if end < 0:
-            raise self._unclosed("'")
-        piece = self._text[self._at : end]
+            self.unclosed, end = "'", len(self._text)
         self._at = end + 1
-        return piece
+        return self._text[start:end]
 
     def _quoted(self) -> str:
+        self._at += 1
         piece = ""
         while self._at < len(self._text):
             char = self._text[self._at]
-            self._at += 1
             if char == '"':
+                self._at += 1
                 return piece
-            piece += self._escape() if char == "\\" else self._variable() if char == "$" else char
-        raise self._unclosed('"')
+            if char == "\\":
+                piece += self._quoted_escape()
+            elif char == "$":
+                piece += self._variable()
+            else:
+                piece += char
+                self._at += 1
+        self.unclosed = '"'
+        return piece
 
     def _escape(self) -> str:
-        if self._at >= len(self._text):
-            return "\\"
-        char = self._text[self._at]
+        """Behind a backslash outside quotes: a letter of C's, or the character itself."""
         self._at += 1
-        if char == "\n":
-            return ""  # a continued line
-        if char == "x" and (match := re.compile(r"[0-9a-fA-F]{1,2}").match(self._text, self._at)):
-            self._at = match.end()
-            return chr(int(match[0], 16))
-        if match := re.compile(r"[0-7]{1,3}").match(self._text, self._at - 1):
-            self._at = match.end()
-            return chr(int(match[0], 8) & 0xFF)
+        while self._text[self._at : self._at + 1] == "\r":
+            self._at += 1
+        char = self._text[self._at : self._at + 1]
+        self._at += 1
         return _ESCAPES.get(char, char)
 
-    def _variable(self) -> str:
-        match = re.compile(r"\{([A-Za-z_0-9]+)\}|([A-Za-z_0-9]+)").match(self._text, self._at)
-        if match is None:
-            return "$"
-        self._at = match.end()
-        return self._environment.get(match[1] or match[2], "")
+    def _quoted_escape(self) -> str:
+        """Behind a backslash inside double quotes: also numbers, and the end of a line."""
+        if match := _CONTINUATION.match(self._text, self._at):
+            self._at = match.end()
+            return ""
+        if match := _HEXADECIMAL.match(self._text, self._at + 1):
+            self._at = match.end()
+            return chr(int(match[1], 16))
+        if match := _OCTAL.match(self._text, self._at + 1):
+            self._at = match.end()
+            value = 0
+            for digit in match[0]:
+                value = 8 * value + int(digit)
+            return chr(value & 0xFF)
+        return self._escape()
 
-    def _unclosed(self, quote: str) -> FormatError:
-        return FormatError(self._where, f"a {quote} is opened and never closed")
+    def _variable(self) -> str:
+        match = _VARIABLE.match(self._text, self._at + 1)
+        if match is None:
+            start, brace = self._at, self._text[self._at + 1 : self._at + 2] == "{"
+            self._at = len(self._text) if brace else start + 1  # an unclosed brace stands for itself
+            return self._text[start : self._at]
+        self._at = match.end()
+        name = (match[1] if match[2] is None else match[2]).encode("latin-1").decode("utf-8", "replace")
+        return self._environment.get(name, "").encode("utf-8", "surrogateescape").decode("latin-1")
