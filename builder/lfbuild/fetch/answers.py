@@ -15,6 +15,11 @@ from lfbuild.errors import FetchError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+
+class NotThereError(FetchError):
+    """The server has nothing under this address."""
+
+
 MAX_WAIT_S = 60
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 _REFUSALS = {
@@ -75,7 +80,7 @@ def decide(status: int, headers: Mapping[str, str], *, held_bytes: int, where: s
     if status in (408, 425, 429) or status >= 500:
         return AskLater(what=_trouble(status), wait_s=_wait(headers))
     what, hint = _REFUSALS.get(status, (f"the server answered {status}", "check the address"))
-    raise FetchError(where, what, hint=hint)
+    raise (NotThereError if status in (404, 410) else FetchError)(where, what, hint=hint)
 
 
 def strong_validator(headers: Mapping[str, str]) -> str | None:

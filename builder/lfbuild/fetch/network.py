@@ -37,6 +37,9 @@ class Network:
     hf_token: str | None = field(default=None, repr=False)
     """What a private or gated Hugging Face repository asks for."""
 
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What programs that use the network (git) are started with: PATH, HOME, proxies, keys."""
+
     def refuse_unreadable(self, url: str) -> None:
         """Refuse what is no http:// or https:// address of a host.
 
