@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -29,24 +30,41 @@ with report.step("pack", total=2048) as step:
 report.note("packed")
 """
 
+# The real front door, with a verb that works until it is stopped.
+ENDLESS = """
+import sys, time
+from lfbuild.cli import main
+from lfbuild.cli.verbs import doctor
+def run(arguments, context):
+    with context.report.step("endless", total=9):
+        time.sleep(60)
+doctor.run = run
+sys.exit(main(["doctor"]))
+"""
+
 
 def _on_a_terminal(argv: list[str], **variables: str) -> str:
     """What the program writes when stdout and stderr are one terminal."""
     master, slave = pty.openpty()
     with subprocess.Popen(argv, stdin=slave, stdout=slave, stderr=slave, env=_environment(variables)) as process:
         os.close(slave)
-        written = b""
-        while True:
-            try:
-                block = os.read(master, 65536)
-            except OSError:  # how Linux tells that the last writer has gone
-                break
-            if not block:
-                break
-            written += block
+        written = _rest(master)
     os.close(master)
     assert process.returncode == 0, written.decode()
     return written.decode()
+
+
+def _rest(terminal: int) -> bytes:
+    """Everything until the last writer has gone."""
+    written = b""
+    while True:
+        try:
+            block = os.read(terminal, 65536)
+        except OSError:  # how Linux tells it
+            return written
+        if not block:
+            return written
+        written += block
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
@@ -101,6 +119,28 @@ def test_a_reader_that_goes_away_ends_it_quietly() -> None:
 
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "told"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_signal_ends_the_work_with_one_line_and_gives_the_cursor_back(
+    number: signal.Signals, code: int, told: str
+) -> None:
+    master, slave = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=slave, stderr=slave, env=_environment({})) as process:
+        os.close(slave)
+        written = b""
+        while b"endless" not in written:
+            written += os.read(master, 65536)
+        process.send_signal(number)
+        written += _rest(master)
+    os.close(master)
+
+    after = written.decode().rpartition("\x1b[?25h")[2]  # what follows the cursor's return
+    assert process.returncode == code
+    assert after.endswith(f"lfbuild: {told}: the work was stopped, and what was unfinished is removed\r\n")
+    assert "Traceback" not in written.decode()
 
 
 def test_a_name_that_the_encoding_lacks_is_escaped_instead_of_failing(tmp_path: Path) -> None:

@@ -5,11 +5,11 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.world.models import STRING, UINT32, tiny_gguf
 
 from lfbuild.commands.new import ENGINE_FOLDER, ENGINE_PIN, NewRecipe, facts_words, new_recipe
 from lfbuild.errors import FormatError, HostError, RecipeError
 from lfbuild.recipe import default_arguments, load_recipe
-from tests.world.models import STRING, UINT32, tiny_gguf
 
 if TYPE_CHECKING:
     from pathlib import Path

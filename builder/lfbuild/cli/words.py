@@ -102,12 +102,13 @@ class Subparsers:
     def __init__(self, parser: Parser) -> None:
         self._action = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=Parser)
         self.parsers: dict[str, Parser] = {}
+        self.summaries: dict[str, str] = {}
 
     def add(self, name: str, *, summary: str, description: str = "", examples: str) -> Parser:
         """Add one verb: `summary` is its line in `lfbuild --help`; description and examples stand in its own help."""
         epilog = f"examples:\n{examples}"
         parser = self._action.add_parser(name, help=summary, description=description or summary, epilog=epilog)
-        self.parsers[name] = parser
+        self.parsers[name], self.summaries[name] = parser, summary
         return parser
 
 

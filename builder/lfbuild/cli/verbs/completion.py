@@ -48,6 +48,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     for action in _actions(parser, *subparsers.parsers.values()):
         if isinstance(action.metavar, str) and action.metavar in completers:
             action.complete = completers[action.metavar]  # type: ignore[attr-defined]  # shtab reads it there
+    for name, verb in subparsers.parsers.items():
+        verb.description = subparsers.summaries[name]  # zsh shows it beside the verb, and has room for a line
     script = shtab.complete(parser, shell=arguments.shell)
     # `lfbuild chat.toml` needs no verb: where no word of ours fits, bash offers files.
     context.output.write(script.replace("complete -o bashdefault -F", "complete -o bashdefault -o default -F") + "\n")

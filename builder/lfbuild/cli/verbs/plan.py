@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     import argparse
 
     from lfbuild.cli.context import Context
+    from lfbuild.cli.render import Block
     from lfbuild.cli.words import Parser, Subparsers
+    from lfbuild.commands.plan import Planned
 
 EXAMPLES = """\
   lfbuild plan chat.toml
@@ -34,18 +36,55 @@ def add(subparsers: Subparsers) -> Parser:
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Make the plan and show it."""
-    from lfbuild.commands.plan import make_plan
+    from lfbuild.commands.plan import plan_build
 
     settings = context.settings()
-    plan = make_plan(
+    planned = plan_build(
         arguments.recipe,
         output=arguments.output,
         locked=arguments.locked,
-        jobs=arguments.jobs or settings.jobs,
         launcher=arguments.launcher,
         epoch=settings.epoch,
         settings=settings,
         report=context.report,
     )
-    context.output.show(plan.as_json(), *plan.lines)
+    context.output.show(planned, *_blocks(planned))
     return 0
+
+
+def _blocks(planned: Planned) -> list[Block]:
+    """Sources, engine, members, and the whole."""
+    from lfbuild.cli.render import Cell, Column, Facts, Table, size_words
+
+    size = Column(title="size", right=True)
+    sources = [
+        [
+            state.identity,
+            "here" if state.here else Cell("to fetch", "warn"),
+            size_words(state.size_bytes) if state.here else "",
+        ]
+        for state in planned.sources
+    ]
+    blocks: list[Block] = [
+        Facts([("would write", planned.output), *_engine_facts(planned)]),
+        "",
+        Table(columns=[Column(title="source"), Column(title=""), size], rows=sources),
+    ]
+    if planned.members:
+        members = [[member.name, member.role, size_words(member.size_bytes)] for member in planned.members]
+        blocks += ["", Table(columns=[Column(title="member"), Column(title="role"), size], rows=members)]
+    if planned.total_bytes:
+        blocks += ["", f"{size_words(planned.total_bytes)} in all, with the room for the next engine"]
+    return [*blocks, *(Cell(f"note: {note}", "warn") for note in planned.notes)]
+
+
+def _engine_facts(planned: Planned) -> list[tuple[str, str]]:
+    engine = planned.engine
+    if engine is None:
+        return []
+    state = "in the cache" if engine.compiled else "to compile"
+    return [
+        ("engine", f"{engine.name} by {engine.toolchain}, {state}"),
+        ("runs on", f"{engine.target} ({', '.join(engine.cpus)})"),
+        ("key", engine.key),
+    ]
