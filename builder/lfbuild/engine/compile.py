@@ -168,7 +168,6 @@ def _lay_out(workshop: _Workshop, levels: Sequence[CpuLevel]) -> None:
     The source stands under the same relative name in every build, so that ccache's relative paths are the same too.
     """
     job = workshop.job
-    (workshop.folder / "tmp").mkdir()
     _link_entries(job.source, workshop.folder / "source")
     if job.project.stubs:
         _link_entries(job.stubs, workshop.folder / "stubs")

@@ -22,7 +22,7 @@ _SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
 
 _PASSED_PREFIXES = ("CCACHE_", "SCCACHE_", "DISTCC_", "ICECC_", "npm_config_", "NPM_CONFIG_")
 _PASSED_NAMES = {
-    *("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"),
+    *("HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy"),
     *("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR"),
 }
@@ -49,7 +49,6 @@ def build_environment(folder: Path, *, programs: Iterable[Path], passed: Mapping
             "TZ": "UTC",
             # For `__DATE__` in a source, and for upstream's compressed web page.
             "SOURCE_DATE_EPOCH": "0",
-            "TMPDIR": str(folder / "tmp"),
             "NINJA_STATUS": STATUS,
             # The wrappers make this folder's name vanish from the program.
             "LFBUILD_FOLDER": str(folder),

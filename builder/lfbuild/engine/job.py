@@ -71,6 +71,9 @@ class EngineJob:
     source: Path
     """The unpacked source tree; it is only read."""
     source_sha256: str
+    """Of the archive that the tree came from, or of the tree."""
+    folder: str = ""
+    """The folder of that archive that `source` is; empty for the whole."""
     target: str
     cpus: tuple[str, ...]
     """One level for each architecture of the target, in any order."""
@@ -96,7 +99,7 @@ class EngineJob:
             raise ToolError(self.target, f"{self.toolchain.kind} makes no files for it, only for {known}")
         by_architecture = {level.architecture: level for level in map(parse_cpu, self.cpus)}
         if len(by_architecture) != len(self.cpus) or set(by_architecture) != set(architectures):
-            levels = ", ".join(self.cpus)
+            levels = ", ".join(self.cpus) or "none"
             raise ToolError(self.target, f"needs one CPU level for each of {', '.join(architectures)}, not {levels}")
         return tuple(by_architecture[architecture] for architecture in architectures)
 
@@ -116,7 +119,7 @@ class EngineJob:
         """A sha256 over everything that decides the bytes: not over paths, the number of jobs, or the launcher."""
         order = {
             "format": KEY_FORMAT,
-            "source": self.source_sha256,
+            "source": [self.source_sha256, self.folder],
             "stubs": self.stubs_sha256(),
             "templates": hashlib.sha256(templates_text()).hexdigest(),
             "target": self.target,

@@ -1,0 +1,54 @@
+"""A build sees a small world: its own, and the settings of launchers, npm and proxies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lfbuild.engine.cpu import parse_cpu
+from lfbuild.engine.environment import build_environment, launcher_environment, passed_variables
+from lfbuild.engine.zig import Zig
+
+FRONT_DOOR = {
+    "HOME": "/home/anna",
+    "CFLAGS": "-march=native",
+    "LANG": "de_DE.UTF-8",
+    "PATH": "/home/anna/bin",
+    "CCACHE_DIR": "/fast/ccache",
+    "DISTCC_HOSTS": "farm1 farm2",
+    "https_proxy": "http://proxy:3128",
+    "npm_config_cache": "/fast/npm",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+}
+
+
+def test_only_settings_of_launchers_npm_and_proxies_pass() -> None:
+    assert set(passed_variables(FRONT_DOOR)) == {
+        *("HOME", "CCACHE_DIR", "DISTCC_HOSTS", "https_proxy", "npm_config_cache"),
+    }
+
+
+def test_the_environment_is_the_same_on_every_machine() -> None:
+    environment = build_environment(Path("/store/x"), programs=[Path("/opt/node/bin/npm")], passed={"LC_ALL": "de_DE"})
+
+    assert environment == {
+        "HOME": "/store/x/home",
+        "PATH": "/opt/node/bin:/usr/local/bin:/usr/bin:/bin",
+        "LC_ALL": "C",
+        "TZ": "UTC",
+        "SOURCE_DATE_EPOCH": "0",
+        "NINJA_STATUS": "[%f/%t] ",
+        "LFBUILD_FOLDER": "/store/x",
+    }
+
+
+def test_ccache_is_told_what_a_script_in_a_changing_folder_hides() -> None:
+    zig, level = Zig(program=Path("/opt/zig"), version="0.17.1"), parse_cpu("x86-64-v3")
+
+    assert launcher_environment("ccache", toolchain=zig, level=level, folder=Path("/store/x")) == {
+        "CCACHE_COMPILERTYPE": "clang",
+        "CCACHE_COMPILERCHECK": "string:zig 0.17.1 x86_64-linux-gnu.2.28",
+        "CCACHE_BASEDIR": "/store/x",
+        "CCACHE_NOHASHDIR": "1",
+    }
+    assert launcher_environment("distcc", toolchain=zig, level=level, folder=Path("/store/x")) == {}
+    assert launcher_environment(None, toolchain=zig, level=level, folder=Path("/store/x")) == {}

@@ -1,0 +1,143 @@
+"""An order's key sees everything that decides the bytes, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import lfbuild
+from lfbuild.engine.job import LLAMA_CPP, EngineJob, digest_folder, stubs_folder
+from lfbuild.engine.zig import Zig
+from lfbuild.errors import ToolError
+
+if TYPE_CHECKING:
+    from lfbuild.engine.toolchain import Toolchain
+
+ZIG = Zig(program=Path("/opt/zig"), version="0.17.1")
+
+
+@pytest.fixture
+def order(tmp_path: Path) -> EngineJob:
+    stubs = tmp_path / "stubs"
+    stubs.mkdir()
+    (stubs / "layer.c").write_text("int layer;\n", encoding="utf-8")
+    (stubs / "tests").mkdir()
+    return EngineJob(
+        version="0.3.36",
+        source=tmp_path / "source",
+        source_sha256="5" * 64,
+        target="linux-x86_64",
+        cpus=("x86-64-v3",),
+        toolchain=ZIG,
+        stubs=stubs,
+    )
+
+
+def test_where_things_are_and_how_they_are_launched_is_not_in_the_key(order: EngineJob) -> None:
+    elsewhere = replace(
+        order,
+        source=Path("/elsewhere"),
+        launcher="ccache",
+        toolchain=Zig(program=Path("/usr/lib/zig"), version="0.17.1"),
+    )
+
+    assert elsewhere.key() == order.key()
+
+
+def test_two_spellings_of_a_level_are_one_order(order: EngineJob) -> None:
+    assert replace(order, cpus=("x86-64-v2+fma",)).key() == replace(order, cpus=("x86-64-v2+fma+avx",)).key()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": "0.3.37"},
+        {"source_sha256": "6" * 64},
+        {"cpus": ("x86-64-v4",)},
+        {"target": "linux-aarch64", "cpus": ("armv8-a",)},
+        {"toolchain": Zig(program=Path("/opt/zig"), version="0.18.0")},
+        {"options": (("GGML_CPU_REPACK", "OFF"),)},
+        {"ui": True},
+        {"project": replace(LLAMA_CPP, cmake_target="llama-cli")},
+        {"project": replace(LLAMA_CPP, stubs=False)},
+    ],
+)
+def test_what_decides_the_bytes_is_in_the_key(order: EngineJob, change: dict[str, object]) -> None:
+    assert replace(order, **change).key() != order.key()  # type: ignore[arg-type]  # fields by name
+
+
+def test_our_own_layer_is_in_the_key_but_its_tests_are_not(order: EngineJob) -> None:
+    before = order.key()
+    (order.stubs / "tests" / "test_layer.c").write_text("int test;\n", encoding="utf-8")
+    assert order.key() == before
+
+    (order.stubs / "layer.c").write_text("long layer;\n", encoding="utf-8")
+    assert order.key() != before
+
+
+def test_the_recipes_options_have_the_last_word(order: EngineJob) -> None:
+    (level,) = order.levels()
+    options = replace(order, options=(("GGML_AVX2", "OFF"), ("LLAMA_OPENSSL", "ON"))).cmake_options(level)
+
+    assert (options["GGML_AVX2"], options["LLAMA_OPENSSL"], options["GGML_FMA"]) == ("OFF", "ON", "ON")
+
+
+def test_build_number_and_commit_come_from_the_order_and_never_from_git(order: EngineJob) -> None:
+    options = order.cmake_options(order.levels()[0])
+
+    assert (options["LLAMA_BUILD_NUMBER"], options["LLAMA_BUILD_COMMIT"]) == ("0", "5" * 12)
+    assert (options["LFBUILD_CPU"], options["LFBUILD_ENGINE_VERSION"]) == ("x86-64-v3", "llama.cpp 0.3.36")
+
+
+def test_levels_come_in_the_order_of_the_targets_architectures(order: EngineJob, compiler: Toolchain) -> None:
+    fat = replace(order, toolchain=compiler, target="both", cpus=("armv8-a", "x86-64-v2"))
+
+    assert [level.architecture for level in fat.levels()] == ["x86_64", "aarch64"]
+
+
+@pytest.mark.parametrize(
+    ("target", "cpus", "what"),
+    [
+        ("macos-aarch64", ("armv8-a",), "zig makes no files for it, only for linux-x86_64, linux-aarch64"),
+        ("linux-x86_64", ("armv8-a",), "needs one CPU level for each of x86_64, not armv8-a"),
+        (
+            "linux-x86_64",
+            ("x86-64-v2", "x86-64-v3"),
+            "needs one CPU level for each of x86_64, not x86-64-v2, x86-64-v3",
+        ),
+        ("linux-x86_64", (), "needs one CPU level for each of x86_64, not none"),
+    ],
+)
+def test_a_target_and_levels_that_do_not_fit_are_refused(
+    order: EngineJob, target: str, cpus: tuple[str, ...], what: str
+) -> None:
+    with pytest.raises(ToolError) as caught:
+        replace(order, target=target, cpus=cpus).levels()
+
+    assert str(caught.value) == f"{target}: {what}"
+
+
+def test_facts_tell_what_the_engine_was_made_from(order: EngineJob) -> None:
+    facts = replace(order, cpus=("x86-64-v3+avx512vnni",)).facts()
+
+    assert facts.cpus == ("x86-64-v4+avx512vnni",)
+    assert (facts.toolchain.kind, facts.toolchain.version, facts.toolchain.sha256) == ("zig", "0.17.1", "")
+    assert facts.stubs_sha256 == digest_folder(order.stubs)
+
+
+def test_a_folders_digest_is_over_names_and_contents(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder, name in ((first, "a"), (second, "b")):
+        folder.mkdir()
+        (folder / name).write_bytes(b"same")
+
+    assert digest_folder(first) != digest_folder(second)
+    (second / "b").rename(second / "a")
+    assert digest_folder(first) == digest_folder(second)
+
+
+def test_the_checkout_has_its_stubs_beside_the_package() -> None:
+    assert stubs_folder() == Path(lfbuild.__file__).parents[2] / "stubs"

@@ -1,0 +1,96 @@
+"""Templates become text that the shell and CMake read as it was meant."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import jinja2
+import pytest
+
+from lfbuild.engine.cosmocc import Cosmocc
+from lfbuild.engine.cpu import parse_cpu
+from lfbuild.engine.render import cmake_quoted, render, templates_text
+from lfbuild.engine.zig import Zig
+
+X86 = parse_cpu("x86-64-v3")
+ARM = parse_cpu("armv8.2-a+dotprod")
+
+
+def wrapped(folder: Path, script: str, *words: str, build: str | None = None) -> list[str]:
+    """What the compiler behind a wrapper is called with; the compiler here prints its words."""
+    path = folder / "wrapper"
+    path.write_text(script, encoding="utf-8")
+    path.chmod(0o755)
+    environment = {} if build is None else {"LFBUILD_FOLDER": build}
+    return subprocess.run(
+        [path, *words], env=environment, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+
+
+@pytest.fixture
+def zig(tmp_path: Path) -> Zig:
+    program = tmp_path / "a zig's home" / "zig"
+    program.parent.mkdir()
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    return Zig(program=program, version="0.17.1")
+
+
+def test_a_value_reaches_cmake_as_one_argument() -> None:
+    assert cmake_quoted('a "b" \\c ${d}') == '"a \\"b\\" \\\\c \\${d}"'
+    assert render("cache.cmake", options=[("NAME", "a;b")]).splitlines()[-1] == 'set(NAME "a;b" CACHE STRING "" FORCE)'
+
+
+def test_a_value_that_nobody_gave_is_an_error() -> None:
+    with pytest.raises(jinja2.UndefinedError):
+        render("cache.cmake")
+
+
+def test_every_template_is_in_their_text() -> None:
+    text = templates_text()
+
+    assert b"zig-compiler.sh.j2\0#!/bin/sh" in text
+    assert b"cosmocc/Platform/Cosmopolitan.cmake.j2\0" in text
+
+
+def test_wrappers_are_named_after_version_and_target() -> None:
+    rendering = Zig(program=Path("/opt/zig"), version="0.17.1").rendering(X86)
+
+    assert sorted(rendering.commands) == [
+        f"zig-0.17.1-x86_64-linux-gnu.2.28-{tool}" for tool in ("ar", "c++", "cc", "ranlib")
+    ]
+
+
+def test_a_compile_is_told_its_target_and_forgets_its_folder(zig: Zig, tmp_path: Path) -> None:
+    script = zig.rendering(X86).commands["zig-0.17.1-x86_64-linux-gnu.2.28-cc"]
+
+    assert wrapped(tmp_path, script, "-c", "a b.c", build="/some where") == [
+        *("cc", "-target", "x86_64-linux-gnu.2.28", "-g0"),
+        *("-ffile-prefix-map=/some where=/lfbuild", "-ffile-prefix-map=../..=/lfbuild"),
+        *("-c", "a b.c"),
+    ]
+
+
+@pytest.mark.parametrize(("suffix", "language"), [("i", "c"), ("ii", "c++")])
+def test_a_distcc_server_compiles_what_is_preprocessed_already(
+    zig: Zig, tmp_path: Path, suffix: str, language: str
+) -> None:
+    script = zig.rendering(X86).commands["zig-0.17.1-x86_64-linux-gnu.2.28-c++"]
+
+    assert wrapped(tmp_path, script, "-c", f"sent.{suffix}")[4:] == ["-x", language, "-c", f"sent.{suffix}"]
+
+
+def test_zig_gets_an_arm_level_in_its_own_words(zig: Zig, tmp_path: Path) -> None:
+    script = zig.rendering(ARM).commands["zig-0.17.1-aarch64-linux-gnu.2.28-cc"]
+
+    assert wrapped(tmp_path, script, "-march=armv8.2-a+dotprod")[-1] == "-mcpu=generic+v8_2a+dotprod"
+
+
+def test_cosmocc_is_a_cmake_platform_of_its_own() -> None:
+    rendering = Cosmocc(root=Path("/opt/cosmocc"), version="4.0.2", sha256="5" * 64).rendering(ARM)
+
+    assert sorted(rendering.commands) == [f"cosmocc-4.0.2-aarch64-{tool}" for tool in ("ar", "c++", "cc", "ranlib")]
+    assert "/opt/cosmocc/bin/aarch64-unknown-cosmo-c++" in rendering.commands["cosmocc-4.0.2-aarch64-c++"]
+    assert "set(CMAKE_SYSTEM_NAME Cosmopolitan)" in rendering.files["toolchain.cmake"]
+    assert "set(UNIX 1)" in rendering.files["Platform/Cosmopolitan-Initialize.cmake"]
