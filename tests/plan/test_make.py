@@ -65,6 +65,7 @@ def supplies(*, target: str = "linux-x86_64", size: int = 1000) -> Supplies:
     return Supplies(
         source=Path("/somewhere/llama.cpp"),
         source_sha256="ab" * 32,
+        folder="vendor/llama.cpp",
         toolchain=Zig(program=Path("/somewhere/zig"), version="0.17.1"),
         target=target,
         models=((supplied("tiny.gguf", size),),),

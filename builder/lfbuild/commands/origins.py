@@ -1,4 +1,4 @@
-"""From the `source` tables of a recipe to the origins that `sources` can fetch: the two rooms do not know each other."""
+"""From the `source` tables of a recipe to the origins that can be fetched: those two rooms do not know each other."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from lfbuild.sources import (
 if TYPE_CHECKING:
     from lfbuild.recipe import Recipe
     from lfbuild.recipe.places import EngineSource, PartSource, Source
-    from lfbuild.sources import ArchiveOrigin, FileOrigin, Origin, TreeOrigin
+    from lfbuild.sources import FileOrigin, Origin, TreeOrigin
+    from lfbuild.sources.origins import ArchiveOrigin
 
 
 def file_origin(source: Source, recipe: Recipe) -> Origin:

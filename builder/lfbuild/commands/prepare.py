@@ -1,8 +1,9 @@
-"""Everything before the first compile: recipe, lock, toolchain, sources, models checked, arguments linted, plan made."""
+"""Everything before the first compile: recipe, lock, toolchain, sources, models and arguments checked, a plan made."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,23 +12,26 @@ from lfbuild.commands.origins import file_origin, tree_origin
 from lfbuild.engine.cosmocc import find_cosmocc
 from lfbuild.engine.source import read_architectures, read_flags
 from lfbuild.engine.zig import find_zig
-from lfbuild.errors import Problem, RecipeError, ToolError
+from lfbuild.errors import FetchError, Problem, RecipeError, ToolError
 from lfbuild.formats.blocks import Cuts
 from lfbuild.formats.gguf import cut_gguf
 from lfbuild.formats.model import model_facts
 from lfbuild.manifest.model import Origin
-from lfbuild.plan import Supplies, SuppliedFile, make_plan, unknown_flags
-from lfbuild.recipe import check_lock, load_lock, load_recipe
-from lfbuild.sources import fetch_file, fetch_tree
+from lfbuild.plan import SuppliedFile, Supplies, make_plan, unknown_flags
+from lfbuild.recipe import PathSource, check_lock, load_lock, load_recipe
+from lfbuild.sources import fetch_origin, fetch_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lfbuild.commands.settings import Settings
     from lfbuild.engine.toolchain import Toolchain
     from lfbuild.plan import Plan
     from lfbuild.recipe import LockFile, Piece, Recipe
     from lfbuild.recipe.model import FileTable, ModelTable
+    from lfbuild.recipe.places import EngineSource, Source
     from lfbuild.report import Report
-    from lfbuild.sources import Fetched
+    from lfbuild.sources import Fetched, SourceTree
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,15 +62,8 @@ def prepare(
     """
     recipe = load_recipe(recipe_path)
     lock = load_checked_lock(recipe) if locked else None
-    target = output or Path(recipe.output_name)
-    _refuse_overwriting_sources(recipe, target)
-    gathering = Gathering(recipe, lock, settings=settings, report=report)
-    supplies = gathering.supplies()
-    problems = list(unknown_flags(recipe, read_flags(supplies.source)))
-    if problems:
-        raise RecipeError(recipe.path, problems)
-    text = recipe.path.read_bytes()
-    return make_plan(recipe, supplies, text=text, output=target, epoch=epoch, launcher=launcher)
+    preparation = Preparation(recipe, lock, settings=settings, report=report)
+    return preparation.plan(output=output, launcher=launcher, epoch=epoch)
 
 
 def lock_path(recipe_path: Path) -> Path:
@@ -100,7 +97,17 @@ def find_toolchain(recipe: Recipe, settings: Settings) -> Toolchain:
     return find_cosmocc(wanted, folder=settings.cosmocc, machine=settings.machine, store=settings.store())
 
 
-class Gathering:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceState:
+    """Whether a source has to be fetched."""
+
+    identity: str
+    here: bool
+    size_bytes: int = 0
+    sha256: str = ""
+
+
+class Preparation:
     """Finds and fetches what one recipe needs; keeps what each source turned out to be."""
 
     def __init__(self, recipe: Recipe, lock: LockFile | None, *, settings: Settings, report: Report) -> None:
@@ -109,30 +116,67 @@ class Gathering:
         self._known: frozenset[str] = frozenset()
         self.resolved: list[Resolved] = []
 
+    def plan(self, *, output: Path | None, launcher: str | None, epoch: int) -> Plan:
+        """Fetch, check and decide."""
+        recipe = self._recipe
+        target = output or Path(recipe.output_name)
+        _refuse_overwriting_sources(recipe, target)
+        supplies = self.supplies()
+        problems = list(unknown_flags(recipe, read_flags(supplies.source)))
+        if problems:
+            raise RecipeError(recipe.path, problems)
+        text = recipe.path.read_bytes()
+        return make_plan(recipe, supplies, text=text, output=target, epoch=epoch, launcher=launcher)
+
+    def survey(self) -> tuple[SourceState, ...]:
+        """Which sources are here already; asked of a preparation that is offline, it fetches nothing."""
+        recipe = self._recipe
+        engine = recipe.engine.source
+        files = [(piece.source, piece.sha256) for model in recipe.models for piece in model.pieces]
+        files += [(table.source, table.sha256) for table in recipe.files]
+        states = [self._state(engine, self._tree)]
+        return tuple(states + [self._state(source, partial(self._fetch, source, sha256)) for source, sha256 in files])
+
     def supplies(self) -> Supplies:
         """Everything that the plan is made from."""
         recipe = self._recipe
         toolchain = find_toolchain(recipe, self._settings)
         target = choose_target(toolchain, self._settings)
-        engine = recipe.engine.source
-        tree = fetch_tree(
-            tree_origin(engine, recipe),
-            folder=engine.folder,
-            sha256=self._locked(engine.identity),
-            store=self._store,
-            network=self._network,
-            report=self._report,
-        )
-        self._remember(engine.identity, tree.sha256, tree.size_bytes, tree.resolved)
+        tree = self._tree()
         self._known = read_architectures(tree.path)
         return Supplies(
             source=tree.path,
             source_sha256=tree.sha256,
+            folder=recipe.engine.source.folder or "",
             toolchain=toolchain,
             target=target,
             models=tuple(self._model(model) for model in recipe.models),
             files=tuple(self._file(table) for table in recipe.files),
         )
+
+    def _state(self, source: EngineSource | Source, look: Callable[[], object]) -> SourceState:
+        try:
+            look()
+        except FetchError:
+            if isinstance(source, PathSource):
+                raise  # what is not on this machine is not fetched from anywhere
+            return SourceState(identity=source.identity, here=False)
+        found = self.resolved[-1]
+        return SourceState(identity=source.identity, here=True, size_bytes=found.size_bytes, sha256=found.sha256)
+
+    def _tree(self) -> SourceTree:
+        engine = self._recipe.engine.source
+        tree = fetch_tree(
+            tree_origin(engine, self._recipe),
+            folder=engine.folder,
+            sha256=self._locked(engine.identity),
+            store=self._store,
+            network=self._network,
+            report=self._report,
+            now=self._settings.now,
+        )
+        self._remember(engine.identity, tree.sha256, tree.size_bytes, tree.resolved)
+        return tree
 
     def _model(self, model: ModelTable) -> tuple[SuppliedFile, ...]:
         return tuple(self._piece(piece, model) for piece in model.pieces)
@@ -149,7 +193,7 @@ class Gathering:
             name=piece.name,
             path=fetched.path,
             size_bytes=fetched.size_bytes,
-            origin=_manifest_origin(fetched),
+            origin=_manifest_origin(piece.source, fetched),
             cuts=cut_gguf(header, block_bytes=block_bytes),
             facts=model_facts(header),
         )
@@ -160,17 +204,18 @@ class Gathering:
             name=table.name,
             path=fetched.path,
             size_bytes=fetched.size_bytes,
-            origin=_manifest_origin(fetched),
+            origin=_manifest_origin(table.source, fetched),
             cuts=Cuts.plain(fetched.size_bytes, block_bytes=self._recipe.archive.block_size),
         )
 
     def _fetch(self, source: Source, sha256: str | None) -> Fetched:
-        fetched = fetch_file(
+        fetched = fetch_origin(
             file_origin(source, self._recipe),
             sha256=sha256 or self._locked(source.identity),
             store=self._store,
             network=self._network,
             report=self._report,
+            now=self._settings.now,
         )
         self._remember(source.identity, fetched.sha256, fetched.size_bytes, fetched.resolved)
         return fetched
@@ -198,16 +243,26 @@ def choose_target(toolchain: Toolchain, settings: Settings) -> str:
     return target
 
 
-def _manifest_origin(fetched: Fetched) -> Origin:
-    return Origin(kind=fetched.kind, location=fetched.location, sha256=fetched.sha256)
+def _manifest_origin(source: Source, fetched: Fetched) -> Origin:
+    """As the recipe names it: a path of this machine would make other bytes on another one."""
+    kind, _, location = source.identity.partition(" ")
+    return Origin(kind=kind, location=location, sha256=fetched.sha256)
 
 
 def _refuse_overwriting_sources(recipe: Recipe, output: Path) -> None:
     """A model that is named as the output would be gone, and so would the recipe itself."""
     tables = [("model", index, table.source) for index, table in enumerate(recipe.models)]
     tables += [("file", index, table.source) for index, table in enumerate(recipe.files)]
-    sources = [(recipe.resolve(source.path), (key, index, "source")) for key, index, source in tables if isinstance(source, PathSource)]
-    problems = [recipe.problem(key, f"is the file that would be written, {output}") for path, key in sources if _same(path, output)]
+    sources = [
+        (recipe.resolve(source.path), (key, index, "source"))
+        for key, index, source in tables
+        if isinstance(source, PathSource)
+    ]
+    problems = [
+        recipe.problem(key, f"is the file that would be written, {output}")
+        for path, key in sources
+        if _same(path, output)
+    ]
     if _same(recipe.path, output):
         problems.append(Problem(where=str(recipe.path), key="", what="is the file that would be written"))
     if problems:

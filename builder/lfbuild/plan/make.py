@@ -48,6 +48,8 @@ class Supplies:
     source: Path
     """The unpacked source tree of the engine."""
     source_sha256: str
+    folder: str
+    """Of the archive that the tree was in; empty for the whole."""
     toolchain: Toolchain
     target: str
     models: tuple[tuple[SuppliedFile, ...], ...]
@@ -104,6 +106,7 @@ def make_plan(
         version=recipe.engine_version,
         source=supplies.source,
         source_sha256=supplies.source_sha256,
+        folder=supplies.folder,
         target=supplies.target,
         cpus=targeted_cpus(recipe, supplies.toolchain, supplies.target),
         toolchain=supplies.toolchain,

@@ -34,15 +34,15 @@ def add(subparsers: Subparsers) -> Parser:
         "-o", "--output", type=Path, metavar="FILE", help="where to write (default: the recipe's `output`)"
     )
     add_build_options(parser)
+    parser.add_argument(
+        "-j", "--jobs", type=values.count, metavar="N", help="compile N files at once (default: the cores usable here)"
+    )
     return parser
 
 
 def add_build_options(parser: Parser) -> None:
     """Options that decide how a recipe is carried out; `plan` takes them too."""
     parser.add_argument("--locked", action="store_true", help="refuse whatever differs from the recipe's lock file")
-    parser.add_argument(
-        "-j", "--jobs", type=values.count, metavar="N", help="compile N files at once (default: the cores usable here)"
-    )
     parser.add_argument(
         "--launcher", metavar="PROGRAM", help="put ccache, sccache, distcc or icecc before the compiler"
     )

@@ -1,0 +1,115 @@
+"""`plan`: what a build would fetch, compile and pack, with sizes. Nothing is fetched, and no file is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lfbuild.commands.prepare import Preparation, load_checked_lock
+from lfbuild.engine.compile import load_engine
+from lfbuild.recipe import load_recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lfbuild.commands.prepare import SourceState
+    from lfbuild.commands.settings import Settings
+    from lfbuild.plan import Plan
+    from lfbuild.report import Report
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedMember:
+    """A member that would be packed."""
+
+    name: str
+    role: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedEngine:
+    """The engine that would be the head."""
+
+    name: str
+    target: str
+    cpus: tuple[str, ...]
+    toolchain: str
+    key: str
+    compiled: bool
+    """Whether it is in the cache already."""
+    size_bytes: int
+    """0 until it is compiled."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """What would be done; engine and members are known once all sources are here."""
+
+    output: str
+    sources: tuple[SourceState, ...]
+    engine: PlannedEngine | None
+    members: tuple[PlannedMember, ...]
+    total_bytes: int
+    """Head, room and members; 0 while it is not known."""
+    notes: tuple[str, ...]
+
+
+def plan_build(
+    recipe_path: Path,
+    *,
+    output: Path | None,
+    locked: bool,
+    launcher: str | None,
+    epoch: int,
+    settings: Settings,
+    report: Report,
+) -> Planned:
+    """Tell what `build` would do.
+
+    Raises:
+        RecipeError: recipe, lock or arguments cannot be carried out.
+        ToolError: the toolchain is not here.
+        FormatError, IntegrityError: a source that is here is not what it should be.
+    """
+    recipe = load_recipe(recipe_path)
+    lock = load_checked_lock(recipe) if locked else None
+    preparation = Preparation(recipe, lock, settings=replace(settings, offline=True), report=report)
+    states = preparation.survey()
+    if not all(state.here for state in states):
+        note = "sizes and members are known once all sources are here"
+        target = str(output or recipe.output_name)
+        return Planned(output=target, sources=states, engine=None, members=(), total_bytes=0, notes=(note,))
+    return _planned(preparation.plan(output=output, launcher=launcher, epoch=epoch), states, settings)
+
+
+def _planned(plan: Plan, states: tuple[SourceState, ...], settings: Settings) -> Planned:
+    engine = _planned_engine(plan, settings)
+    room = engine.size_bytes * plan.room_percent // 100 + plan.room_bytes
+    members = tuple(
+        PlannedMember(name=member.name, role=member.role, size_bytes=member.source.size_bytes)
+        for member in plan.members
+    )
+    return Planned(
+        output=str(plan.output),
+        sources=states,
+        engine=engine,
+        members=members,
+        total_bytes=engine.size_bytes + room + plan.content_bytes if engine.compiled else 0,
+        notes=plan.notes,
+    )
+
+
+def _planned_engine(plan: Plan, settings: Settings) -> PlannedEngine:
+    job = plan.engine_job
+    key = job.key()
+    kept = load_engine(settings.store(), key)
+    return PlannedEngine(
+        name=f"{job.name} {job.version}",
+        target=job.target,
+        cpus=job.cpus,
+        toolchain=f"{job.toolchain.kind} {job.toolchain.version}",
+        key=key,
+        compiled=kept is not None,
+        size_bytes=kept.path.stat().st_size if kept else 0,
+    )
