@@ -1,9 +1,10 @@
 """Origins of models, files and engine sources, and how they come to this machine."""
 
 from lfbuild.fetch import Network
-from lfbuild.sources.engines import SourceTree, fetch_tree
-from lfbuild.sources.fetching import Fetched, fetch_origin
+from lfbuild.sources.engines import FetchedTree, fetch_tree
+from lfbuild.sources.fetching import Fetched, fetch_file
 from lfbuild.sources.origins import (
+    ArchiveOrigin,
     FileOrigin,
     GitOrigin,
     HfOrigin,
@@ -18,7 +19,9 @@ from lfbuild.sources.origins import (
 from lfbuild.sources.trees import digest_tree, tree_key, unpack_tree
 
 __all__ = [
+    "ArchiveOrigin",
     "Fetched",
+    "FetchedTree",
     "FileOrigin",
     "GitOrigin",
     "HfOrigin",
@@ -28,11 +31,10 @@ __all__ = [
     "Origin",
     "PathOrigin",
     "PypiOrigin",
-    "SourceTree",
     "TreeOrigin",
     "UrlOrigin",
     "digest_tree",
-    "fetch_origin",
+    "fetch_file",
     "fetch_tree",
     "tree_key",
     "unpack_tree",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lfbuild.errors import FetchError, IntegrityError
-from lfbuild.sources.fetching import fetch_origin
-from lfbuild.sources.origins import GitOrigin, PathOrigin, TreeOrigin
+from lfbuild.sources.fetching import fetch_file
+from lfbuild.sources.origins import GitOrigin, OriginKind, PathOrigin, TreeOrigin, origin_kind, origin_location
 from lfbuild.sources.repositories import archive_commit
 from lfbuild.sources.trees import digest_tree, tree_key, unpack_tree
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SourceTree:
+class FetchedTree:
     """A source tree that is here."""
 
     path: Path
@@ -32,7 +32,9 @@ class SourceTree:
     """What identifies this very folder: the hash above and the folder inside."""
     size_bytes: int
     """Bytes of the archive, or of all files of the tree."""
-    origin: str
+    kind: OriginKind
+    location: str
+    """Where it came from, for the record."""
     resolved: str = ""
     """A commit, or the file that an index gave."""
 
@@ -46,7 +48,7 @@ def fetch_tree(
     network: Network,
     report: Report,
     now: float | None = None,
-) -> SourceTree:
+) -> FetchedTree:
     """The source tree of `origin`, or its `folder`.
 
     Raises:
@@ -59,13 +61,14 @@ def fetch_tree(
     elif isinstance(origin, PathOrigin) and origin.path.is_dir():
         tree = _from_folder(origin, folder, sha256 or origin.sha256)
     else:
-        fetched = fetch_origin(origin, sha256=sha256, store=store, network=network, report=report, now=now)
-        tree = SourceTree(
+        fetched = fetch_file(origin, sha256=sha256, store=store, network=network, report=report, now=now)
+        tree = FetchedTree(
             path=unpack_tree(fetched.path, fetched.sha256, subfolder=folder, store=store, report=report),
             sha256=fetched.sha256,
             key=tree_key(fetched.sha256, folder),
             size_bytes=fetched.size_bytes,
-            origin=fetched.origin,
+            kind=fetched.kind,
+            location=fetched.location,
             resolved=fetched.resolved,
         )
     if now is not None and tree.path.is_relative_to(store.root):
@@ -73,24 +76,25 @@ def fetch_tree(
     return tree
 
 
-def _from_folder(origin: PathOrigin, folder: str | None, expected: str | None) -> SourceTree:
+def _from_folder(origin: PathOrigin, folder: str | None, expected: str | None) -> FetchedTree:
     path = origin.path / (folder or "")
     if not path.is_dir():
         raise FetchError(origin.path, f"has no folder '{folder}'", hint="look at `folder` of the engine's source")
     digest = digest_tree(path)
     _compare(origin, digest.sha256, expected)
-    return SourceTree(
+    return FetchedTree(
         path=path,
         sha256=digest.sha256,
         key=tree_key(digest.sha256, None),
         size_bytes=digest.size_bytes,
-        origin=origin.describe(),
+        kind=origin_kind(origin),
+        location=origin_location(origin),
     )
 
 
 def _from_git(
     origin: GitOrigin, folder: str | None, expected: str | None, store: Store, network: Network, report: Report
-) -> SourceTree:
+) -> FetchedTree:
     name = origin.identity()
     with store.lock(name, waiting=lambda: report.note(f"another lfbuild is fetching {origin.describe()}")):
         known = store.recall(name) or {}
@@ -101,12 +105,13 @@ def _from_git(
     path = unpack_tree(archive, known["archive"], subfolder=folder, store=store, report=report)
     digest = digest_tree(path)
     _compare(origin, digest.sha256, expected)
-    return SourceTree(
+    return FetchedTree(
         path=path,
         sha256=digest.sha256,
         key=tree_key(digest.sha256, None),
         size_bytes=digest.size_bytes,
-        origin=origin.describe(),
+        kind=origin_kind(origin),
+        location=origin_location(origin),
         resolved=f"commit {known['commit']}",
     )
 

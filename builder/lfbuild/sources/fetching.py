@@ -24,10 +24,13 @@ from lfbuild.sources.origins import (
     JoinedOrigin,
     MemberOrigin,
     Origin,
+    OriginKind,
     PathOrigin,
     PypiOrigin,
     UrlOrigin,
     file_name,
+    origin_kind,
+    origin_location,
 )
 
 if TYPE_CHECKING:
@@ -46,8 +49,9 @@ class Fetched:
     """Read-only in the store; for a local origin the file itself."""
     size_bytes: int
     sha256: str
-    origin: str
-    """The origin in words."""
+    kind: OriginKind
+    location: str
+    """Where it came from, for the record: no secrets, no folders of this machine."""
     resolved: str = ""
     """What a moving or general name meant: a commit, or the file that an index gave."""
 
@@ -63,7 +67,7 @@ class Supplies:
     now: float | None
 
 
-def fetch_origin(
+def fetch_file(
     origin: Origin,
     *,
     sha256: str | None = None,
@@ -85,7 +89,7 @@ def fetch_origin(
 
 
 def fetch_with(supplies: Supplies, origin: Origin, sha256: str | None = None) -> Fetched:
-    """As `fetch_origin`, with a fetcher of the caller's."""
+    """As `fetch_file`, with a fetcher of the caller's."""
     expected = sha256 or getattr(origin, "sha256", None)
     if isinstance(origin, PathOrigin):
         return _local(supplies, origin, expected)
@@ -107,7 +111,13 @@ def fetch_with(supplies: Supplies, origin: Origin, sha256: str | None = None) ->
 def _local(supplies: Supplies, origin: PathOrigin, expected: str | None) -> Fetched:
     hashed = hash_local(origin.path, store=supplies.store, report=supplies.report)
     _compare(origin, hashed.sha256, expected)
-    return Fetched(path=hashed.path, size_bytes=hashed.size_bytes, sha256=hashed.sha256, origin=origin.describe())
+    return Fetched(
+        path=hashed.path,
+        size_bytes=hashed.size_bytes,
+        sha256=hashed.sha256,
+        kind=origin_kind(origin),
+        location=origin_location(origin),
+    )
 
 
 def _fact_name(supplies: Supplies, origin: Origin) -> str:
@@ -143,7 +153,8 @@ def _in_store(supplies: Supplies, origin: Origin, name: str, expected: str | Non
         path=path,
         size_bytes=path.stat().st_size,
         sha256=sha256,
-        origin=origin.describe(),
+        kind=origin_kind(origin),
+        location=origin_location(origin),
         resolved=resolved if isinstance(resolved, str) else "",
     )
     return _used(supplies, fetched)
@@ -211,7 +222,8 @@ def _download(
         path=supplies.store.take(downloaded.path, downloaded.sha256),
         size_bytes=downloaded.size_bytes,
         sha256=downloaded.sha256,
-        origin=origin.describe(),
+        kind=origin_kind(origin),
+        location=origin_location(origin),
         resolved=resolved,
     )
 
@@ -231,7 +243,12 @@ def _write(supplies: Supplies, origin: Origin, parts: tuple[FileOrigin, ...], ex
         path = incoming.commit(sha256.hexdigest())
     resolved = ", ".join(dict.fromkeys(archive.resolved for archive in archives if archive.resolved))
     return Fetched(
-        path=path, size_bytes=size_bytes, sha256=sha256.hexdigest(), origin=origin.describe(), resolved=resolved
+        path=path,
+        size_bytes=size_bytes,
+        sha256=sha256.hexdigest(),
+        kind=origin_kind(origin),
+        location=origin_location(origin),
+        resolved=resolved,
     )
 
 

@@ -160,3 +160,39 @@ def file_name(origin: Origin) -> str:
             return file_name(origin.parts[0])
         case PypiOrigin():
             return origin.describe()
+
+
+OriginKind = Literal["path", "url", "pypi", "hf", "parts", "git"]
+
+
+def origin_kind(origin: Origin | GitOrigin) -> OriginKind:
+    """The kind of place that it comes from; for a member that of its archive."""
+    match origin:
+        case PathOrigin():
+            return "path"
+        case UrlOrigin():
+            return "url"
+        case PypiOrigin():
+            return "pypi"
+        case HfOrigin():
+            return "hf"
+        case MemberOrigin():
+            return origin_kind(origin.archive)
+        case JoinedOrigin():
+            return "parts"
+        case GitOrigin():
+            return "git"
+
+
+def origin_location(origin: Origin | GitOrigin) -> str:
+    """Where it comes from, for the record: without secrets, and without the folders of this machine, so that the same
+    build in another folder records the same."""
+    match origin:
+        case PathOrigin():
+            return origin.path.name
+        case MemberOrigin():
+            return f"{origin.member} in {origin_location(origin.archive)}"
+        case JoinedOrigin():
+            return "; ".join(origin_location(part) for part in origin.parts)
+        case _:
+            return origin.describe()
