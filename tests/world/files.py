@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.world.models import tiny_gguf
+from tests.world.programs import tiny_elf
+
 from lfbuild.archive.reader import Reader
 from lfbuild.archive.source import BytesSource
 from lfbuild.errors import IntegrityError, LfbuildError
@@ -14,8 +17,6 @@ from lfbuild.manifest.model import EngineRecord, Origin, Release, ToolchainRecor
 from lfbuild.manifest.pack import PackMember, PackOrder, pack
 from lfbuild.manifest.verify import Finding, load_manifest, verify_content, verify_structure
 from lfbuild.report import SilentReport
-from tests.world.models import tiny_gguf
-from tests.world.programs import tiny_elf
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -26,6 +26,7 @@ from lfbuild.errors import FormatError, IntegrityError
 SLICES_NAME: Final = ".lfbuild/slices"
 _FIRST = "lfbuild-slices 1"
 _FIELD = re.compile(r"[!-~]{1,255}")
+_NUMBER = re.compile(r"[0-9]{1,19}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -81,7 +82,7 @@ def parse_slices(data: bytes, *, where: str) -> tuple[Slice, ...]:
 
 def _parse_line(line: str, *, where: str) -> Slice:
     fields = line.split(" ")
-    if len(fields) != 8 or fields[0] != "slice" or not all(field.isdigit() for field in fields[4:7]):
+    if len(fields) != 8 or fields[0] != "slice" or not all(map(_NUMBER.fullmatch, fields[4:7])):
         raise FormatError(where, "not a slice line of seven fields")
     item = Slice(
         target=fields[1],
