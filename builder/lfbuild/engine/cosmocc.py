@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lfbuild.engine.job import digest_folder
+from lfbuild.engine.job import digest_folder, files_below
 from lfbuild.engine.render import render
 from lfbuild.engine.toolchain import Rendering
 from lfbuild.errors import ToolError
@@ -89,8 +89,10 @@ class Cosmocc:
         """Join the architectures into one APE, and have Windows' view of it checked."""
         tools = self.root / "bin"
         loaders = [word for name in programs for word in ("-l", tools / f"ape-{name}.elf")]
+        # Apple's own processors want a loader that is compiled on the spot.
+        source = ["-M", tools / "ape-m1.c"] if "aarch64" in programs else []
         # Without -s, apelink adds symbol tables as members of a ZIP at the end, where our own will be.
-        call([tools / "apelink", "-s", *loaders, "-M", tools / "ape-m1.c", "-o", head, *programs.values()])
+        call([tools / "apelink", "-s", *loaders, *source, "-o", head, *programs.values()])
         call([tools / "pecheck", head])
 
 
@@ -128,8 +130,8 @@ def _on_search_path(machine: Machine) -> Path | None:
 
 def _files_sha256(root: Path, store: Store) -> str:
     """The digest of hundreds of megabytes, remembered for as long as no file's size or time changes."""
-    states = {path: path.stat() for path in sorted(root.rglob("*")) if path.is_file()}
-    lines = "".join(f"{path} {stat.st_size} {stat.st_mtime_ns}\n" for path, stat in states.items())
+    states = {name: path.stat() for name, path in sorted(files_below(root).items())}
+    lines = "".join(f"{name} {stat.st_size} {stat.st_mtime_ns}\n" for name, stat in states.items())
     state = hashlib.sha256(lines.encode()).hexdigest()
     name = f"cosmocc {root}"
     known = store.recall(name)

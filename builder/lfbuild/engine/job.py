@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -195,15 +196,18 @@ class Engine:
 def digest_folder(folder: Path, *, leave_out: tuple[str, ...] = ()) -> str:
     """A sha256 over the names and contents of all files below `folder`, but for the top-level names left out."""
     digest = hashlib.sha256()
-    for name, path in sorted(_files_below(folder, leave_out).items()):
+    for name, path in sorted(files_below(folder, leave_out=leave_out).items()):
         content = path.read_bytes()
         digest.update(f"{name}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()
 
 
-def _files_below(folder: Path, leave_out: tuple[str, ...]) -> Mapping[str, Path]:
-    files = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+def files_below(folder: Path, *, leave_out: tuple[str, ...] = ()) -> Mapping[str, Path]:
+    """All files by their names relative to `folder`, links to files among them."""
+    # Links to folders are not followed: cosmocc has some that lead to where they are.
+    paths = [Path(parent, name) for parent, _, names in os.walk(folder) for name in names]
+    files = {path.relative_to(folder): path for path in paths if path.is_file()}
     return {
         name.as_posix(): path
         for name, path in files.items()
