@@ -5,9 +5,12 @@ Everything in the cache can be fetched or made again, so nothing here asks twice
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lfbuild.engine.compile import load_engine
+from lfbuild.errors import ToolError
 from lfbuild.store.listing import choose_removals, list_store, prune_store
 
 if TYPE_CHECKING:
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lfbuild.commands.settings import Settings
-    from lfbuild.store import StoreEntry
+    from lfbuild.store import Store, StoreEntry
 
 KINDS = {
     "blobs": "download",
@@ -32,6 +35,9 @@ class Kept:
 
     kind: str
     name: str
+    """The content's sha256, or the key of what made it."""
+    about: str
+    """What it is, as far as the cache remembers; else empty."""
     size_bytes: int
     last_used: float
     """Seconds since 1970."""
@@ -61,8 +67,8 @@ class Pruning:
 
 def list_cache(settings: Settings) -> CacheListing:
     """What is kept on this machine."""
-    entries = list_store(settings.store())
-    kept = tuple(_kept(entry) for entry in entries)
+    store = settings.store()
+    kept = _described(list_store(store), store)
     return CacheListing(folder=settings.cache_folder, kept=kept, size_bytes=_sum(kept))
 
 
@@ -74,12 +80,13 @@ def prune_cache(
     older_than = None if older_than_s is None else settings.now - older_than_s
     store = settings.store()
     before = list_store(store)
+    described = {kept.path: kept for kept in _described(before, store)}
     if dry_run:
         chosen, abandoned_bytes = choose_removals(before, keep=(), older_than=older_than, max_bytes=max_bytes), 0
     else:
         pruned = prune_store(store, older_than=older_than, max_bytes=max_bytes)
         chosen, abandoned_bytes = pruned.entries, pruned.abandoned_bytes
-    removed = tuple(_kept(entry) for entry in chosen)
+    removed = tuple(described[entry.path] for entry in chosen if entry.path in described)
     return Pruning(
         folder=settings.cache_folder,
         dry_run=dry_run,
@@ -89,14 +96,45 @@ def prune_cache(
     )
 
 
-def _kept(entry: StoreEntry) -> Kept:
-    return Kept(
-        kind=KINDS[entry.kind],
-        name=entry.key,
-        size_bytes=entry.size_bytes,
-        last_used=entry.last_used,
-        path=entry.path,
+def _described(entries: Iterable[StoreEntry], store: Store) -> tuple[Kept, ...]:
+    remembered = _remembered_names(store)
+    return tuple(
+        Kept(
+            kind=KINDS[entry.kind],
+            name=entry.key,
+            about=_about_engine(store, entry.key) if entry.kind == "engines" else remembered.get(entry.key, ""),
+            size_bytes=entry.size_bytes,
+            last_used=entry.last_used,
+            path=entry.path,
+        )
+        for entry in entries
     )
+
+
+def _about_engine(store: Store, key: str) -> str:
+    try:
+        engine = load_engine(store, key)
+    except ToolError:
+        return "damaged"
+    if engine is None:
+        return ""
+    facts = engine.facts
+    return (
+        f"{facts.name} {facts.version} by {facts.toolchain.kind} {facts.toolchain.version} for {', '.join(facts.cpus)}"
+    )
+
+
+def _remembered_names(store: Store) -> dict[str, str]:
+    """By sha256, what the store's facts (see `store.cache`) call a download; a damaged one counts as forgotten."""
+    names: dict[str, str] = {}
+    for path in sorted((store.root / "facts").glob("*.json")):
+        try:
+            table = json.loads(path.read_bytes())
+            fact = table["fact"]
+            names.setdefault(str(fact.get("sha256") or fact["archive"]), str(table["name"]))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    return names
 
 
 def _sum(kept: Iterable[Kept]) -> int:

@@ -19,7 +19,7 @@ from lfbuild.formats.model import model_facts
 from lfbuild.manifest.model import Origin
 from lfbuild.plan import SuppliedFile, Supplies, make_plan, unknown_flags
 from lfbuild.recipe import PathSource, check_lock, load_lock, load_recipe
-from lfbuild.sources import fetch_origin, fetch_tree
+from lfbuild.sources import fetch_file, fetch_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lfbuild.recipe.model import FileTable, ModelTable
     from lfbuild.recipe.places import EngineSource, Source
     from lfbuild.report import Report
-    from lfbuild.sources import Fetched, SourceTree
+    from lfbuild.sources import Fetched, FetchedTree
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,7 +164,7 @@ class Preparation:
         found = self.resolved[-1]
         return SourceState(identity=source.identity, here=True, size_bytes=found.size_bytes, sha256=found.sha256)
 
-    def _tree(self) -> SourceTree:
+    def _tree(self) -> FetchedTree:
         engine = self._recipe.engine.source
         tree = fetch_tree(
             tree_origin(engine, self._recipe),
@@ -193,7 +193,7 @@ class Preparation:
             name=piece.name,
             path=fetched.path,
             size_bytes=fetched.size_bytes,
-            origin=_manifest_origin(piece.source, fetched),
+            origin=_manifest_origin(fetched),
             cuts=cut_gguf(header, block_bytes=block_bytes),
             facts=model_facts(header),
         )
@@ -204,12 +204,12 @@ class Preparation:
             name=table.name,
             path=fetched.path,
             size_bytes=fetched.size_bytes,
-            origin=_manifest_origin(table.source, fetched),
+            origin=_manifest_origin(fetched),
             cuts=Cuts.plain(fetched.size_bytes, block_bytes=self._recipe.archive.block_size),
         )
 
     def _fetch(self, source: Source, sha256: str | None) -> Fetched:
-        fetched = fetch_origin(
+        fetched = fetch_file(
             file_origin(source, self._recipe),
             sha256=sha256 or self._locked(source.identity),
             store=self._store,
@@ -243,10 +243,8 @@ def choose_target(toolchain: Toolchain, settings: Settings) -> str:
     return target
 
 
-def _manifest_origin(source: Source, fetched: Fetched) -> Origin:
-    """As the recipe names it: a path of this machine would make other bytes on another one."""
-    kind, _, location = source.identity.partition(" ")
-    return Origin(kind=kind, location=location, sha256=fetched.sha256)
+def _manifest_origin(fetched: Fetched) -> Origin:
+    return Origin(kind=fetched.kind, location=fetched.location, sha256=fetched.sha256)
 
 
 def _refuse_overwriting_sources(recipe: Recipe, output: Path) -> None:
