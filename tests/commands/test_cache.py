@@ -49,6 +49,26 @@ def test_the_longest_unused_is_listed_first(settings: Settings) -> None:
     assert listing.size_bytes == 8
 
 
+def test_a_download_is_called_what_it_was_asked_for_by(settings: Settings) -> None:
+    sha256 = _keep(settings, b"model", days_ago=0)
+    settings.store().remember("pypi tiny==1.0", {"sha256": sha256, "size_bytes": 5})
+    settings.store().remember("something else", {"tensors": 3})
+    (settings.cache_folder / "facts" / "damaged.json").write_text("{")
+
+    (kept,) = list_cache(settings).kept
+
+    assert (kept.name, kept.about) == (sha256, "pypi tiny==1.0")
+
+
+def test_an_engine_that_is_damaged_is_listed_as_that(settings: Settings) -> None:
+    with settings.store().making("engines", "abc") as folder:
+        (folder / "engine.json").write_text("{")
+
+    (kept,) = list_cache(settings).kept
+
+    assert (kept.kind, kept.name, kept.about) == ("engine", "abc", "damaged")
+
+
 def test_pruning_by_age_keeps_what_was_used_since(settings: Settings) -> None:
     new = _keep(settings, b"new", days_ago=1)
     old = _keep(settings, b"older", days_ago=40)

@@ -89,7 +89,7 @@ def _table(kept: tuple[Kept, ...], *, now: float) -> Table:
     from lfbuild.cli.render import Column, Table, age_words, size_words
 
     columns = [Column(title="kind"), Column(title="size", right=True), Column(title="last used"), Column(title="what")]
-    rows = [(it.kind, size_words(it.size_bytes), age_words(now - it.last_used), it.name) for it in kept]
+    rows = [(it.kind, size_words(it.size_bytes), age_words(now - it.last_used), it.about or it.name) for it in kept]
     return Table(columns=columns, rows=rows)
 
 
