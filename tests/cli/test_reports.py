@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from lfbuild.cli.bars import RichReport
+from lfbuild.cli.bars import RichReport, part_words
 from lfbuild.cli.reports import JsonReport, PlainReport, choose_report
 from lfbuild.report import SilentReport
 
@@ -166,6 +167,31 @@ def test_bars_vanish_and_leave_a_line_for_what_took_a_while(monkeypatch: pytest.
     assert "10 steps ·" not in told
     assert "the engine is kept" in told
     assert told.rstrip().endswith("\x1b[?25h") or "\x1b[?25h" in told  # the cursor is shown again
+
+
+@pytest.mark.parametrize("columns", [50, 80, 109, 110, 200])
+def test_bars_keep_to_a_line_each_on_a_terminal_of_any_width(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    terminal = Terminal()
+
+    with RichReport(terminal, clock=Clock()).step(
+        "fetch a-model-with-a-long-name.Q4_K_M.gguf", total=1000 * MIB
+    ) as step:
+        step.advance(999 * MIB, detail="part 00001 of 00002, which has a long name too")
+
+    painted = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in re.split(r"[\r\n]+", terminal.getvalue())]
+    bars = [line for line in painted if "━" in line]
+    assert bars
+    assert all(len(line.rstrip()) <= columns and " of 1000.0 MiB" in line for line in bars)
+
+
+@pytest.mark.parametrize(
+    ("done_bytes", "total_bytes", "words"),
+    [(31 * MIB, 93 * MIB, "31.0 of 93.0 MiB"), (500 * MIB, 2048 * MIB, "500.0 MiB of 2.0 GiB"), (5, 0, "5 B")],
+)
+def test_the_unit_is_told_once_where_it_is_the_same(done_bytes: int, total_bytes: int, words: str) -> None:
+    assert part_words(done_bytes, total_bytes) == words
 
 
 def test_bars_tell_of_a_failed_step(monkeypatch: pytest.MonkeyPatch) -> None:

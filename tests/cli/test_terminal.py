@@ -76,7 +76,7 @@ def test_on_a_terminal_there_are_bars_that_vanish() -> None:
     told = _on_a_terminal([sys.executable, "-c", WORK])
 
     assert "pack" in told
-    assert "2.0 KiB of 2.0 KiB" in told
+    assert "2.0 of 2.0 KiB" in told
     assert "\x1b[2K" in told  # the line of the bar is cleared
     assert told.rstrip().endswith("packed")
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 WORTH_A_LINE_S = 1.0
 """A step that took less leaves no line when it is done: nobody waited for it."""
+ROOMY_COLUMNS = 110
+TIGHT_COLUMNS = 72
 
 
 class RichReport:
@@ -101,12 +103,10 @@ class _Amount(ProgressColumn):
     """`31.2 of 93.8 MiB` or `87 of 224`."""
 
     def render(self, task: Task) -> Text:
-        done = int(task.completed)
-        if task.fields["unit"] != "bytes":
-            return Text(f"{done} of {int(task.total)}" if task.total else f"{done}", style="dim")
-        return Text(
-            f"{size_words(done)} of {size_words(int(task.total))}" if task.total else size_words(done), style="dim"
-        )
+        done, total = int(task.completed), int(task.total or 0)
+        is_bytes = task.fields["unit"] == "bytes"
+        words = part_words(done, total) if is_bytes else f"{done} of {total}" if total else f"{done}"
+        return Text(words, style="dim", no_wrap=True)
 
 
 class _Speed(ProgressColumn):
@@ -124,18 +124,38 @@ def _done_words(task: Task) -> str:
     return f"{size_words(done)} · " if task.fields["unit"] == "bytes" else f"{done} steps · "
 
 
+def part_words(done_bytes: int, total_bytes: int) -> str:
+    """`31.2 of 93.8 MiB`: the unit once where it is the same."""
+    done, total = size_words(done_bytes), size_words(total_bytes)
+    if not total_bytes:
+        return done
+    amount, _, unit = done.partition(" ")
+    return f"{amount} of {total}" if total.endswith(f" {unit}") else f"{done} of {total}"
+
+
 def _make_progress(console: Console) -> Progress:
-    return Progress(
+    """Columns that fit the terminal: what is narrow loses details and speed before its title and amount."""
+    is_wide, is_narrow = console.width >= ROOMY_COLUMNS, console.width < TIGHT_COLUMNS
+    bar_width = 24 if is_wide else 10
+    beside_title = bar_width + 38 + (0 if is_narrow else 13)
+    title = Column(
+        no_wrap=True, overflow="ellipsis", max_width=48 if is_wide else max(10, console.width - beside_title)
+    )
+    detail = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    columns: list[ProgressColumn] = [
         SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        _Amount(),
-        _Speed(),
-        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-        TextColumn("{task.fields[detail]}", style="dim", markup=False, table_column=Column(no_wrap=True, ratio=1)),
+        TextColumn("{task.description}", markup=False, table_column=title),
+        BarColumn(bar_width=bar_width),
+        _Amount(table_column=Column(no_wrap=True)),
+        *([] if is_narrow else [_Speed(table_column=Column(no_wrap=True))]),
+        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+        *([TextColumn("{task.fields[detail]}", style="dim", markup=False, table_column=detail)] if is_wide else []),
+    ]
+    return Progress(
+        *columns,
         console=console,
         transient=True,
-        expand=True,
+        expand=is_wide,
         # What else is written to stdout and stderr meanwhile is not ours to catch: results may go into a pipe.
         redirect_stdout=False,
         redirect_stderr=False,
