@@ -1,0 +1,174 @@
+"""`list`, `inspect`, `extract` and `verify`, through the command line, on tiny files of ours and of others."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.world.files import MODEL_NAME, write_tiny_file
+from tests.world.models import tiny_gguf
+from tests.world.programs import tiny_elf
+
+from lfbuild.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Captured = pytest.CaptureFixture[str]
+
+
+def answer_of(capsys: Captured, *words: str | Path, code: int = 0) -> str:
+    """What lfbuild prints on stdout."""
+    assert main([*map(str, words)]) == code
+    return capsys.readouterr().out
+
+
+def refusal_of(capsys: Captured, *words: str | Path, code: int) -> str:
+    """What it says on stderr when it refuses."""
+    assert main([*map(str, words), "--quiet"]) == code
+    return capsys.readouterr().err
+
+
+def mozillas_file(folder: Path, *, version: str = "0.9.3") -> Path:
+    """In the manner of `zipalign`: a program that names its version, then stored members, and no manifest."""
+    path = folder / "other.llamafile"
+    path.write_bytes(tiny_elf() + f"llamafile v{version}\0".encode())
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("model.gguf", tiny_gguf())
+        archive.writestr(".args", "-m\nmodel.gguf\n--temp\n$HEAT\n...\n")
+    return path
+
+
+def flip(path: Path, offset: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[offset] ^= 1
+    path.write_bytes(data)
+
+
+def test_list_shows_sizes_and_where_data_begins(tmp_path: Path, capsys: Captured) -> None:
+    listed = json.loads(answer_of(capsys, "list", write_tiny_file(tmp_path), "--json"))
+
+    model = next(entry for entry in listed if entry["name"] == MODEL_NAME)
+    assert model["size_bytes"] == len(tiny_gguf())
+    assert model["data_offset"] % 1024 == 0
+
+
+def test_inspect_tells_release_engine_model_and_arguments_of_our_file(tmp_path: Path, capsys: Captured) -> None:
+    shown = answer_of(capsys, "inspect", write_tiny_file(tmp_path))
+
+    assert "a file of lfbuild" in shown
+    assert "llama.cpp 0.5.0 by zig 0.17.1" in shown
+    assert "linux-x86_64 (x86-64-v3)" in shown
+    assert f"cli -m /zip/{MODEL_NAME} ..." in shown
+
+
+def test_inspect_keeps_the_manifest_in_its_own_shape_for_machines(tmp_path: Path, capsys: Captured) -> None:
+    document = json.loads(answer_of(capsys, "inspect", write_tiny_file(tmp_path), "--json"))
+
+    assert document["kind"] == "lfbuild"
+    assert document["manifest"]["release"] == {"name": "tiny", "version": "1", "license": "apache-2.0"}
+    assert [model["member"] for model in document["models"]] == [MODEL_NAME]
+
+
+def test_inspect_reads_mozillas_file_and_leaves_variables_as_they_stand(tmp_path: Path, capsys: Captured) -> None:
+    document = json.loads(answer_of(capsys, "inspect", mozillas_file(tmp_path), "--json"))
+
+    assert document["kind"] == "llamafile"
+    assert document["engine_version"] == "0.9.3"
+    assert document["arguments"] == ["-m", "model.gguf", "--temp", "$HEAT", "..."]
+    assert "no multiple of 16384" in document["notes"][0]
+
+
+def test_inspect_knows_a_plain_model_and_a_bare_program(tmp_path: Path, capsys: Captured) -> None:
+    model, program = tmp_path / "m.gguf", tmp_path / "program"
+    model.write_bytes(tiny_gguf())
+    program.write_bytes(tiny_elf())
+
+    assert "a GGUF model" in answer_of(capsys, "inspect", model)
+    assert "elf for x86_64" in answer_of(capsys, "inspect", program)
+
+
+def test_inspect_refuses_what_it_does_not_know(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("hello")
+
+    assert f"{path}: no ZIP end record in the last 64 KiB" in refusal_of(capsys, "inspect", path, code=4)
+
+
+def test_extract_gives_the_exact_model_back(tmp_path: Path, capsys: Captured) -> None:
+    file = write_tiny_file(tmp_path)
+
+    answer_of(capsys, "extract", file, MODEL_NAME, "-d", tmp_path / "out")
+
+    assert (tmp_path / "out" / MODEL_NAME).read_bytes() == tiny_gguf()
+
+
+def test_extract_replaces_nothing_unless_told(tmp_path: Path, capsys: Captured) -> None:
+    file, target = write_tiny_file(tmp_path), tmp_path / "out" / MODEL_NAME
+    target.parent.mkdir()
+    target.write_bytes(b"mine")
+
+    assert f"{target}: is there already" in refusal_of(
+        capsys, "extract", file, MODEL_NAME, "-d", tmp_path / "out", code=8
+    )
+    assert target.read_bytes() == b"mine"
+    answer_of(capsys, "extract", file, MODEL_NAME, "-d", tmp_path / "out", "--force")
+    assert target.read_bytes() == tiny_gguf()
+
+
+def test_extract_writes_nothing_of_a_member_that_was_changed(tmp_path: Path, capsys: Captured) -> None:
+    file = write_tiny_file(tmp_path)
+    flip(file, file.read_bytes().index(tiny_gguf()) + 900)
+
+    assert "its bytes are not the ones that were promised" in refusal_of(
+        capsys, "extract", file, MODEL_NAME, "-d", tmp_path / "out", code=5
+    )
+    assert not (tmp_path / "out" / MODEL_NAME).exists()
+
+
+@pytest.mark.parametrize("name", ["../escape", "/etc/escape", "a/../../escape"])
+def test_extract_never_leaves_its_folder(tmp_path: Path, capsys: Captured, name: str) -> None:
+    path = tmp_path / "hostile.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(name, "x")
+
+    assert "it is not extracted" in refusal_of(capsys, "extract", path, "-d", tmp_path / "out", code=4)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["hostile.zip"]
+
+
+def test_verify_is_content_with_a_whole_file(tmp_path: Path, capsys: Captured) -> None:
+    assert "every byte is as its manifest promises" in answer_of(capsys, "verify", write_tiny_file(tmp_path))
+
+
+def test_verify_names_the_tensor_that_was_changed(tmp_path: Path, capsys: Captured) -> None:
+    file = write_tiny_file(tmp_path)
+    flip(file, file.read_bytes().index(tiny_gguf()) + len(tiny_gguf()) - 1)
+
+    assert f"{MODEL_NAME}: the block at" in answer_of(capsys, "verify", file, code=5)
+
+
+def test_quick_verify_reads_no_content_but_sees_the_directory(tmp_path: Path, capsys: Captured) -> None:
+    file = write_tiny_file(tmp_path)
+    flip(file, file.read_bytes().index(tiny_gguf()) + 900)
+    assert "the structure is sound" in answer_of(capsys, "verify", "--quick", file)
+
+    flip(file, file.read_bytes().rindex(b"PK\x01\x02") + 40)
+
+    assert "directory" in answer_of(capsys, "verify", "--quick", file, code=5)
+
+
+def test_verify_holds_another_zip_against_its_checksums(tmp_path: Path, capsys: Captured) -> None:
+    path = mozillas_file(tmp_path)
+    assert "every member agrees with its checksum" in answer_of(capsys, "verify", path)
+
+    flip(path, path.read_bytes().index(tiny_gguf()) + 500)
+
+    assert "model.gguf" in answer_of(capsys, "verify", path, code=5)
+
+
+def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path, capsys: Captured) -> None:
+    for verb in ("list", "inspect", "extract", "verify"):
+        said = refusal_of(capsys, verb, tmp_path / "nothing", code=8)
+        assert said.splitlines()[0] == f"lfbuild: {tmp_path}/nothing: does not exist"
