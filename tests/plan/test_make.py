@@ -123,7 +123,9 @@ def test_a_flag_that_the_engine_does_not_have_is_told_with_the_one_that_was_mean
 
     problems = [str(problem) for problem in unknown_flags(recipe, frozenset({"--temp", "--host", "-m"}))]
 
-    assert problems == [f"{tmp_path}/chat.toml:18: args.common: 0.3.36 has no flag '--tempp', did you mean '--temp'?"]
+    assert problems == [
+        f"{tmp_path}/chat.toml:18: args.common: llama.cpp 0.3.36 has no flag '--tempp', did you mean '--temp'?"
+    ]
 
 
 def test_numbers_below_zero_and_a_lone_dash_are_no_flags(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def unknown_flags(recipe: Recipe, flags: frozenset[str]) -> Iterator[Problem]:
             if _looks_like_flag(name) and name not in flags:
                 close = difflib.get_close_matches(name, sorted(flags), n=1)
                 meant = f", did you mean '{close[0]}'?" if close else ""
-                yield recipe.problem(key, f"{recipe.engine_version} has no flag '{name}'{meant}")
+                yield recipe.problem(key, f"llama.cpp {recipe.engine_version} has no flag '{name}'{meant}")
 
 
 def _argument_lists(recipe: Recipe) -> Iterator[tuple[tuple[str | int, ...], tuple[str, ...]]]:
