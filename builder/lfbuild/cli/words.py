@@ -11,7 +11,7 @@ import os
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Protocol, TextIO, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TextIO, cast
 
 from lfbuild import __version__
 from lfbuild.errors import Problem, RecipeError
@@ -68,11 +68,9 @@ class Verb(Protocol):
 class Parser(argparse.ArgumentParser):
     """An argparse parser that refuses as the rest of lfbuild does, and shows examples as they were written."""
 
-    def __init__(self, *, prog: str | None = None, description: str | None = None, epilog: str | None = None) -> None:
+    def __init__(self, **settings: Any) -> None:  # newer Pythons hand more of them to a verb's parser
         super().__init__(
-            prog=prog,
-            description=description,
-            epilog=epilog,
+            **settings,
             allow_abbrev=False,  # an abbreviation that works today is ambiguous tomorrow
             formatter_class=_HelpFormatter,
             add_help=False,
