@@ -1,0 +1,124 @@
+"""Digests of regions: the same as zlib and blake3 have, whatever the batches and threads."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from typing import TYPE_CHECKING
+
+import pytest
+from blake3 import blake3
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lfbuild.archive import hashing
+from lfbuild.archive.hashing import BATCH_BYTES, Batch, HashPool, gather, hash_region
+from lfbuild.errors import IntegrityError
+from lfbuild.formats.blocks import BLOCK_BYTES, Cuts, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CONTENT = bytes(number * number % 251 for number in range(100_000))
+
+
+@pytest.fixture(scope="module")
+def descriptor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    path = tmp_path_factory.mktemp("hashing") / "region"
+    path.write_bytes(CONTENT)
+    opened = os.open(path, os.O_RDONLY)
+    yield opened
+    os.close(opened)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(1, 9000), st.integers(1, 9000)), min_size=1, max_size=9),
+    st.integers(0, 5000),
+    st.integers(1, 4),
+    st.sampled_from([1000, 5000, BATCH_BYTES]),
+)
+def test_leaves_and_crc_are_those_of_blake3_and_zlib(
+    descriptor: int, runs: list[tuple[int, int]], offset: int, threads: int, batch_bytes: int
+) -> None:
+    cuts = Cuts(runs=tuple(Run(size_bytes=size, block_bytes=block) for size, block in runs))
+    region = CONTENT[offset : offset + cuts.size_bytes]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hashing, "BATCH_BYTES", batch_bytes)
+        found = hash_region(descriptor, offset, cuts, threads=threads)
+
+    assert found.crc32 == zlib.crc32(region)
+    assert found.index.leaves == b"".join(blake3(region[at : at + size]).digest() for at, size in cuts.blocks())
+    assert found.index.cuts == cuts
+
+
+def test_a_region_of_nothing_has_no_leaves(descriptor: int) -> None:
+    found = hash_region(descriptor, 0, Cuts.plain(0), threads=1)
+
+    assert (found.index.leaves, found.crc32) == (b"", 0)
+
+
+def test_without_crc_there_is_none(descriptor: int) -> None:
+    assert hash_region(descriptor, 0, Cuts.plain(50), threads=1, crc=False).crc32 == 0
+
+
+def test_holes_are_digested_as_zeros_and_summed_as_they_are(descriptor: int) -> None:
+    cuts = Cuts.plain(10_000, block_bytes=1000)
+    holes = ((990, 20), (5000, 1), (9_990, 100), (20_000, 5))
+    zeroed = bytearray(CONTENT[100:10_100])
+    for at, size in holes:
+        zeroed[at : at + size] = bytes(len(zeroed[at : at + size]))
+
+    found = hash_region(descriptor, 100, cuts, threads=2, holes=holes)
+
+    assert found.crc32 == zlib.crc32(CONTENT[100:10_100])
+    assert found.index.leaves == b"".join(blake3(bytes(zeroed[at : at + size])).digest() for at, size in cuts.blocks())
+
+
+def test_bytes_are_digested_as_soon_as_they_are_ready(descriptor: int) -> None:
+    cuts = Cuts.plain(9000, block_bytes=1000)
+    with pytest.MonkeyPatch.context() as patch, HashPool(1) as pool:
+        patch.setattr(hashing, "BATCH_BYTES", 3000)
+        region = pool.region(descriptor, 0, cuts)
+        region.ready(2999)
+        assert len(region._waiting) == 0
+        region.ready(6500)
+        assert len(region._waiting) == 2
+        told: list[int] = []
+        found = region.finish(told.append)
+
+    assert told == [3000, 3000, 3000]
+    assert found.crc32 == zlib.crc32(CONTENT[:9000])
+
+
+def test_no_more_batches_wait_than_memory_allows(descriptor: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashing, "BATCH_BYTES", 100)
+    monkeypatch.setattr(hashing, "_MOST_WAITING_BATCHES", 4)
+    cuts = Cuts.plain(50_000, block_bytes=100)
+    with HashPool(2) as pool:
+        region = pool.region(descriptor, 0, cuts)
+        region.ready(25_000)
+        assert len(region._waiting) <= 4
+        found = region.finish()
+
+    assert found.crc32 == zlib.crc32(CONTENT[:50_000])
+
+
+def test_a_file_that_ends_before_the_region_is_told(descriptor: int) -> None:
+    with pytest.raises(IntegrityError) as caught:
+        hash_region(descriptor, 99_000, Cuts.plain(2000), threads=1)
+
+    assert str(caught.value) == "file: ends before offset 101000"
+
+
+def test_batches_have_whole_blocks_and_about_four_mebibytes() -> None:
+    cuts = Cuts(runs=(Run(size_bytes=5 << 20), Run(size_bytes=10), Run(size_bytes=3 << 20, block_bytes=300_000)))
+
+    batches = list(gather(cuts))
+
+    assert [batch.offset for batch in batches[:2]] == [0, 4 << 20]
+    assert sum(batch.size_bytes for batch in batches) == cuts.size_bytes
+    assert all(batch.size_bytes <= BATCH_BYTES for batch in batches)
+    assert list(gather(Cuts.plain(0))) == []
+    assert list(gather(Cuts.plain(BLOCK_BYTES))) == [Batch(offset=0, sizes=(BLOCK_BYTES,))]
