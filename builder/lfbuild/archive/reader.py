@@ -141,13 +141,18 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         HostError: it cannot be read, or is no regular file.
     """
     try:
-        file = path.open("rb", buffering=0)
+        file = open(path, "rb", buffering=0, opener=_open_now)  # noqa: SIM115  # Path.open has no opener
     except OSError as error:
         raise host_error(path, error) from error
     with file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise FormatError(path, "is not a regular file")
         yield file
+
+
+def _open_now(path: str, flags: int) -> int:
+    """Without `O_NONBLOCK`, opening a pipe would wait for somebody who writes into it."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_at(descriptor: int, offset: int, length: int) -> bytes:
