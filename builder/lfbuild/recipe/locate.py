@@ -47,7 +47,11 @@ def key_text(path: KeyPath) -> str:
     """A key path as people write it: `model[0].source.sha256`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        if isinstance(part, int):
+            text += f"[{part}]"
+            continue
+        key = part if _BARE_KEY.fullmatch(part) else json.dumps(part, ensure_ascii=False)
+        text += f".{key}" if text else key
     return text
 
 

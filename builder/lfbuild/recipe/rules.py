@@ -122,22 +122,26 @@ def _piece_names(model: ModelTable) -> tuple[str, ...]:
 
 def _name_faults(tables: GoodTables) -> Iterator[Fault]:
     """Names that meet on a disk: the same one, one that differs by case only, a file and a folder of one name."""
-    seen: dict[str, str] = {}
+    files: dict[str, str] = {}
     folders: dict[str, str] = {}
     for key, name in _member_names(tables):
         folded = name.casefold()
-        above = ["/".join(folded.split("/")[:depth]) for depth in range(1, folded.count("/") + 1)]
-        if folded in seen:
-            same = (
-                "is the name of another member"
-                if seen[folded] == name
-                else f"differs from '{seen[folded]}' by case only"
-            )
-            yield key, f"'{name}' {same}"
-        elif folded in folders:
-            yield key, f"'{name}' is the folder of '{folders[folded]}'"
+        above = [folded[:end] for end, character in enumerate(folded) if character == "/"]
+        what = _clash(name, folded, above, files, folders)
+        if what:
+            yield key, f"'{name}' {what}"
+            continue
+        files[folded] = name
         for folder in above:
-            if folder in seen:
-                yield key, f"'{name}' would lie in '{seen[folder]}', which is a file"
             folders.setdefault(folder, name)
-        seen.setdefault(folded, name)
+
+
+def _clash(name: str, folded: str, above: list[str], files: dict[str, str], folders: dict[str, str]) -> str:
+    if files.get(folded) == name:
+        return "is the name of another member"
+    if folded in files:
+        return f"differs from '{files[folded]}' by case only"
+    if folded in folders:
+        return f"is the folder of '{folders[folded]}'"
+    inside = [files[folder] for folder in above if folder in files]
+    return f"would lie in '{inside[0]}', which is a file" if inside else ""

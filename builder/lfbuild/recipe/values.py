@@ -38,9 +38,9 @@ def parse_size(value: object) -> int:
 
 def _check_sha256(value: str) -> str:
     if len(value) != 64:
-        raise ValueError(f"must be a sha256, 64 hexadecimal digits; this has {len(value)} characters")
+        raise ValueError(f"must be a sha256: 64 hexadecimal digits, not {len(value)} characters")
     if not re.fullmatch(r"[0-9a-fA-F]{64}", value):
-        raise ValueError("must be a sha256, 64 hexadecimal digits; this has other characters in it")
+        raise ValueError("must be a sha256: 64 hexadecimal digits and nothing else")
     return value.lower()
 
 
