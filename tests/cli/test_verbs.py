@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from lfbuild.cli.reports import PlainReport
 from lfbuild.commands import toolchain
+from lfbuild.commands.settings import Settings
 from lfbuild.commands.toolchain import FoundToolchain
 from lfbuild.store import Store
 
@@ -151,3 +154,55 @@ def test_the_schema_goes_to_stdout_or_into_a_file(lfbuild: Lfbuild, tmp_path: Pa
     assert json.loads(printed.out)["title"] == "lfbuild recipe"
     assert written.out == "recipe.schema.json\n"
     assert (tmp_path / "recipe.schema.json").read_text(encoding="utf-8") == printed.out
+
+
+@pytest.mark.parametrize("words", [["chat.toml"], ["build", "chat.toml"]])
+def test_a_build_tells_where_the_file_is_and_how_to_run_it(
+    lfbuild: Lfbuild, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str]
+) -> None:
+    made = Path("my chat.llamafile")
+    (tmp_path / made).write_bytes(bytes(2048))
+    monkeypatch.setattr("lfbuild.commands.build.build", lambda _recipe, **_: SimpleNamespace(path=made))
+
+    told = lfbuild(*words)
+
+    assert told.code == 0
+    assert told.out == "made    my chat.llamafile\nsize    2.0 KiB\nrun it  './my chat.llamafile'\n"
+    assert json.loads(lfbuild(*words, "--json").out) == {"path": "my chat.llamafile", "size_bytes": 2048}
+
+
+def test_a_build_is_told_everything_that_was_asked_for(
+    lfbuild: Lfbuild, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: dict[str, object] = {}
+
+    def build(recipe: Path, **options: object) -> SimpleNamespace:
+        asked.update(options, recipe=recipe)
+        return SimpleNamespace(path=Path("/bin/sh"))
+
+    monkeypatch.setattr("lfbuild.commands.build.build", build)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+
+    lfbuild("--offline", "chat.toml", "-o", "out", "--locked", "-j", "3", "--launcher", "ccache")
+
+    settings, report = asked.pop("settings"), asked.pop("report")
+    assert asked == {
+        "recipe": Path("chat.toml"),
+        "output": Path("out"),
+        "locked": True,
+        "jobs": 3,
+        "launcher": "ccache",
+        "epoch": 1700000000,
+    }
+    assert isinstance(settings, Settings)
+    assert settings.offline
+    assert isinstance(report, PlainReport)
+
+
+def test_an_installed_toolchain_is_told_with_its_place(lfbuild: Lfbuild, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toolchain, "install_toolchain", lambda _kind, **_: ZIG)
+    monkeypatch.setattr(toolchain, "where_toolchain", lambda _kind, **_: ZIG)
+
+    assert lfbuild("toolchain", "install", "zig").out == "zig 0.17.1 is in /opt/zig\n"
+    assert lfbuild("toolchain", "where", "zig").out == "/opt/zig\n"
+    assert json.loads(lfbuild("toolchain", "where", "zig", "--json").out)["path"] == "/opt/zig"

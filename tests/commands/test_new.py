@@ -2,17 +2,15 @@ from __future__ import annotations
 
 import os
 import tomllib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.world.models import STRING, UINT32, tiny_gguf
 
 from lfbuild.commands.new import ENGINE_FOLDER, ENGINE_PIN, NewRecipe, facts_words, new_recipe
 from lfbuild.errors import FormatError, HostError, RecipeError
-from lfbuild.recipe import default_arguments, load_recipe
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from lfbuild.recipe import EnginePypiSource, default_arguments, load_recipe
 
 CHAT: dict[str, str | int] = {
     "general.architecture": "llama",
@@ -221,3 +219,12 @@ def test_the_facts_are_told_in_one_line(tmp_path: Path, parameters: int, words: 
     told = facts_words(replace(written.facts, parameters=parameters, quantization="Q4_1"))
 
     assert told == f"llama, {words}, Q4_1, trained on 2048 tokens, with a chat template"
+
+
+def test_new_recipes_have_the_engine_that_the_example_recipes_are_tested_with() -> None:
+    recipes = Path(__file__).parents[2] / "recipes"
+
+    source = load_recipe(recipes / "smollm2.toml").engine.source
+
+    assert isinstance(source, EnginePypiSource)
+    assert (source.pypi, source.folder) == (ENGINE_PIN, ENGINE_FOLDER)
