@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.world.models import STRING, UINT32, tiny_gguf
 
-from lfbuild.commands.new import ENGINE_FOLDER, ENGINE_PIN, NewRecipe, facts_words, new_recipe
+from lfbuild.commands.new import ENGINE_FOLDER, ENGINE_PIN, ENGINE_SHA256, NewRecipe, facts_words, new_recipe
 from lfbuild.errors import FormatError, HostError, RecipeError
 from lfbuild.recipe import EnginePypiSource, default_arguments, load_recipe
 
@@ -52,7 +52,7 @@ def test_a_recipe_for_a_chat_model_begins_with_a_chat(tmp_path: Path) -> None:
             "description": 'A "tiny" model, 0 parameters',
             "license": "apache-2.0",
         },
-        "engine": {"source": {"pypi": ENGINE_PIN, "folder": ENGINE_FOLDER}},
+        "engine": {"source": {"pypi": ENGINE_PIN, "folder": ENGINE_FOLDER, "sha256": ENGINE_SHA256}},
         "toolchain": {"kind": "zig"},
         "targets": {"cpus": ["x86-64-v3", "armv8.2-a+dotprod"]},
         "model": [{"source": {"path": "tiny.Q4_1.gguf"}}],
@@ -227,4 +227,4 @@ def test_new_recipes_have_the_engine_that_the_example_recipes_are_tested_with() 
     source = load_recipe(recipes / "smollm2.toml").engine.source
 
     assert isinstance(source, EnginePypiSource)
-    assert (source.pypi, source.folder) == (ENGINE_PIN, ENGINE_FOLDER)
+    assert (source.pypi, source.folder, source.sha256) == (ENGINE_PIN, ENGINE_FOLDER, ENGINE_SHA256)

@@ -16,13 +16,14 @@ from lfbuild.archive.reader import opened, read_at
 from lfbuild.errors import Problem, RecipeError
 from lfbuild.formats.gguf import read_gguf
 from lfbuild.formats.model import ModelFacts, model_facts
-from lfbuild.host.files import replacing
+from lfbuild.host.files import replacing, write_all
 
 if TYPE_CHECKING:
     from lfbuild.formats.gguf import GgufHeader
 
 ENGINE_PIN = "llama-cpp-python==0.3.36"
 """The engine that new recipes are given: the one that the recipes of this release are tested with."""
+ENGINE_SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
 ENGINE_FOLDER = "vendor/llama.cpp"
 
 COMFORTABLE_CONTEXT = 8192
@@ -80,7 +81,7 @@ def new_recipe(model: Path, *, output: Path | None, toolchain: str) -> NewRecipe
     choices = _choose(model, header, facts, name=name, beside=path.parent)
     # Beyond this point nothing is decided any more: the recipe is written down.
     with replacing(path) as recipe:
-        recipe.write(_recipe_text(choices, facts, path=path, toolchain=toolchain).encode())
+        write_all(recipe.fileno(), _recipe_text(choices, facts, path=path, toolchain=toolchain).encode(), 0)
     return NewRecipe(path=path, name=name, facts=facts, verb=choices.verb, toolchain=toolchain)
 
 
@@ -102,7 +103,7 @@ description = {_quoted(_description(facts))}
 {licence}
 [engine]
 # llama.cpp as this package carries it. Any other source of it will do: see url, git and path in the recipe reference.
-source = {{ pypi = "{ENGINE_PIN}", folder = "{ENGINE_FOLDER}" }}
+source = {{ pypi = "{ENGINE_PIN}", folder = "{ENGINE_FOLDER}", sha256 = "{ENGINE_SHA256}" }}
 # ui = true  # builds the chat page that `serve` shows in a browser; needs npm
 
 [toolchain]
