@@ -3,7 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from lfbuild.commands.settings import Settings, read_settings
+from lfbuild.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,6 +58,15 @@ def test_our_own_index_variable_comes_before_that_of_pip() -> None:
 
 def test_a_cache_folder_that_was_asked_for_comes_before_the_environment(tmp_path: Path) -> None:
     assert _read({"LFBUILD_CACHE": "/elsewhere"}, cache_folder=tmp_path).cache_folder == tmp_path
+
+
+def test_a_file_cannot_be_the_cache_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(HostError) as caught:
+        _read({}, cache_folder=tmp_path / "file")
+
+    assert str(caught.value) == f"{tmp_path / 'file'}: is not a folder, so no cache can be there"
 
 
 def test_the_network_is_handed_everything_and_shows_no_password() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lfbuild.engine.environment import passed_variables
-from lfbuild.errors import Problem, RecipeError
+from lfbuild.errors import HostError, Problem, RecipeError
 from lfbuild.formats.zip import FIRST_EPOCH
 from lfbuild.host.machine import Machine, look_at_machine
 
@@ -86,6 +86,7 @@ def read_settings(
 
     Raises:
         RecipeError: a variable of the environment cannot be understood.
+        HostError: the cache folder is a file.
     """
     machine = look_at_machine(search_path=environment.get("PATH", os.defpath))
     return Settings(
@@ -107,11 +108,15 @@ def read_settings(
 
 def _read_cache_folder(environment: Mapping[str, str], asked_for: Path | None) -> Path:
     named = asked_for.expanduser() if asked_for else _read_path(environment.get("LFBUILD_CACHE", ""))
-    if named:
-        return named.absolute()
-    from platformdirs import user_cache_path
+    if not named:
+        from platformdirs import user_cache_path
 
-    return user_cache_path("lfbuild", appauthor=False)
+        return user_cache_path("lfbuild", appauthor=False)
+    if named.exists() and not named.is_dir():
+        raise HostError(
+            named, "is not a folder, so no cache can be there", hint="look at --cache-dir and LFBUILD_CACHE"
+        )
+    return named.absolute()
 
 
 def _read_path(text: str) -> Path | None:
