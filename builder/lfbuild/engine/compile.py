@@ -46,7 +46,8 @@ def compile_engine(
     Raises:
         ToolError: a tool is missing, or the build failed; the sentence shows the command that did, the hint the log.
     """
-    key = job.key()
+    facts = job.facts()
+    key = facts.key
     kept = load_engine(store, key)
     if kept is not None:
         return kept
@@ -55,7 +56,7 @@ def compile_engine(
         kept = load_engine(store, key)
         if kept is not None:
             return kept
-        _compile(job, key=key, store=store, machine=machine, jobs=jobs, report=report, passed=passed)
+        _compile(job, facts=facts, store=store, machine=machine, jobs=jobs, report=report, passed=passed)
     made = load_engine(store, key)
     assert made is not None  # noqa: S101  # it was made just now, or an error raised
     return made
@@ -126,7 +127,7 @@ class _Workshop:
 def _compile(
     job: EngineJob,
     *,
-    key: str,
+    facts: EngineFacts,
     store: Store,
     machine: Machine,
     jobs: int,
@@ -137,9 +138,13 @@ def _compile(
     cmake, ninja = find_cmake(), find_ninja()
     launcher = find_launcher(job.launcher, machine) if job.launcher else None
     npm = [find_npm(machine)] if job.ui else []
-    log_path = store.root / "logs" / f"{job.name}-{key[:12]}.log"
+    log_path = store.root / "logs" / f"{job.name}-{facts.key[:12]}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    with store.incoming() as scratch, store.making("engines", key) as entry, log_path.open("wb", buffering=0) as log:
+    with (
+        store.incoming() as scratch,
+        store.making("engines", facts.key) as entry,
+        log_path.open("wb", buffering=0) as log,
+    ):
         folder = scratch.resolve()
         cache = store.entry_path("toolchains", f"{job.toolchain.kind}-{job.toolchain.version}-libraries").absolute()
         environment = build_environment(folder, programs=npm, passed=passed)
@@ -158,7 +163,7 @@ def _compile(
         _lay_out(workshop, levels)
         programs = {level.architecture: _build(workshop, level, report) for level in levels}
         job.toolchain.finish(programs, entry / HEAD, call=lambda argv: _join(workshop, levels[0], argv))
-        _write_entry(entry, job, log_path)
+        _write_entry(entry, facts, read_flags(job.source), log_path)
     log_path.unlink()
 
 
@@ -268,10 +273,10 @@ def _cmake_words(lines: Sequence[str]) -> tuple[str, ...]:
     return tuple(lines[-10:])
 
 
-def _write_entry(entry: Path, job: EngineJob, log_path: Path) -> None:
+def _write_entry(entry: Path, facts: EngineFacts, flags: frozenset[str], log_path: Path) -> None:
     import msgspec
 
     (entry / HEAD).chmod(0o755)
-    (entry / FACTS).write_bytes(msgspec.json.format(msgspec.json.encode(job.facts()), indent=1) + b"\n")
-    (entry / FLAGS).write_text("".join(f"{flag}\n" for flag in sorted(read_flags(job.source))), encoding="utf-8")
+    (entry / FACTS).write_bytes(msgspec.json.format(msgspec.json.encode(facts), indent=1) + b"\n")
+    (entry / FLAGS).write_text("".join(f"{flag}\n" for flag in sorted(flags)), encoding="utf-8")
     shutil.copyfile(log_path, entry / LOG)
