@@ -67,8 +67,8 @@ def test_zig_is_told_an_arm_level_in_llvms_names() -> None:
         (
             "x86-64-v3+avx512_vnni",
             (
-                "there is no CPU feature 'avx512_vnni' to add to x86-64-v3, only amx-bf16, amx-int8, amx-tile, avx, avx2, "
-                "avx512bf16, avx512vbmi, avx512vnni, avxvnni, bmi2, f16c, fma"
+                "there is no CPU feature 'avx512_vnni' to add to x86-64-v3, only amx-bf16, amx-int8, amx-tile, avx, "
+                "avx2, avx512bf16, avx512vbmi, avx512vnni, avxvnni, bmi2, f16c, fma"
             ),
             "gcc's name of it is 'avx512vnni'",
         ),

@@ -131,12 +131,9 @@ def distcc_server(folder: Path) -> Iterator[DistccServer]:
         port = free.getsockname()[1]
     words = [program, "--no-detach", "--daemon", "--allow", "127.0.0.1", "--listen", "127.0.0.1", "--port", str(port)]
     words += ["--log-file", log, "--log-level", "info", "--jobs", "2", "--enable-tcp-insecure"]
-    caches = {
-        "ZIG_GLOBAL_CACHE_DIR": str(state / "zig"),
-        "ZIG_LOCAL_CACHE_DIR": str(state / "zig"),
-        "TMPDIR": str(state),
-    }
-    server = subprocess.Popen(words, env={"PATH": os.environ["PATH"]} | caches, stderr=subprocess.DEVNULL)
+    environment = {"PATH": os.environ["PATH"], "TMPDIR": str(state)}
+    environment |= {"ZIG_GLOBAL_CACHE_DIR": str(state / "zig"), "ZIG_LOCAL_CACHE_DIR": str(state / "zig")}
+    server = subprocess.Popen(words, env=environment, stderr=subprocess.DEVNULL)
     try:
         _wait_until_it_listens(port)
         yield DistccServer(port=port, log=log)

@@ -88,9 +88,9 @@ class Cosmocc:
     def finish(self, programs: Mapping[str, Path], head: Path, *, call: Callable[[Sequence[str | Path]], None]) -> None:
         """Join the architectures into one APE, and have Windows' view of it checked."""
         tools = self.root / "bin"
-        loaders = [word for name in programs for word in ("-l", tools / f"ape-{name}.elf")]
+        loaders: list[str | Path] = [word for name in programs for word in ("-l", tools / f"ape-{name}.elf")]
         # Apple's own processors want a loader that is compiled on the spot.
-        source = ["-M", tools / "ape-m1.c"] if "aarch64" in programs else []
+        source: list[str | Path] = ["-M", tools / "ape-m1.c"] if "aarch64" in programs else []
         # Without -s, apelink adds symbol tables as members of a ZIP at the end, where our own will be.
         call([tools / "apelink", "-s", *loaders, *source, "-o", head, *programs.values()])
         call([tools / "pecheck", head])
