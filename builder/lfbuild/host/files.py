@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -34,13 +33,17 @@ def replacing(target: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
     folder = target.parent
     if target.is_dir():
         raise HostError(target, "is a folder, so no file can be written there", hint="name a file")
+    if not folder.is_dir():
+        raise HostError(folder, "is no folder, so nothing can be written there", hint="make it, or name another")
     try:
         descriptor, hidden = _open_unnamed(folder, target.name, mode)
     except OSError as error:
         raise host_error(target, error) from error
     try:
-        with open(descriptor, "w+b", buffering=0) as file:  # noqa: PTH123  # a descriptor, not a path
+        # Buffered, as a write to a raw file may take only a part of the bytes and say nothing of it.
+        with open(descriptor, "w+b") as file:  # noqa: PTH123  # a descriptor, not a path
             yield file
+            file.flush()
             os.fsync(file.fileno())
             hidden = hidden or _give_name(file.fileno(), folder, target.name)
         hidden.replace(target)
@@ -164,4 +167,4 @@ def _give_name(descriptor: int, folder: Path, name: str) -> Path:
 
 
 def _hidden_name(folder: Path, name: str) -> Path:
-    return folder / f".{name[:200]}.{secrets.token_hex(4)}.lfbuild-part"
+    return folder / f".{name[:200]}.{os.urandom(4).hex()}.lfbuild-part"
