@@ -10,12 +10,12 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.world.programs import tiny_ape, tiny_elf, tiny_pe
+from tests.world.zips import Stored, raw_deflate, write_zip
 
 from lfbuild.archive.check import Finding, check_members
 from lfbuild.archive.reader import Reader
 from lfbuild.errors import FormatError
-from tests.world.programs import tiny_ape, tiny_elf, tiny_pe
-from tests.world.zips import Stored, raw_deflate, write_zip
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,15 +6,15 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.world.files import MODEL_NAME, write_tiny_file
+from tests.world.models import tiny_gguf
+from tests.world.zips import Stored, write_zip
 
 from lfbuild.archive.extract import extract_member, target_of
 from lfbuild.archive.reader import Reader
 from lfbuild.errors import FormatError, IntegrityError
 from lfbuild.formats.blocks import BlockIndex
 from lfbuild.manifest.verify import load_manifest
-from tests.world.files import MODEL_NAME, write_tiny_file
-from tests.world.models import tiny_gguf
-from tests.world.zips import Stored, write_zip
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,6 @@ from lfbuild.formats.blocks import BLOCK_BYTES, Cuts, Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 CONTENT = bytes(number * number % 251 for number in range(100_000))
 

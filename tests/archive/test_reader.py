@@ -7,23 +7,27 @@ import zlib
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.world.files import MODEL_NAME, write_tiny_file
+from tests.world.models import tiny_gguf
+from tests.world.zips import Stored, write_zip
 
 from lfbuild.archive.reader import Reader, opened
 from lfbuild.errors import FormatError, HostError, LfbuildError
 from lfbuild.formats.seal import Seal
-from tests.world.files import MODEL_NAME, write_tiny_file
-from tests.world.models import tiny_gguf
-from tests.world.zips import Stored, write_zip
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def refusal(path: Path, name: str | None = None, *, limit: int = 1 << 20) -> str:
-    with pytest.raises(LfbuildError) as caught, Reader.open(path) as reader:
-        if name is not None:
-            reader.read(name, limit=limit)
+    with pytest.raises(LfbuildError) as caught:
+        read(path, name, limit=limit)
     return str(caught.value)
+
+
+def read(path: Path, name: str | None, *, limit: int) -> bytes:
+    with Reader.open(path) as reader:
+        return b"" if name is None else reader.read(name, limit=limit)
 
 
 def test_a_member_is_read_by_its_name(tmp_path: Path) -> None:

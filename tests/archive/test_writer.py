@@ -10,11 +10,11 @@ import subprocess
 import zipfile
 import zlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from blake3 import blake3
+from tests.world.programs import tiny_ape, tiny_elf
 from zlib_ng import zlib_ng
 
 from lfbuild.archive import writer as writing
@@ -27,10 +27,10 @@ from lfbuild.errors import FormatError, HostError
 from lfbuild.formats.blocks import BLOCK_BYTES, BlockIndex, Cuts, Run
 from lfbuild.formats.seal import Seal
 from lfbuild.formats.zip import CentralRecord, end_records, read_directory
-from tests.world.programs import tiny_ape, tiny_elf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from lfbuild.archive.writer import Entry
 
@@ -238,6 +238,7 @@ class Hole:
         yield self
 
     def copy(self, target: int, *, start: int, target_offset: int, length: int) -> None:
+        del start
         os.ftruncate(target, target_offset + length)
 
 
@@ -255,6 +256,7 @@ class _KnownZeros(RegionHash):
         del size
 
     def finish(self, on_bytes: object = None) -> Digests:
+        del on_bytes
         cuts = self._cuts
         leaf = {size: blake3(bytes(size)).digest() for _, size in [*cuts.blocks()][-2:]}
         crc, block = 0, zlib_ng.crc32(bytes(BLOCK_BYTES))

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import zlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from blake3 import blake3
 from tests.world.models import tiny_gguf
 from tests.world.programs import tiny_elf
 
+from lfbuild.archive.check import check_members
+from lfbuild.archive.layout import directory_offset
 from lfbuild.archive.reader import Reader
 from lfbuild.archive.source import BytesSource
 from lfbuild.errors import IntegrityError, LfbuildError
 from lfbuild.formats.args import ARGS_NAME, args_to_bytes
 from lfbuild.formats.gguf import cut_gguf, read_gguf
 from lfbuild.formats.model import model_facts
+from lfbuild.formats.seal import Seal
+from lfbuild.formats.zip import end_records
 from lfbuild.manifest.model import EngineRecord, Origin, Release, ToolchainRecord
 from lfbuild.manifest.pack import PackMember, PackOrder, pack
 from lfbuild.manifest.verify import Finding, load_manifest, verify_content, verify_structure
@@ -20,6 +27,9 @@ from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from lfbuild.formats.seal import State
+    from lfbuild.manifest.model import Manifest
 
 EPOCH = 1_700_000_000
 MODEL_NAME = "Tiny.Q4_0.gguf"
@@ -109,8 +119,6 @@ def verified(path: Path, *, content: bool = True) -> list[Finding]:
 
 
 def _verified(reader: Reader, *, content: bool) -> list[Finding]:
-    from lfbuild.archive.check import check_members
-
     ours = load_manifest(reader)
     if ours is None:
         return list(check_members(reader))
@@ -124,3 +132,57 @@ def _as_finding(error: LfbuildError, path: Path) -> Finding:
     return Finding(
         subject=subject, what=error.what, verdict="untrue" if isinstance(error, IntegrityError) else "malformed"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A stretch of a file and what it is."""
+
+    start: int
+    end: int
+    kind: str
+    """`head`, `room`, `header`, `data`, `record` or `end`."""
+    name: str = ""
+
+
+def places_of(path: Path) -> list[Place]:
+    """Every stretch of a file of ours; what is in none of them is room."""
+    with Reader.open(path) as reader:
+        ours = load_manifest(reader)
+        assert ours is not None
+        head, found = ours[0].head, reader.directory.records
+        places = [Place(0, head.size_bytes, "head")]
+        for item in found[head.own_members :]:
+            start, data = item.record.header_offset, reader.data_offset(item.record)
+            places.append(Place(start, data, "header", item.record.name))
+            places.append(Place(data, data + item.record.stored_size, "data", item.record.name))
+        offset = reader.directory.offset
+        for item in found:
+            places.append(Place(offset, offset + len(item.raw), "record", item.record.name))
+            offset += len(item.raw)
+        return [*places, Place(reader.directory.end_offset, reader.size_bytes, "end")]
+
+
+def reseal(path: Path, manifest: Manifest, *, generation: int | None = None, state: State = "clean") -> None:
+    """Write another manifest in the place of a file's own, with a seal that fits: what a hostile writer can do."""
+    with Reader.open(path) as reader:
+        *others, last = reader.directory.records
+        body = bytearray(reader.read_at(0, last.record.header_offset))
+    data = manifest.to_bytes()
+    record = replace(last.record, crc32=zlib.crc32(data), stored_size=len(data), decoded_size=len(data))
+    body += record.local_header() + data
+    directory = b"".join(found.raw for found in others) + record.to_bytes()
+    number = manifest.generation if generation is None else generation
+    seal = Seal(generation=number, state=state, manifest_digest=blake3(data).hexdigest()).to_bytes()
+    count = len(others) + 1
+    offset = directory_offset(len(body), len(directory), comment_size=len(seal), count=count)
+    body += bytes(offset - len(body)) + directory
+    path.write_bytes(body + end_records(count=count, offset=offset, size=len(directory), comment=seal))
+
+
+def manifest_of(path: Path) -> Manifest:
+    """What a file says of itself."""
+    with Reader.open(path) as reader:
+        ours = load_manifest(reader)
+        assert ours is not None
+        return ours[0]

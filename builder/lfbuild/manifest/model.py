@@ -167,7 +167,7 @@ def parse_manifest(data: bytes, *, where: str) -> Manifest:
     """
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(f"{where}: {MANIFEST_NAME}", f"not a manifest: {error}") from error
     if manifest.format != MANIFEST_VERSION:
         raise FormatError(

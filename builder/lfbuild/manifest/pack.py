@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from lfbuild.archive.layout import Member, place
+from lfbuild.archive.layout import Member, check_name, check_names_differ, place
 from lfbuild.archive.reader import Reader, opened, read_at
 from lfbuild.archive.source import FileSource
 from lfbuild.archive.writer import Writer
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from lfbuild.archive.source import Source
     from lfbuild.archive.writer import Entry
     from lfbuild.formats.model import ModelFacts
+    from lfbuild.formats.zip import FoundRecord
     from lfbuild.manifest.model import Head, Origin, Place, Role
     from lfbuild.report import Report
 
@@ -83,6 +84,7 @@ class _Head:
     program: str
     holes: tuple[tuple[int, int], ...]
     own_records: tuple[bytes, ...]
+    own_names: tuple[str, ...]
 
 
 def pack(order: PackOrder, target: Path, *, threads: int, report: Report) -> Manifest:
@@ -93,6 +95,7 @@ def pack(order: PackOrder, target: Path, *, threads: int, report: Report) -> Man
         HostError: what the disk refuses.
     """
     head = _read_head(order.head)
+    _check_names(order, head)
     total = head.source.size_bytes + sum(member.source.size_bytes for member in order.members)
     with (
         report.step("packing", total=total) as step,
@@ -108,6 +111,15 @@ def pack(order: PackOrder, target: Path, *, threads: int, report: Report) -> Man
         for offset, size in head.holes:  # a checksum that the linker wrote; digests read it as zeros
             write_all(file.fileno(), bytes(size), offset)
     return manifest
+
+
+def _check_names(order: PackOrder, head: _Head) -> None:
+    """Refuse unfit and repeated names before a byte is written, with those that the file's own records will have."""
+    given = [member.name for member in order.members]
+    for name in given:
+        check_name(name)
+    own = [MANIFEST_NAME, HEAD_INDEX_NAME, *(f"{INDEX_FOLDER}{name}.blocks" for name in given)]
+    check_names_differ([*head.own_names, *given, *own])
 
 
 class _Packing:
@@ -207,11 +219,17 @@ def _read_head(path: Path) -> _Head:
     program = identify_program(start)
     if program.kind == "none":
         raise FormatError(path, "is no program, so a file that begins with it would not start")
-    records: tuple[bytes, ...] = ()
+    found: tuple[FoundRecord, ...] = ()
     if program.kind == "ape":
         try:
             with Reader.open(path) as reader:
-                records = tuple(found.raw for found in reader.directory.records)
+                found = reader.directory.records
         except FormatError:
-            records = ()  # an APE without members
-    return _Head(source=FileSource.whole(path), program=program.kind, holes=signature_holes(start), own_records=records)
+            found = ()  # an APE without members
+    return _Head(
+        source=FileSource.whole(path),
+        program=program.kind,
+        holes=signature_holes(start),
+        own_records=tuple(item.raw for item in found),
+        own_names=tuple(item.record.name for item in found),
+    )

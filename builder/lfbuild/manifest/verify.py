@@ -76,7 +76,7 @@ def verify_content(
             yield from check.member(member)
         for region in manifest.regions:
             yield from check.region(region)
-        yield from check.manifest()
+        yield from _told(MANIFEST_NAME, check.manifest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +288,7 @@ def _differing(expected: BlockIndex, actual: BlockIndex, offset: int) -> tuple[s
 def _untrue(places: tuple[str, ...]) -> str:
     if not places:
         return "its bytes are not the ones that were promised"
+    if len(places) == 1:
+        return f"the block at {places[0]} is not the one that was promised"
     more = f" and {len(places) - 3} more" if len(places) > 3 else ""
-    blocks = "block" if len(places) == 1 else "blocks"
-    return f"the {blocks} at {', '.join(places[:3])}{more} are not the ones that were promised"
+    return f"the blocks at {', '.join(places[:3])}{more} are not the ones that were promised"

@@ -1,0 +1,172 @@
+"""Packing: the order of a file, and what is refused before a byte is written."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.world.files import (
+    EPOCH,
+    MODEL_NAME,
+    manifest_of,
+    plain,
+    verified,
+    weights,
+    write_tiny_file,
+)
+from tests.world.models import tiny_gguf
+from tests.world.programs import tiny_ape, tiny_elf, tiny_pe
+
+from lfbuild.archive.reader import Reader
+from lfbuild.errors import FormatError, HostError
+from lfbuild.formats.blocks import BlockIndex
+from lfbuild.formats.executable import signature_holes
+from lfbuild.manifest.model import HEAD_INDEX_NAME, MANIFEST_NAME, ModelRecord, RegionRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lfbuild.manifest.pack import PackMember
+
+
+def test_members_stand_in_the_order_of_the_format(tmp_path: Path) -> None:
+    path = write_tiny_file(tmp_path, head=tiny_elf(300_000))
+
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == [
+            MODEL_NAME,
+            "prompts/hello.txt",
+            "empty",
+            f".lfbuild/blocks/{MODEL_NAME}.blocks",
+            ".args",
+            HEAD_INDEX_NAME,
+            MANIFEST_NAME,
+        ]
+        assert archive.testzip() is None
+        offsets = [info.header_offset for info in archive.infolist()]
+    assert offsets == sorted(offsets)
+
+
+def test_the_manifest_lists_every_member_but_itself_with_what_is_known(tmp_path: Path) -> None:
+    manifest = manifest_of(write_tiny_file(tmp_path))
+
+    model, *others = manifest.members
+    assert [(member.name, member.role, member.place) for member in manifest.members] == [
+        (MODEL_NAME, "weights", "aligned"),
+        ("prompts/hello.txt", "file", "body"),
+        ("empty", "file", "body"),
+        (f".lfbuild/blocks/{MODEL_NAME}.blocks", "index", "body"),
+        (".args", "args", "tail"),
+    ]
+    assert model.model == ModelRecord(
+        architecture="llama",
+        name="Tiny",
+        parameters=1697,
+        quantization="Q4_0",
+        context_length=2048,
+        chat_template_sha256=hashlib.sha256(b"{{ messages }}").hexdigest(),
+    )
+    assert (model.license, model.origin is not None) == ("apache-2.0", True)
+    assert all(member.model is None for member in others)
+    assert (manifest.epoch, manifest.generation, manifest.recipe_sha256) == (EPOCH, 1, "8" * 64)
+    assert (manifest.head.kind, manifest.head.program, manifest.head.size_bytes) == ("engine", "elf", 600)
+
+
+def test_the_room_between_head_and_weights_is_declared(tmp_path: Path) -> None:
+    path = write_tiny_file(tmp_path, align_bytes=4096, room_bytes=5000)
+    with Reader.open(path) as reader:
+        record = reader.record(MODEL_NAME)
+        assert reader.data_offset(record) == 8192
+
+    assert manifest_of(path).regions == (RegionRecord(kind="spare", offset=600, size_bytes=record.header_offset - 600),)
+
+
+def test_the_index_of_a_model_is_cut_at_its_tensors(tmp_path: Path) -> None:
+    path = write_tiny_file(tmp_path)
+    with Reader.open(path) as reader:
+        index = BlockIndex.parse(reader.read(f".lfbuild/blocks/{MODEL_NAME}.blocks"), where="index")
+
+    member = manifest_of(path).member(MODEL_NAME)
+    assert member is not None
+    assert (index.root, index.cuts.size_bytes) == (member.root, len(tiny_gguf()))
+    assert [run.label for run in index.cuts.runs][:2] == ["kv", "infos"]
+
+
+def test_a_linkers_checksum_is_cleared_so_that_signing_may_fill_it(tmp_path: Path) -> None:
+    for head in (tiny_pe(checksum=0x1234), tiny_ape(checksum=0x1234)):
+        path = write_tiny_file(tmp_path, head=head)
+        data = path.read_bytes()
+
+        assert [data[at : at + size] for at, size in signature_holes(head)] == [bytes(4), bytes(8)]
+        assert verified(path) == []
+
+
+def test_the_members_of_a_portable_head_are_counted_and_kept(tmp_path: Path) -> None:
+    path = write_tiny_file(tmp_path, head=tiny_ape())
+
+    assert manifest_of(path).head.own_members == 2
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read(".cosmo") == b"4.0.2\n"
+        assert archive.testzip() is None
+    assert subprocess.run(["unzip", "-tqq", path], check=False).returncode == 0
+
+
+def test_a_portable_head_without_members_is_a_head_all_the_same(tmp_path: Path) -> None:
+    path = write_tiny_file(tmp_path, head=b"MZqFpD='\n" + bytes(600))
+
+    assert (manifest_of(path).head.program, manifest_of(path).head.own_members) == ("ape", 0)
+    assert verified(path) == []
+
+
+def test_the_same_order_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+
+    assert write_tiny_file(first).read_bytes() == write_tiny_file(second).read_bytes()
+
+
+def test_what_is_no_program_is_no_head(tmp_path: Path) -> None:
+    with pytest.raises(FormatError) as caught:
+        write_tiny_file(tmp_path, head=b"hello")
+
+    assert str(caught.value) == (
+        f"{tmp_path}/tiny.llamafile.head: is no program, so a file that begins with it would not start"
+    )
+
+
+@pytest.mark.parametrize(
+    ("head", "members", "message"),
+    [
+        (tiny_elf(), (plain("a", b"x"), plain("A", b"y")), "the name 'a' is given 2 times"),
+        (tiny_elf(), (plain("../a", b"x"),), "the name '../a' leads out of the folder"),
+        (tiny_elf(), (plain(MANIFEST_NAME, b"x"),), f"the name '{MANIFEST_NAME}' is given 2 times"),
+        (tiny_elf(), (plain(HEAD_INDEX_NAME, b"x"),), f"the name '{HEAD_INDEX_NAME}' is given 2 times"),
+        (
+            tiny_elf(),
+            (weights("m"), plain(".lfbuild/blocks/m.blocks", b"x")),
+            "the name '.lfbuild/blocks/m.blocks' is given 2 times",
+        ),
+        (tiny_ape(), (plain(".cosmo", b"x"),), "the name '.cosmo' is given 2 times"),
+    ],
+)
+def test_unfit_and_repeated_names_are_refused_before_a_byte_is_written(
+    head: bytes, members: tuple[PackMember, ...], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(FormatError) as caught:
+        write_tiny_file(tmp_path, head=head, members=members)
+
+    assert str(caught.value) == f"member: {message}"
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny.llamafile.head"]
+
+
+def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "tiny.llamafile").mkdir()
+
+    with pytest.raises(HostError) as caught:
+        write_tiny_file(tmp_path)
+
+    assert str(caught.value) == f"{tmp_path}/tiny.llamafile: is a folder, so no file can be written there"
