@@ -49,9 +49,7 @@ def damage_in_words(path: Path) -> Iterator[None]:
         raise FormatError(path, f"is a damaged archive ({_words(error)})", hint="fetch it again") from error
     except NotImplementedError as error:
         raise FormatError(path, f"is compressed in a way that is not known ({_words(error)})") from error
-    except RuntimeError as error:  # zipfile raises this for members with a password
-        raise FormatError(path, f"cannot be unpacked ({_words(error)})") from error
-    except (ValueError, OverflowError, MemoryError) as error:
+    except (ValueError, OverflowError, MemoryError, RuntimeError) as error:  # zipfile raises each of them on nonsense
         raise FormatError(path, f"is a damaged archive ({_words(error)})") from error
     except OSError as error:
         if error.errno is not None:
@@ -85,6 +83,7 @@ def opened_member(path: Path, name: str) -> Iterator[tuple[IO[bytes], int]]:
         if _is_zip(path):
             with _open_zip(path) as archive:
                 info = _find_in_zip(archive, path, name)
+                _refuse_password(path, info)
                 with archive.open(info) as stream:
                     yield stream, info.file_size
             return
@@ -135,6 +134,11 @@ def _find_in_zip(archive: zipfile.ZipFile, path: Path, name: str) -> zipfile.Zip
     raise _no_member(path, name, [info.filename for info in infos])
 
 
+def _refuse_password(path: Path, info: zipfile.ZipInfo) -> None:
+    if info.flag_bits & 1:
+        raise FormatError(path, f"has '{info.filename}' under a password", hint="unpack it by hand")
+
+
 def _no_member(path: Path, name: str, names: list[str]) -> FetchError:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else f"it has {len(names)} members; list it to see them"
@@ -144,6 +148,7 @@ def _no_member(path: Path, name: str, names: list[str]) -> FetchError:
 def _zip_members(path: Path) -> Iterator[ArchiveMember]:
     with _open_zip(path) as archive:
         for info in archive.infolist():
+            _refuse_password(path, info)
             mode = info.external_attr >> 16
             is_link = stat.S_ISLNK(mode)
             if is_link and info.file_size > 4096:

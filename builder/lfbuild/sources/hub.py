@@ -62,7 +62,10 @@ def find_hub_file(origin: HfOrigin, *, network: Network) -> HubFile:
         raise FetchError(
             where, "there is no such repository, or it is private", hint="check `hf`, or set HF_TOKEN"
         ) from error
-    except (errors.HfHubHTTPError, OSError) as error:
+    except errors.HfHubHTTPError as error:
+        what = f"the hub answered {error.response.status_code}"
+        raise FetchError(where, what, hint="it may need HF_TOKEN, or be in trouble") from error
+    except Exception as error:  # each generation of huggingface_hub brings another HTTP library, with its own errors
         raise FetchError(where, f"the hub does not answer ({_words(error)})", hint="check the network") from error
     commit = facts.commit_hash or origin.revision
     return HubFile(

@@ -62,7 +62,8 @@ def archive_commit(origin: GitOrigin, *, folder: Path, network: Network) -> Comm
     if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", commit):
         raise FetchError(origin.describe(), "git names no commit for it", hint="check the revision")
     path = folder / "tree.tar"
-    _git(origin, git, repository, network, "archive", "--format=tar", f"--output={path}", commit)
+    # A top folder like that of other source archives, so that unpacking leaves out this one and none of the tree's own.
+    _git(origin, git, repository, network, "archive", "--format=tar", "--prefix=tree/", f"--output={path}", commit)
     return CommitArchive(path=path, commit=commit)
 
 
