@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 import zlib
 from typing import TYPE_CHECKING
 
@@ -13,11 +15,13 @@ from hypothesis import strategies as st
 
 from lfbuild.archive import hashing
 from lfbuild.archive.hashing import BATCH_BYTES, Batch, HashPool, gather, hash_region
+from lfbuild.archive.source import BytesSource
 from lfbuild.errors import IntegrityError
 from lfbuild.formats.blocks import BLOCK_BYTES, Cuts, Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 CONTENT = bytes(number * number % 251 for number in range(100_000))
 
@@ -111,13 +115,62 @@ def test_a_file_that_ends_before_the_region_is_told(descriptor: int) -> None:
     assert str(caught.value) == "file: ends before offset 101000"
 
 
-def test_batches_have_whole_blocks_and_about_four_mebibytes() -> None:
-    cuts = Cuts(runs=(Run(size_bytes=5 << 20), Run(size_bytes=10), Run(size_bytes=3 << 20, block_bytes=300_000)))
+def test_batches_have_whole_blocks_and_about_one_mebibyte() -> None:
+    runs = (
+        Run(size_bytes=3 << 20),
+        Run(size_bytes=10),
+        Run(size_bytes=5),
+        Run(size_bytes=1 << 20, block_bytes=300_000),
+    )
+    cuts = Cuts(runs=runs)
 
     batches = list(gather(cuts))
 
-    assert [batch.offset for batch in batches[:2]] == [0, 4 << 20]
+    assert [batch.offset for batch in batches[:4]] == [0, 1 << 20, 2 << 20, 3 << 20]
+    assert batches[3].sizes == (10, 5, 300_000, 300_000, 300_000)
     assert sum(batch.size_bytes for batch in batches) == cuts.size_bytes
     assert all(batch.size_bytes <= BATCH_BYTES for batch in batches)
     assert list(gather(Cuts.plain(0))) == []
     assert list(gather(Cuts.plain(BLOCK_BYTES))) == [Batch(offset=0, sizes=(BLOCK_BYTES,))]
+
+
+class Failing:
+    """Bytes that cannot be read from some place on, and that are slow to be read before it."""
+
+    def __init__(self, until: int) -> None:
+        self.until, self.closed = until, False
+
+    def share(self, target: int, *, target_offset: int) -> bool:
+        del target, target_offset
+        return False
+
+    def read_into(self, buffer: memoryview, start: int) -> None:
+        assert not self.closed
+        if start >= self.until:
+            raise OSError(errno.EIO, "Input/output error")
+        time.sleep(0.002)
+        assert not self.closed
+        buffer[:] = CONTENT[start : start + len(buffer)]
+
+
+def test_what_is_copied_is_digested(tmp_path: Path) -> None:
+    cuts = Cuts.plain(9000, block_bytes=1000)
+    path = tmp_path / "target"
+    with pytest.MonkeyPatch.context() as patch, path.open("w+b") as file, HashPool(3) as pool:
+        patch.setattr(hashing, "BATCH_BYTES", 2000)
+        with BytesSource(CONTENT[:9000]).opened() as opened:
+            found = pool.copy(opened, file.fileno(), 7, cuts).finish()
+
+    assert path.read_bytes() == bytes(7) + CONTENT[:9000]
+    assert found.crc32 == zlib.crc32(CONTENT[:9000])
+    assert found.index.leaves == b"".join(blake3(CONTENT[at : at + size]).digest() for at, size in cuts.blocks())
+
+
+def test_after_an_error_nobody_reads_the_source_any_more(tmp_path: Path) -> None:
+    source = Failing(until=20_000)
+    with pytest.MonkeyPatch.context() as patch, (tmp_path / "f").open("w+b") as file, HashPool(3) as pool:
+        patch.setattr(hashing, "BATCH_BYTES", 1000)
+        with pytest.raises(OSError, match="Input/output error"):
+            pool.copy(source, file.fileno(), 0, Cuts.plain(50_000, block_bytes=1000)).finish()
+        source.closed = True
+        pool.submit(lambda _: (b"", 0), 1).result()

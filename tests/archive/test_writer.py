@@ -17,6 +17,7 @@ from blake3 import blake3
 from tests.world.programs import tiny_ape, tiny_elf
 from zlib_ng import zlib_ng
 
+from lfbuild.archive import hashing
 from lfbuild.archive import writer as writing
 from lfbuild.archive.hashing import Digests, HashPool, RegionHash
 from lfbuild.archive.layout import Member, place
@@ -180,7 +181,7 @@ def test_bytes_that_are_copied_are_told(tmp_path: Path) -> None:
 
 
 def test_a_large_copy_is_flushed_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "_COPY_BYTES", 1000)
+    monkeypatch.setattr(hashing, "BATCH_BYTES", 1000)
     monkeypatch.setattr(writing, "_FLUSH_BYTES", 3000)
     flushed: list[int] = []
     monkeypatch.setattr(os, "fdatasync", flushed.append)
@@ -197,7 +198,7 @@ def test_a_disk_that_is_full_in_the_background_is_told(tmp_path: Path, monkeypat
     def refuse(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writing, "_COPY_BYTES", 1000)
+    monkeypatch.setattr(hashing, "BATCH_BYTES", 1000)
     monkeypatch.setattr(writing, "_FLUSH_BYTES", 3000)
     monkeypatch.setattr(os, "fdatasync", refuse)
 
@@ -237,9 +238,12 @@ class Hole:
     def opened(self) -> Iterator[Hole]:
         yield self
 
-    def copy(self, target: int, *, start: int, target_offset: int, length: int) -> None:
-        del start
-        os.ftruncate(target, target_offset + length)
+    def share(self, target: int, *, target_offset: int) -> bool:
+        os.ftruncate(target, target_offset + self.size_bytes)
+        return True
+
+    def read_into(self, buffer: memoryview, start: int) -> None:
+        raise AssertionError(f"{len(buffer)} bytes of a hole are copied from {start}")
 
 
 class ZerosKnown(HashPool):
@@ -248,7 +252,7 @@ class ZerosKnown(HashPool):
     def region(self, descriptor: int, offset: int, cuts: Cuts, **options: object) -> RegionHash:  # type: ignore[override]
         if cuts.size_bytes < GIB:
             return super().region(descriptor, offset, cuts, **options)  # type: ignore[arg-type]
-        return _KnownZeros(self, descriptor, offset, cuts, crc=True, holes=())
+        return _KnownZeros(self, lambda _view, _start: None, cuts, crc=True, holes=())
 
 
 class _KnownZeros(RegionHash):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from lfbuild.archive.hashing import HashPool
 from lfbuild.archive.layout import check_name
@@ -14,14 +15,12 @@ from lfbuild.formats.zip import STORED
 from lfbuild.host.files import write_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
     from typing import BinaryIO
 
     from lfbuild.archive.reader import Reader
     from lfbuild.formats.zip import CentralRecord
-
-_COPY_BYTES: Final = 16 << 20
 
 
 def target_of(record: CentralRecord, directory: Path, *, where: str) -> Path:
@@ -56,14 +55,15 @@ def extract_member(
         FormatError: the member cannot be read.
         IntegrityError: the bytes are not the ones that were promised.
     """
-    with HashPool(threads) as pool:
-        hashing = pool.region(file.fileno(), 0, cuts or Cuts.plain(record.decoded_size))
-        position = 0
-        for size in _copied(reader, record, file):
-            position += size
-            hashing.ready(position)
-            on_bytes(size)
-        digests = hashing.finish()
+    blocks = cuts or Cuts.plain(record.decoded_size)
+    with HashPool(threads) as pool, contextlib.ExitStack() as stack:
+        if record.method == STORED:
+            opened = stack.enter_context(_source(reader, record).opened())
+            hashing = pool.copy(opened, file.fileno(), 0, blocks)
+        else:
+            hashing = pool.region(file.fileno(), 0, blocks)
+            _decode(reader, record, file, hashing.ready)
+        digests = hashing.finish(on_bytes)
     if digests.crc32 != record.crc32 or (root and digests.index.root != root):
         raise IntegrityError(
             f"{reader.where}: {record.name}",
@@ -72,20 +72,15 @@ def extract_member(
         )
 
 
-def _copied(reader: Reader, record: CentralRecord, file: BinaryIO) -> Iterator[int]:
-    """Copy in steps and tell the size of each."""
-    if record.method != STORED:
-        position = 0
-        for piece in reader.pieces(record):
-            write_all(file.fileno(), piece, position)
-            position += len(piece)
-            yield len(piece)
-        return
+def _source(reader: Reader, record: CentralRecord) -> FileSource:
     reader.refuse_unreadable(record)
-    offset = reader.data_offset(record)
-    source = FileSource(path=reader.path, offset=offset, size_bytes=record.stored_size)
-    with source.opened() as opened:
-        for start in range(0, record.stored_size, _COPY_BYTES):
-            length = min(_COPY_BYTES, record.stored_size - start)
-            opened.copy(file.fileno(), start=start, target_offset=start, length=length)
-            yield length
+    return FileSource(path=reader.path, offset=reader.data_offset(record), size_bytes=record.stored_size)
+
+
+def _decode(reader: Reader, record: CentralRecord, file: BinaryIO, ready: Callable[[int], None]) -> None:
+    """Write what a compressed member decodes to, and tell how many bytes are there."""
+    position = 0
+    for piece in reader.pieces(record):
+        write_all(file.fileno(), piece, position)
+        position += len(piece)
+        ready(position)

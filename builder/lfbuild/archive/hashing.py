@@ -1,16 +1,17 @@
-"""BLAKE3 of every block and the CRC-32 of the whole, on all cores, straight from a file descriptor.
+"""BLAKE3 of every block and the CRC-32 of the whole, on all cores, while bytes are read or copied.
 
-Blocks are gathered into batches of a few MiB. Each worker reads a batch into its own buffer and digests it there,
-while the others read: that keeps a disk busy with ordinary reads, where mapping the file would reach less than half
-of its speed (measured: docs/benchmarks.md). Both digests release the interpreter lock. Memory is one buffer a worker,
-at any file size.
+Blocks are gathered into batches of about 1 MiB. Each worker reads a batch into its own buffer, writes it from there
+if it is being copied, and digests it there while it is still in the processor's cache: that keeps a disk busy with
+ordinary reads, where mapping the file would reach less than half of its speed, and costs less than to copy in the
+kernel and read again (measured: docs/benchmarks.md). Both digests release the interpreter lock. Memory is one buffer
+a worker, at any file size.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
@@ -19,13 +20,17 @@ from zlib_ng import zlib_ng
 
 from lfbuild.errors import IntegrityError
 from lfbuild.formats.blocks import BlockIndex, Cuts
-from lfbuild.host.files import read_into
+from lfbuild.host.files import read_into, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-BATCH_BYTES: Final = 4 << 20
+    from lfbuild.archive.source import OpenSource
+
+BATCH_BYTES: Final = 1 << 20
 _MOST_WAITING_BATCHES = 64
+_MOST_THREADS = 32
+"""More would wait for memory, and each has a buffer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +73,8 @@ class HashPool:
     """Workers that digest batches. One pool serves a whole file."""
 
     def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=max(threads, 1), thread_name_prefix="hash")
+        workers = min(max(threads, 1), _MOST_THREADS)
+        self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="hash")
         self._own = threading.local()
 
     def __enter__(self) -> Self:
@@ -81,7 +87,30 @@ class HashPool:
         self, descriptor: int, offset: int, cuts: Cuts, *, crc: bool = True, holes: Sequence[tuple[int, int]] = ()
     ) -> RegionHash:
         """Begin a region of `descriptor` that starts at `offset`; see `RegionHash`."""
-        return RegionHash(self, descriptor, offset, cuts, crc=crc, holes=holes)
+
+        def fill(view: memoryview, start: int) -> None:
+            if read_into(descriptor, view, offset + start) != len(view):
+                raise IntegrityError("file", f"ends before offset {offset + start + len(view)}")
+
+        return RegionHash(self, fill, cuts, crc=crc, holes=holes)
+
+    def copy(
+        self, source: OpenSource, descriptor: int, offset: int, cuts: Cuts, *, holes: Sequence[tuple[int, int]] = ()
+    ) -> RegionHash:
+        """Begin to copy all of `source` to `offset` of `descriptor`, by reference where the file system can.
+
+        What is digested is what was written, so a source that changes meanwhile cannot make digests false.
+        """
+        if source.share(descriptor, target_offset=offset):
+            return self.region(descriptor, offset, cuts, holes=holes)
+        writing = threading.Lock()  # file systems let one writer in at a time; the others would wait in a spin
+
+        def fill(view: memoryview, start: int) -> None:
+            source.read_into(view, start)
+            with writing:
+                write_all(descriptor, view, offset + start)
+
+        return RegionHash(self, fill, cuts, crc=True, holes=holes)
 
     def submit(self, task: Callable[[memoryview], tuple[bytes, int]], size: int) -> Future[tuple[bytes, int]]:
         """Run `task` with a buffer of at least `size` bytes."""
@@ -97,21 +126,21 @@ class HashPool:
 class RegionHash:
     """The digests of one region, while its bytes arrive.
 
-    `ready(n)` says that the first n bytes are in the file; whatever batches they complete are digested in the
-    background. `holes` (offset, size) are digested as zeros: bytes that signing may change later.
+    `fill(buffer, start)` has the bytes from `start` of the region. `ready(n)` says that the first n are there to be
+    had; whatever batches they complete are digested in the background. `holes` (offset, size) are digested as zeros:
+    bytes that signing may change later.
     """
 
     def __init__(
         self,
         pool: HashPool,
-        descriptor: int,
-        offset: int,
+        fill: Callable[[memoryview, int], None],
         cuts: Cuts,
         *,
         crc: bool,
         holes: Sequence[tuple[int, int]],
     ) -> None:
-        self._pool, self._descriptor, self._offset, self._cuts = pool, descriptor, offset, cuts
+        self._pool, self._fill, self._cuts = pool, fill, cuts
         self._crc, self._holes = crc, tuple(holes)
         self._batches = gather(cuts)
         self._next = next(self._batches, None)
@@ -131,16 +160,22 @@ class RegionHash:
     def finish(self, on_bytes: Callable[[int], None] | None = None) -> Digests:
         """Digest what is left and return everything; `on_bytes` hears of each batch that is done.
 
+        When it returns or raises, no worker uses the descriptors any more.
+
         Raises:
             IntegrityError: the file ended before the region did.
         """
-        while self._next is not None or self._waiting:
-            if self._next is not None:
-                self.ready(self._next.offset + self._next.size_bytes)
-            if self._next is None or len(self._waiting) >= _MOST_WAITING_BATCHES:
-                size = self._collect()
-                if on_bytes:
-                    on_bytes(size)
+        try:
+            while self._next is not None or self._waiting:
+                if self._next is not None:
+                    self.ready(self._next.offset + self._next.size_bytes)
+                if self._next is None or len(self._waiting) >= _MOST_WAITING_BATCHES:
+                    size = self._collect()
+                    if on_bytes:
+                        on_bytes(size)
+        except BaseException:
+            self._abandon()
+            raise
         return Digests(index=BlockIndex(cuts=self._cuts, leaves=b"".join(self._leaves)), crc32=self._sum)
 
     def _collect(self) -> int:
@@ -151,11 +186,15 @@ class RegionHash:
             self._sum = zlib_ng.crc32_combine(self._sum, crc, size)
         return size
 
+    def _abandon(self) -> None:
+        futures = [future for future, _ in self._waiting]
+        self._waiting.clear()
+        wait([future for future in futures if not future.cancel()])
+
     def _task(self, batch: Batch) -> Callable[[memoryview], tuple[bytes, int]]:
         def digest(buffer: memoryview) -> tuple[bytes, int]:
             view = buffer[: batch.size_bytes]
-            if read_into(self._descriptor, view, self._offset + batch.offset) != batch.size_bytes:
-                raise IntegrityError("file", f"ends before offset {self._offset + batch.offset + batch.size_bytes}")
+            self._fill(view, batch.offset)
             crc = zlib_ng.crc32(view) if self._crc else 0
             _clear(view, batch.offset, self._holes)
             return _leaves(view, batch.sizes), crc

@@ -1,4 +1,4 @@
-"""Where the bytes of a member come from. The writer asks for nothing but a size and a copy."""
+"""Where the bytes of a member come from. The writer asks for nothing but a size and the bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from lfbuild.errors import HostError
-from lfbuild.host.files import copy_range, host_error, write_all
+from lfbuild.host.files import host_error, read_into, share_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 class OpenSource(Protocol):
     """A source whose bytes can be had now."""
 
-    def copy(self, target: int, *, start: int, target_offset: int, length: int) -> None:
-        """Copy `length` bytes from `start` of the source to `target_offset` of a file descriptor."""
+    def share(self, target: int, *, target_offset: int) -> bool:
+        """Let a file descriptor refer to all of these bytes without a copy; False where that cannot be."""
+
+    def read_into(self, buffer: memoryview, start: int) -> None:
+        """Fill `buffer` with the bytes from `start` on; called from several threads."""
 
 
 class Source(Protocol):
@@ -50,9 +53,14 @@ class BytesSource:
         """Hand itself out."""
         yield self
 
-    def copy(self, target: int, *, start: int, target_offset: int, length: int) -> None:
-        """Write the slice."""
-        write_all(target, memoryview(self.data)[start : start + length], target_offset)
+    def share(self, target: int, *, target_offset: int) -> bool:
+        """Memory cannot be shared with a file."""
+        del target, target_offset
+        return False
+
+    def read_into(self, buffer: memoryview, start: int) -> None:
+        """Copy the slice."""
+        buffer[:] = memoryview(self.data)[start : start + len(buffer)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +93,7 @@ class FileSource:
         try:
             if os.fstat(descriptor).st_size < self.offset + self.size_bytes:
                 raise HostError(self.path, "became shorter since it was measured", hint="run the command again")
-            yield _OpenFile(descriptor, self.offset)
+            yield _OpenFile(descriptor, self)
         finally:
             os.close(descriptor)
 
@@ -93,9 +101,12 @@ class FileSource:
 @dataclass(frozen=True, slots=True)
 class _OpenFile:
     descriptor: int
-    offset: int
+    source: FileSource
 
-    def copy(self, target: int, *, start: int, target_offset: int, length: int) -> None:
-        copy_range(
-            self.descriptor, target, source_offset=self.offset + start, target_offset=target_offset, length=length
-        )
+    def share(self, target: int, *, target_offset: int) -> bool:
+        offset, length = self.source.offset, self.source.size_bytes
+        return share_range(self.descriptor, target, source_offset=offset, target_offset=target_offset, length=length)
+
+    def read_into(self, buffer: memoryview, start: int) -> None:
+        if read_into(self.descriptor, buffer, self.source.offset + start) != len(buffer):
+            raise HostError(self.source.path, "became shorter while it was read", hint="run the command again")

@@ -1,7 +1,7 @@
-"""Writes a file in one pass: head, members, directory. What was written is hashed while the rest is still being copied.
+"""Writes a file in one pass: head, members, directory. What is written is digested on its way.
 
-Nothing is decided here: placements come in, entries go out. Digests are taken from the written file, not from the
-source, so a source that changes in mid-copy cannot make a file whose digests are false.
+Nothing is decided here: placements come in, entries go out. Digests are those of the very bytes that were written, so
+a source that changes in mid-copy cannot make a file whose digests are false.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from lfbuild.archive.source import Source
     from lfbuild.formats.blocks import BlockIndex, Cuts
 
-_COPY_BYTES: Final = 16 << 20
-"""One copy call. A multiple of every block size, so that a file system that shares blocks can share these."""
 _FLUSH_BYTES: Final = 128 << 20
 """How much is written before the disk is asked to begin; it works while the next bytes are copied."""
 
@@ -127,17 +125,14 @@ class Writer:
     def _copy(
         self, source: Source, cuts: Cuts, target_offset: int, *, holes: Sequence[tuple[int, int]] = ()
     ) -> Digests:
-        hashing = self._hashes.region(self._descriptor, target_offset, cuts, holes=holes)
-        size = source.size_bytes
         with source.opened() as opened:
-            for start in range(0, size, _COPY_BYTES):
-                length = min(_COPY_BYTES, size - start)
-                opened.copy(self._descriptor, start=start, target_offset=target_offset + start, length=length)
-                hashing.ready(start + length)
-                self._begin_flush(length)
-                self._on_bytes(length)
-        self.cursor = target_offset + size
-        return hashing.finish()
+            digests = self._hashes.copy(opened, self._descriptor, target_offset, cuts, holes=holes).finish(self._told)
+        self.cursor = target_offset + source.size_bytes
+        return digests
+
+    def _told(self, length: int) -> None:
+        self._begin_flush(length)
+        self._on_bytes(length)
 
     def _begin_flush(self, length: int) -> None:
         self._unflushed += length

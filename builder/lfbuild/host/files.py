@@ -9,16 +9,30 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import struct
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from lfbuild.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COPY_BUFFER_BYTES = 4 << 20
-_NOT_HERE = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF, errno.ETXTBSY}
+SHARED_BYTES: Final = 64 << 10
+"""Blocks are shared in multiples of this; no file system that shares has larger ones."""
+_FICLONERANGE = 0x4020940D
+_CLONE_RANGE = struct.Struct("=qQQQ")  # source descriptor, source offset, length, target offset
+_NOT_HERE = {
+    errno.EXDEV,
+    errno.ENOSYS,
+    errno.ENOTTY,
+    errno.EINVAL,
+    errno.EOPNOTSUPP,
+    errno.EPERM,
+    errno.EBADF,
+    errno.ETXTBSY,
+}
 
 
 @contextlib.contextmanager
@@ -87,21 +101,31 @@ def fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def copy_range(source: int, target: int, *, source_offset: int, target_offset: int, length: int) -> None:
-    """Copy `length` bytes between two descriptors, by reference where the file system shares blocks.
+def share_range(source: int, target: int, *, source_offset: int, target_offset: int, length: int) -> bool:
+    """Let `target` refer to blocks of `source`, where the file system can; False where nothing was done.
+
+    Blocks are shared whole, so both offsets must be multiples of their size; what is left at the end is copied.
 
     Raises:
-        HostError: the source ends before `length` bytes.
         OSError: what the system refuses (disk full, read error).
     """
-    done = _copy_in_kernel(source, target, source_offset, target_offset, length)
-    buffer = memoryview(bytearray(min(COPY_BUFFER_BYTES, max(length - done, 1))))
-    while done < length:
-        count = read_into(source, buffer[: min(len(buffer), length - done)], source_offset + done)
-        if count == 0:
-            raise HostError("source", f"ended after {done} of {length} bytes", hint="it was changed while it was read")
-        write_all(target, buffer[:count], target_offset + done)
-        done += count
+    if not sys.platform.startswith("linux"):
+        return False
+    import fcntl
+
+    whole = length // SHARED_BYTES * SHARED_BYTES
+    if not whole:
+        return False
+    try:
+        fcntl.ioctl(target, _FICLONERANGE, _CLONE_RANGE.pack(source, source_offset, whole, target_offset))
+    except OSError as error:
+        if error.errno in _NOT_HERE:
+            return False
+        raise
+    rest = memoryview(bytearray(length - whole))
+    count = read_into(source, rest, source_offset + whole)
+    write_all(target, rest[:count], target_offset + whole)
+    return True
 
 
 def read_into(descriptor: int, buffer: memoryview, offset: int) -> int:
@@ -121,23 +145,6 @@ def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
     while view:
         count = os.pwrite(descriptor, view, offset)
         view, offset = view[count:], offset + count
-
-
-def _copy_in_kernel(source: int, target: int, source_offset: int, target_offset: int, length: int) -> int:
-    if not hasattr(os, "copy_file_range"):
-        return 0
-    done = 0
-    while done < length:
-        try:
-            count = os.copy_file_range(source, target, length - done, source_offset + done, target_offset + done)
-        except OSError as error:
-            if error.errno in _NOT_HERE:
-                return done
-            raise
-        if count == 0:  # some file systems answer 0 for what they cannot do; the plain loop tells a real end
-            return done
-        done += count
-    return done
 
 
 def _open_unnamed(folder: Path, name: str, mode: int) -> tuple[int, Path | None]:
