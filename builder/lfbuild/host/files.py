@@ -45,11 +45,11 @@ def replacing(target: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
         HostError: the folder is missing, read-only or full, or `target` is a folder.
     """
     folder = target.parent
-    if target.is_dir():
-        raise HostError(target, "is a folder, so no file can be written there", hint="name a file")
-    if not folder.is_dir():
-        raise HostError(folder, "is no folder, so nothing can be written there", hint="make it, or name another")
     try:
+        if target.is_dir():
+            raise HostError(target, "is a folder, so no file can be written there", hint="name a file")
+        if not folder.is_dir():
+            raise HostError(folder, "is no folder, so nothing can be written there", hint="make it, or name another")
         descriptor, hidden = _open_unnamed(folder, target.name, mode)
     except OSError as error:
         raise host_error(target, error) from error
@@ -93,12 +93,12 @@ def fsync_folder(folder: Path) -> None:
     """Make a rename in `folder` survive a power loss, where folders can be flushed at all."""
     if os.name != "posix":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some network file systems cannot flush a folder
+    with contextlib.suppress(OSError):  # a folder that may not be read, a network file system that cannot flush one
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
             os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def share_range(source: int, target: int, *, source_offset: int, target_offset: int, length: int) -> bool:
@@ -163,15 +163,12 @@ def _open_unnamed(folder: Path, name: str, mode: int) -> tuple[int, Path | None]
 def _give_name(descriptor: int, folder: Path, name: str) -> Path:
     """Link an unnamed file under a hidden name, from which it can be renamed over the target."""
     hidden = _hidden_name(folder, name)
-    folder_descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        # A folder descriptor makes Python call linkat with AT_SYMLINK_FOLLOW, without which the link in /proc is
-        # linked.
-        os.link(f"/proc/self/fd/{descriptor}", hidden, src_dir_fd=folder_descriptor)
-    finally:
-        os.close(folder_descriptor)
+    # A `src_dir_fd`, though the path is absolute, makes Python call linkat with AT_SYMLINK_FOLLOW; without it the link
+    # in /proc would be linked.
+    os.link(f"/proc/self/fd/{descriptor}", hidden, src_dir_fd=descriptor)
     return hidden
 
 
 def _hidden_name(folder: Path, name: str) -> Path:
-    return folder / f".{name[:200]}.{os.urandom(4).hex()}.lfbuild-part"
+    short = name.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "ignore")  # a name has 255 bytes at most
+    return folder / f".{short}.{os.urandom(4).hex()}.lfbuild-part"
