@@ -1,0 +1,177 @@
+# Puts lfbuild's file layer, CPU check and default arguments into llama.cpp, without a patch.
+#
+# Read by upstream's own CMake, through -DCMAKE_PROJECT_INCLUDE=<this file>, after each project(); it acts once, when the
+# top-level directory is done and every target exists. Variables:
+#   LFBUILD_STUBS           this folder (default: where this file lies)
+#   LFBUILD_CPU             the level that ggml-cpu is compiled for, such as x86-64-v3 or armv8.2-a+dotprod
+#   LFBUILD_ENGINE_VERSION  kept in the program's bytes
+#
+# Two checks make an engine version that goes past the layer fail loudly: of the source, here and before anything is
+# compiled; and of the objects, before the program is made (check_objects.cmake).
+
+if(NOT CMAKE_CURRENT_SOURCE_DIR STREQUAL CMAKE_SOURCE_DIR)
+  return()
+endif()
+if(CMAKE_VERSION VERSION_LESS 3.19)
+  message(FATAL_ERROR "lfbuild: CMake ${CMAKE_VERSION} is too old to put the file layer into the engine; use 3.19 or later")
+endif()
+if(NOT LFBUILD_STUBS)
+  set(LFBUILD_STUBS "${CMAKE_CURRENT_LIST_DIR}")
+endif()
+
+function(lfbuild_fail what)
+  message(FATAL_ERROR "lfbuild: ${what}; this engine version needs a newer lfbuild, or an older engine version")
+endfunction()
+
+# --- what of upstream opens weights ----------------------------------------------------------------------------------
+# TARGET SOURCE REDIRECT NAMES…: the target that compiles the source, the header forced into it, and names that it must
+# call. A header of upstream's in front of REDIRECT (with ">") is forced in before it.
+set(lfbuild_redirected
+  "ggml-base|ggml/src/gguf.cpp|redirect_stdio.h|ggml_fopen fseeko ftello fread fclose"
+  "llama|src/llama-mmap.cpp|src/llama-mmap.h>redirect_mmap.h|ggml_fopen fseeko ftello fread fclose mmap munmap"
+  "llama|src/llama-adapter.cpp|redirect_stdio.h|ggml_fopen fclose"
+  "mtmd|tools/mtmd/clip.cpp|tools/mtmd/clip-impl.h>redirect_ifstream.h|open_ifstream_binary")
+
+# Other sources may use these names for what they do now, which is no weights; a new one may not.
+set(lfbuild_known_openers ggml/src/ggml.c ggml/src/gguf.cpp src/llama-mmap.cpp src/llama-adapter.cpp)
+
+function(lfbuild_check_sources)
+  foreach(row IN LISTS lfbuild_redirected)
+    string(REPLACE "|" ";" row "${row}")
+    list(GET row 1 source)
+    list(GET row 3 names)
+    if(NOT EXISTS "${CMAKE_SOURCE_DIR}/${source}")
+      lfbuild_fail("the engine has no ${source}, one of the files that open weights")
+    endif()
+    file(READ "${CMAKE_SOURCE_DIR}/${source}" text)
+    separate_arguments(names)
+    foreach(name IN LISTS names)
+      if(NOT text MATCHES "[^A-Za-z0-9_]${name}[^A-Za-z0-9_]")
+        lfbuild_fail("${source} no longer calls ${name}, so weights may be opened past the file layer")
+      endif()
+    endforeach()
+  endforeach()
+  file(GLOB_RECURSE sources RELATIVE "${CMAKE_SOURCE_DIR}" FOLLOW_SYMLINKS
+    "${CMAKE_SOURCE_DIR}/src/*.cpp" "${CMAKE_SOURCE_DIR}/common/*.cpp" "${CMAKE_SOURCE_DIR}/tools/mtmd/*.cpp")
+  file(GLOB ggml_sources RELATIVE "${CMAKE_SOURCE_DIR}" "${CMAKE_SOURCE_DIR}/ggml/src/*.c*")
+  foreach(source IN LISTS sources ggml_sources)
+    if(source IN_LIST lfbuild_known_openers)
+      continue()
+    endif()
+    file(STRINGS "${CMAKE_SOURCE_DIR}/${source}" calls REGEX "[^A-Za-z0-9_](ggml_fopen|mmap|CreateFileMapping[AW]?) *[(][^)]" LIMIT_COUNT 1)
+    if(calls)
+      lfbuild_fail("${source} opens or maps files by itself, past the file layer (${calls})")
+    endif()
+  endforeach()
+endfunction()
+
+# A name that the check does not know would refuse every CPU.
+function(lfbuild_check_cpu)
+  file(READ "${LFBUILD_STUBS}/cpu_features.h" table)
+  string(REGEX MATCHALL "(LEVEL|FEATURE)[(]\"[^\"]*" rows "${table}")
+  list(TRANSFORM rows REPLACE "^[^\"]*\"" "")
+  string(REPLACE "+" ";" names "${LFBUILD_CPU}")
+  foreach(name IN LISTS names)
+    if(NOT name IN_LIST rows)
+      message(FATAL_ERROR "lfbuild: LFBUILD_CPU=${LFBUILD_CPU} names '${name}', which cpu_features.h does not know")
+    endif()
+  endforeach()
+endfunction()
+
+# --- putting the layer in --------------------------------------------------------------------------------------------
+function(lfbuild_redirect target source headers)
+  if(NOT TARGET ${target})
+    lfbuild_fail("the engine has no CMake target ${target}, which compiled ${source}")
+  endif()
+  set(options "")
+  string(REPLACE ">" ";" headers "${headers}")
+  foreach(header IN LISTS headers)
+    if(header MATCHES "/")
+      set(header "${CMAKE_SOURCE_DIR}/${header}")
+    else()
+      set(header "${LFBUILD_STUBS}/${header}")
+    endif()
+    list(APPEND options -include "${header}")
+  endforeach()
+  set_property(SOURCE "${CMAKE_SOURCE_DIR}/${source}" TARGET_DIRECTORY ${target} APPEND PROPERTY COMPILE_OPTIONS ${options})
+  # Forced headers must come first, and other sources must not be compiled with them.
+  set_property(SOURCE "${CMAKE_SOURCE_DIR}/${source}" TARGET_DIRECTORY ${target} PROPERTY SKIP_PRECOMPILE_HEADERS ON)
+  set_property(SOURCE "${CMAKE_SOURCE_DIR}/${source}" TARGET_DIRECTORY ${target} PROPERTY SKIP_UNITY_BUILD_INCLUSION ON)
+endfunction()
+
+function(lfbuild_attach_layer)
+  # In ggml-base, on which all the others rest: so it is there once, in a static and in a shared build, and in a shared
+  # one the CPU check runs before the constructors of ggml-cpu.
+  set(layer complaint.c cpu_check.c member_file.c open_weights.c platform_posix.c weights_descriptor.c weights_map.c
+    weights_stream.c zip_directory.c)
+  list(TRANSFORM layer PREPEND "${LFBUILD_STUBS}/")
+  target_sources(ggml-base PRIVATE ${layer})
+  set_property(SOURCE ${layer} TARGET_DIRECTORY ggml-base APPEND PROPERTY COMPILE_OPTIONS -Wall -Wextra)
+  set_property(SOURCE ${layer} TARGET_DIRECTORY ggml-base APPEND PROPERTY COMPILE_DEFINITIONS LFBUILD_BUILDING)
+  set_property(SOURCE ${layer} TARGET_DIRECTORY ggml-base PROPERTY SKIP_PRECOMPILE_HEADERS ON)
+  set_property(SOURCE ${layer} TARGET_DIRECTORY ggml-base PROPERTY SKIP_UNITY_BUILD_INCLUSION ON)
+  if(LFBUILD_CPU)
+    set_property(SOURCE "${LFBUILD_STUBS}/cpu_check.c" TARGET_DIRECTORY ggml-base
+      APPEND PROPERTY COMPILE_DEFINITIONS "LFBUILD_CPU=\"${LFBUILD_CPU}\"")
+  endif()
+  if(BUILD_SHARED_LIBS)
+    foreach(target IN ITEMS ggml-base llama mtmd llama-app)
+      target_compile_definitions(${target} PRIVATE LFBUILD_SHARED)
+    endforeach()
+  endif()
+endfunction()
+
+function(lfbuild_attach_main)
+  foreach(source IN ITEMS app/llama.cpp)
+    if(NOT TARGET llama-app OR NOT EXISTS "${CMAKE_SOURCE_DIR}/${source}")
+      lfbuild_fail("the engine has no target llama-app made from ${source}")
+    endif()
+    file(READ "${CMAKE_SOURCE_DIR}/${source}" text)
+    if(NOT text MATCHES "int main *[(]int argc, char *[*][*] *argv[)]")
+      lfbuild_fail("${source} has another main than int main(int argc, char ** argv)")
+    endif()
+    set_property(SOURCE "${CMAKE_SOURCE_DIR}/${source}" TARGET_DIRECTORY llama-app
+      APPEND PROPERTY COMPILE_DEFINITIONS main=lfbuild_engine_main)
+  endforeach()
+  target_sources(llama-app PRIVATE
+    "${LFBUILD_STUBS}/main.cpp" "${LFBUILD_STUBS}/args_grammar.c" "${LFBUILD_STUBS}/default_args.c")
+  if(LFBUILD_ENGINE_VERSION)
+    set_property(SOURCE "${LFBUILD_STUBS}/main.cpp" TARGET_DIRECTORY llama-app
+      APPEND PROPERTY COMPILE_DEFINITIONS "LFBUILD_ENGINE_VERSION=\"${LFBUILD_ENGINE_VERSION}\"")
+  endif()
+endfunction()
+
+# The objects are looked at when the libraries are made, and nothing of the program itself is built before. (That
+# app/llama.cpp has its main renamed needs no check: the linker would find two, or none.)
+function(lfbuild_attach_object_check)
+  set(stamp "${CMAKE_BINARY_DIR}/lfbuild-objects-checked")
+  add_custom_command(OUTPUT "${stamp}" VERBATIM
+    COMMAND "${CMAKE_COMMAND}"
+      "-DLFBUILD_OBJECTS=$<JOIN:$<TARGET_OBJECTS:ggml-base>;$<TARGET_OBJECTS:llama>;$<TARGET_OBJECTS:mtmd>,|>"
+      -P "${LFBUILD_STUBS}/check_objects.cmake"
+    COMMAND "${CMAKE_COMMAND}" -E touch "${stamp}"
+    DEPENDS ggml-base llama mtmd "${LFBUILD_STUBS}/check_objects.cmake"
+    COMMENT "Checking that weights are opened through lfbuild's file layer")
+  add_custom_target(lfbuild-object-check DEPENDS "${stamp}")
+  add_dependencies(llama-app lfbuild-object-check)
+endfunction()
+
+function(lfbuild_attach)
+  lfbuild_check_sources()
+  if(LFBUILD_CPU)
+    lfbuild_check_cpu()
+  endif()
+  foreach(row IN LISTS lfbuild_redirected)
+    string(REPLACE "|" ";" row "${row}")
+    list(GET row 0 target)
+    list(GET row 1 source)
+    list(GET row 2 headers)
+    lfbuild_redirect(${target} "${source}" "${headers}")
+  endforeach()
+  lfbuild_attach_layer()
+  lfbuild_attach_main()
+  lfbuild_attach_object_check()
+  message(STATUS "lfbuild: file layer attached (${LFBUILD_ENGINE_VERSION}, CPU level ${LFBUILD_CPU})")
+endfunction()
+
+cmake_language(DEFER DIRECTORY "${CMAKE_SOURCE_DIR}" CALL lfbuild_attach)

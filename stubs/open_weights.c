@@ -1,0 +1,79 @@
+/* Open weights: see open_weights.h. */
+#include "open_weights.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Held for a few instructions only, so a spin lock is enough, and it needs no thread library. */
+static atomic_flag busy = ATOMIC_FLAG_INIT;
+static struct open_weights *newest;
+
+static void lock(void) {
+    while (atomic_flag_test_and_set_explicit(&busy, memory_order_acquire)) {
+    }
+}
+
+static void unlock(void) {
+    atomic_flag_clear_explicit(&busy, memory_order_release);
+}
+
+struct open_weights *lfbuild_weights_add(FILE *stream, int fd, const char *name, uint64_t base, uint64_t size_bytes) {
+    struct open_weights *weights = calloc(1, sizeof *weights);
+    size_t name_bytes = strlen(name) + 1;
+    char *copy = malloc(name_bytes);
+    if (!weights || !copy) {
+        free(weights);
+        free(copy);
+        return NULL;
+    }
+    *weights = (struct open_weights){
+        .stream = stream,
+        .fd = fd,
+        .base = base,
+        .size_bytes = size_bytes,
+        .name = memcpy(copy, name, name_bytes),
+    };
+    lock();
+    weights->next = newest;
+    newest = weights;
+    unlock();
+    return weights;
+}
+
+struct open_weights *lfbuild_weights_of_stream(FILE *stream) {
+    if (!stream) {
+        return NULL;
+    }
+    lock();
+    struct open_weights *weights = newest;
+    while (weights && weights->stream != stream) {
+        weights = weights->next;
+    }
+    unlock();
+    return weights;
+}
+
+struct open_weights *lfbuild_weights_of_fd(int fd) {
+    lock();
+    struct open_weights *weights = newest;
+    while (weights && weights->fd != fd) {
+        weights = weights->next;
+    }
+    unlock();
+    return weights;
+}
+
+void lfbuild_weights_remove(struct open_weights *weights) {
+    lock();
+    struct open_weights **link = &newest;
+    while (*link && *link != weights) {
+        link = &(*link)->next;
+    }
+    if (*link) {
+        *link = weights->next;
+    }
+    unlock();
+    free(weights->name);
+    free(weights);
+}
