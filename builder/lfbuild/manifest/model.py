@@ -80,7 +80,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class RegionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Bytes that belong to no member and are no ZIP record."""
 
-    kind: Literal["spare", "retired", "signature"]
+    kind: Literal["spare", "retired", "journal", "signature"]
+    """`retired`: what an earlier generation used; `journal`: the next head, until it is copied to byte 0."""
     offset: Count
     size_bytes: Count
     root: str = ""
