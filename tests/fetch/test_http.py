@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import multiprocessing
 import random
 import socket
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -277,6 +279,16 @@ def test_a_body_without_length_is_taken_to_its_end(page: Page, url: str, partial
     assert fetcher(pauses).download(url, partial).sha256 == SHA256
 
 
+def test_a_body_in_chunks_is_taken_and_one_that_breaks_off_is_resumed(
+    server: WebServer, page: Page, url: str, partial: Path, pauses: Pauses
+) -> None:
+    page.is_chunked = True
+    page.cut_after = [100_000, 1_234_567]
+
+    assert fetcher(pauses).download(url, partial).sha256 == SHA256
+    assert [asked.range for asked in server.asked] == [None, "bytes=100000-", "bytes=1334567-"]
+
+
 def test_a_body_that_is_always_too_short_is_given_up_after_some_attempts(
     server: WebServer, page: Page, url: str, partial: Path, pauses: Pauses
 ) -> None:
@@ -484,10 +496,49 @@ def test_a_full_disk_is_told_and_what_fits_is_kept(
     with pytest.raises(HostError) as caught:
         fetcher(pauses).download(url, partial)
 
-    assert str(caught.value) == f"{partial}: No space left on device, after 1000000 bytes of {url}"
+    assert str(caught.value) == f"{partial}: the disk is full, after 1000000 bytes of {url}"
     assert caught.value.hint == "free some space and run again: it goes on from there"
     monkeypatch.undo()
     assert fetcher(pauses).download(url, partial).sha256 == SHA256
+
+
+def test_a_cache_that_cannot_be_written_is_told(url: str, tmp_path: Path, pauses: Pauses) -> None:
+    with pytest.raises(HostError) as caught:
+        fetcher(pauses).download(url, tmp_path / "none" / "partial")
+
+    assert str(caught.value) == f"{tmp_path}/none/partial: does not exist"
+
+
+def test_a_server_that_speaks_no_tls_is_told(server: WebServer, partial: Path, pauses: Pauses) -> None:
+    url = f"{server.url}/model.gguf".replace("http://", "https://")
+
+    with pytest.raises(FetchError) as caught:
+        fetcher(pauses).download(url, partial)
+
+    assert str(caught.value).startswith(f"{url}: no secure connection (")
+    assert caught.value.hint == "if your network checks traffic, set SSL_CERT_FILE to its certificates"
+    assert pauses == []
+
+
+def _download(url: str, partial: Path) -> None:
+    HttpFetcher(Network(timeout_s=60), SilentReport()).download(url, partial)
+
+
+def test_a_killed_run_leaves_bytes_that_the_next_one_goes_on_from(
+    server: WebServer, page: Page, url: str, partial: Path, pauses: Pauses
+) -> None:
+    page.stall_after = [1_000_000]
+    process = multiprocessing.get_context("spawn").Process(target=_download, args=(url, partial))
+    process.start()
+    deadline = time.monotonic() + 30
+    while not (partial.exists() and partial.stat().st_size == 1_000_000):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.join()
+
+    assert fetcher(pauses).download(url, partial).sha256 == SHA256
+    assert server.asked[-1].range == "bytes=1000000-"
 
 
 def test_an_interrupted_run_keeps_what_came(server: WebServer, page: Page, url: str, partial: Path) -> None:

@@ -23,6 +23,7 @@ class Page:
     headers: dict[str, str] = field(default_factory=dict)
     statuses: list[int] = field(default_factory=list)
     cut_after: list[int] = field(default_factory=list)
+    stall_after: list[int] = field(default_factory=list)
     redirect: str | None = None
     ignores_ranges: bool = False
     ignores_if_range: bool = False
@@ -30,6 +31,7 @@ class Page:
     content_range: str | None = None
     length_shift: int = 0
     without_length: bool = False
+    is_chunked: bool = False
     is_silent: bool = False
     before: list[Callable[[], None]] = field(default_factory=list)
 
@@ -128,7 +130,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        if page.without_length:
+        if page.is_chunked and status < 300:
+            self.send_header("Transfer-Encoding", "chunked")
+        elif page.without_length:
             self.send_header("Connection", "close")
             self.close_connection = True
         else:
@@ -136,7 +140,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
+        if page.stall_after:
+            self.wfile.write(body[: page.stall_after.pop(0)])
+            self.server.finish.wait(30)
+            self.close_connection = True
+            return
         cut = page.cut_after.pop(0) if page.cut_after else None
-        self.wfile.write(body if cut is None else body[:cut])
+        sent = body if cut is None else body[:cut]
+        self.wfile.write(_chunks(sent, is_complete=cut is None) if page.is_chunked and status < 300 else sent)
         if cut is not None or page.length_shift:
             self.close_connection = True
+
+
+def _chunks(data: bytes, *, is_complete: bool) -> bytes:
+    pieces = [data[at : at + 50_000] for at in range(0, len(data), 50_000)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + (b"0\r\n\r\n" if is_complete else b"")

@@ -38,7 +38,6 @@ def test_every_table_is_read(loads: Loads) -> None:
     recipe = loads(
         f"""
 version = "b9000"
-program = "llama"
 ui = true
 options = {{ GGML_LTO = true, GGML_AVX_VNNI = "ON", N = 3 }}
 [toolchain]

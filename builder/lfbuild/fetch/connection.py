@@ -92,8 +92,10 @@ class Connections:
             return urllib3.PoolManager(timeout=timeout, ssl_context=context)
         address = urlsplit(proxy)
         if address.scheme not in ("http", "https"):
-            raise FetchError(without_secrets(proxy), f"proxies of the kind '{address.scheme}' are not supported",
-                             hint="set HTTPS_PROXY to an http:// proxy")  # fmt: skip
+            hint = "set HTTPS_PROXY to an http:// proxy"
+            raise FetchError(
+                without_secrets(proxy), f"proxies of the kind '{address.scheme}' are not supported", hint=hint
+            )
         user = f"{unquote(address.username)}:{unquote(address.password or '')}" if address.username else None
         return urllib3.ProxyManager(
             address._replace(netloc=address.netloc.rpartition("@")[2]).geturl(),
@@ -110,8 +112,8 @@ def in_words(error: exceptions.HTTPError, *, where: str, network: Network) -> Ex
         proxy = without_secrets(network.proxy_for(where) or "")
         return PassingError(f"the proxy {proxy} could not be used ({_reason(error.original_error)})")
     if isinstance(error, exceptions.SSLError):
-        return FetchError(where, f"no secure connection ({_reason(error)})",
-                          hint="if your network checks traffic, set SSL_CERT_FILE to its certificates")  # fmt: skip
+        hint = "if your network checks traffic, set SSL_CERT_FILE to its certificates"
+        return FetchError(where, f"no secure connection ({_reason(error)})", hint=hint)
     if isinstance(error, exceptions.LocationValueError):
         return FetchError(where, "is not an address that can be asked", hint="check the address")
     if isinstance(error, exceptions.NameResolutionError):
@@ -139,5 +141,5 @@ def _check_redirect(old: str, new: str) -> None:
             where, f"redirects to {without_secrets(new)}, which is no web address", hint="check the address"
         )
     if urlsplit(old).scheme == "https" and urlsplit(new).scheme == "http":
-        raise FetchError(where, "redirects from https to http, where anyone could change the bytes",
-                         hint="ask for an https:// address")  # fmt: skip
+        hint = "ask for an https:// address"
+        raise FetchError(where, "redirects from https to http, where anyone could change the bytes", hint=hint)

@@ -18,6 +18,7 @@ from lfbuild.fetch.connection import Connections, PassingError, in_words
 from lfbuild.fetch.network import Network, without_secrets
 from lfbuild.fetch.partial import PartialFile
 from lfbuild.fetch.transfer import Attempt, Transfer
+from lfbuild.host.files import host_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,22 +104,11 @@ class HttpFetcher:
             HostError: the disk is full.
         """
         self._refuse(url)
-        where = without_secrets(url)
-        with PartialFile(partial) as held:
-            resumed_bytes = held.size_bytes
-            work = Transfer(url=url, headers=dict(headers or {}), size_bytes=size_bytes, is_hashed=sha256 is not None)
-            self._transfer(work, held)
-            if sha256 and held.sha256 != sha256 and resumed_bytes:
-                self._report.note(f"{where}: the bytes kept from before do not fit; it is fetched from the beginning")
-                held.restart()
-                self._transfer(work, held)
-            held.forget()
-            if sha256 and held.sha256 != sha256:
-                actual = held.sha256
-                held.restart()
-                hint = "the file was changed at its source, or the promised hash is wrong"
-                raise IntegrityError(where, f"has sha256 {actual}, but {sha256} was promised", hint=hint)
-            return Downloaded(path=partial, size_bytes=held.size_bytes, sha256=held.sha256)
+        try:
+            with PartialFile(partial) as held:
+                return self._download(url, held, size_bytes, sha256, dict(headers or {}))
+        except OSError as error:
+            raise host_error(partial, error) from error
 
     def read(self, url: str, *, limit_bytes: int, headers: Mapping[str, str] | None = None) -> Document:
         """Bring a small document.
@@ -128,6 +118,25 @@ class HttpFetcher:
         """
         self._refuse(url)
         return self._with_patience(url, lambda: 0, lambda: self._read_once(url, limit_bytes, headers or {}))
+
+    def _download(
+        self, url: str, held: PartialFile, size_bytes: int | None, sha256: str | None, headers: dict[str, str]
+    ) -> Downloaded:
+        where = without_secrets(url)
+        resumed_bytes = held.size_bytes
+        work = Transfer(url=url, headers=headers, size_bytes=size_bytes, is_hashed=sha256 is not None)
+        self._transfer(work, held)
+        if sha256 and held.sha256 != sha256 and resumed_bytes:
+            self._report.note(f"{where}: the bytes kept from before do not fit; it is fetched from the beginning")
+            held.restart()
+            self._transfer(work, held)
+        held.forget()
+        if sha256 and held.sha256 != sha256:
+            actual = held.sha256
+            held.restart()
+            hint = "the file was changed at its source, or the promised hash is wrong"
+            raise IntegrityError(where, f"has sha256 {actual}, but {sha256} was promised", hint=hint)
+        return Downloaded(path=held.path, size_bytes=held.size_bytes, sha256=held.sha256)
 
     def _read_once(self, url: str, limit_bytes: int, headers: Mapping[str, str]) -> Document:
         where = without_secrets(url)
@@ -156,8 +165,9 @@ class HttpFetcher:
                     lambda: Attempt(self._connections, work, held, step, self._network).run(),
                 )
             except OSError as error:
-                raise HostError(held.path, f"{error.strerror or error}, after {held.size_bytes} bytes of {where}",
-                                hint="free some space and run again: it goes on from there") from error  # fmt: skip
+                what = f"{host_error(held.path, error).what}, after {held.size_bytes} bytes of {where}"
+                hint = "free some space and run again: it goes on from there"
+                raise HostError(held.path, what, hint=hint) from error
 
     def _with_patience(self, url: str, progress: Callable[[], int], attempt: Callable[[], _Result]) -> _Result:
         """Try until it works, or fails `attempts` times in a row without getting on."""
@@ -178,5 +188,5 @@ class HttpFetcher:
     def _refuse(self, url: str) -> None:
         self._network.refuse_unreadable(url)
         if self._network.offline:
-            raise FetchError(without_secrets(url), "is not in the cache, and --offline forbids to fetch it",
-                             hint="run once without --offline")  # fmt: skip
+            hint = "run once without --offline"
+            raise FetchError(without_secrets(url), "is not in the cache, and --offline forbids to fetch it", hint=hint)

@@ -101,8 +101,8 @@ class Attempt:
     def _agreed_total(self, body: TakeBody, version: Version | None) -> int | None:
         promised, told = self._work.size_bytes, body.total_bytes
         if promised is not None and told is not None and promised != told:
-            raise FetchError(self._where, f"has {told} bytes, but {promised} were promised",
-                             hint="the file was changed at its source, or the address is another file's")  # fmt: skip
+            hint = "the file was changed at its source, or the address is another file's"
+            raise FetchError(self._where, f"has {told} bytes, but {promised} were promised", hint=hint)
         if body.offset and version and version.total_bytes is not None and told not in (None, version.total_bytes):
             self._restart()
             raise PassingError("the file was changed on the server meanwhile", wait_s=0)
@@ -119,8 +119,10 @@ class Attempt:
                 return
             if total is not None and self._held.size_bytes + len(data) > total:
                 self._restart()
-                raise FetchError(self._where, f"the server sends more than the {total} bytes that the file has",
-                                 hint="the server, or a cache on the way, is broken")  # fmt: skip
+                hint = "the server, or a cache on the way, is broken"
+                raise FetchError(
+                    self._where, f"the server sends more than the {total} bytes that the file has", hint=hint
+                )
             self._held.append(data)
             self._step.advance(len(data))
 

@@ -116,8 +116,6 @@ class EngineTable(Table):
     """A table with one of `pypi`, `url`, `git` or `path`, perhaps with `folder` inside."""
     version: Filled | None = None
     """What this engine's version is called; without it the package's version, or the revision."""
-    program: Annotated[str, Field(pattern="^[A-Za-z0-9_-]+$")] = "llama"
-    """Program that upstream's build makes, and that becomes the head of the file."""
     ui: Flag = False
     """Build upstream's chat page for `serve` (needs npm)."""
     options: dict[OptionName, OptionValue] = Field(default_factory=dict)

@@ -35,11 +35,19 @@ def reference_text() -> str:
     """The tables of docs/recipe.md, as Markdown."""
     parts = [_section(_heading(name, field), field) for name, field in Recipe.model_fields.items()]
     kinds = (
-        places.PathSource, places.UrlSource, places.PypiSource, places.HfSource, places.ZipSource, places.PartsSource,
-    )  # fmt: skip
+        places.PathSource,
+        places.UrlSource,
+        places.PypiSource,
+        places.HfSource,
+        places.ZipSource,
+        places.PartsSource,
+    )
     engines = (
-        places.EnginePypiSource, places.EngineUrlSource, places.EngineGitSource, places.EnginePathSource,
-    )  # fmt: skip
+        places.EnginePypiSource,
+        places.EngineUrlSource,
+        places.EngineGitSource,
+        places.EnginePathSource,
+    )
     parts.append("## `source` of a model or file\n")
     parts += [_table(f"### `{next(iter(kind.model_fields))}`", kind) for kind in kinds]
     parts.append("## `source` of the engine\n")

@@ -187,9 +187,14 @@ def _from_index(supplies: Supplies, origin: PypiOrigin, name: str, expected: str
     if found.sha256:
         _compare(origin, found.sha256, expected)
     return _download(
-        supplies, origin, name, found.url,
-        expected=expected or found.sha256, size_bytes=found.size_bytes, resolved=found.file_name,
-    )  # fmt: skip
+        supplies,
+        origin,
+        name,
+        found.url,
+        expected=expected or found.sha256,
+        size_bytes=found.size_bytes,
+        resolved=found.file_name,
+    )
 
 
 def _from_hub(supplies: Supplies, origin: HfOrigin, name: str, expected: str | None) -> Fetched:
@@ -198,10 +203,15 @@ def _from_hub(supplies: Supplies, origin: HfOrigin, name: str, expected: str | N
         _compare(origin, found.sha256, expected)
     token = supplies.network.hf_token
     return _download(
-        supplies, origin, f"{name} commit {found.commit}", found.url,
-        expected=expected or found.sha256, size_bytes=found.size_bytes, resolved=f"commit {found.commit}",
+        supplies,
+        origin,
+        name,
+        found.url,
+        expected=expected or found.sha256,
+        size_bytes=found.size_bytes,
+        resolved=f"commit {found.commit}",
         headers={"Authorization": f"Bearer {token}"} if token else None,
-    )  # fmt: skip
+    )
 
 
 def _download(
