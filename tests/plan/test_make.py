@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lfbuild.archive.source import BytesSource
+from lfbuild.engine.cosmocc import Cosmocc
 from lfbuild.engine.zig import Zig
 from lfbuild.errors import RecipeError
 from lfbuild.formats.blocks import Cuts
@@ -16,6 +17,7 @@ from lfbuild.plan import SuppliedFile, Supplies, make_plan, unknown_flags
 from lfbuild.recipe import load_recipe
 
 if TYPE_CHECKING:
+    from lfbuild.engine.toolchain import Toolchain
     from lfbuild.plan import Plan
     from lfbuild.recipe import Recipe
 
@@ -61,21 +63,25 @@ def supplied(name: str, size: int = 1000) -> SuppliedFile:
     )
 
 
-def supplies(*, target: str = "linux-x86_64", size: int = 1000) -> Supplies:
+ZIG = Zig(program=Path("/somewhere/zig"), version="0.17.1")
+COSMOCC = Cosmocc(root=Path("/somewhere/cosmocc"), version="4.0.2", sha256="cd" * 32)
+
+
+def supplies(*, target: str = "linux-x86_64", size: int = 1000, toolchain: Toolchain = ZIG) -> Supplies:
     return Supplies(
         source=Path("/somewhere/llama.cpp"),
         source_sha256="ab" * 32,
         folder="vendor/llama.cpp",
-        toolchain=Zig(program=Path("/somewhere/zig"), version="0.17.1"),
+        toolchain=toolchain,
         target=target,
         models=((supplied("tiny.gguf", size),),),
         files=(supplied("docs/prompt.txt"),),
     )
 
 
-def plan_of(recipe: Recipe, *, text: bytes = b"the text", **choices: str) -> Plan:
+def plan_of(recipe: Recipe, given: Supplies | None = None) -> Plan:
     return make_plan(
-        recipe, supplies(**choices), text=text, output=Path("chat.llamafile"), epoch=315532800, launcher=None
+        recipe, given or supplies(), text=b"the text", output=Path("chat.llamafile"), epoch=315532800, launcher=None
     )
 
 
@@ -111,7 +117,7 @@ def test_cmake_options_are_written_as_cmake_reads_them(tmp_path: Path) -> None:
 
 def test_a_toolchain_for_another_architecture_than_the_recipes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as caught:
-        plan_of(recipe_of(tmp_path), target="linux-aarch64")
+        plan_of(recipe_of(tmp_path), supplies(target="linux-aarch64"))
 
     assert str(caught.value) == (
         f"{tmp_path}/chat.toml:9: targets.cpus: names x86-64-v3, but zig compiles for aarch64 here"
@@ -136,3 +142,14 @@ def test_numbers_below_zero_and_a_lone_dash_are_no_flags(tmp_path: Path) -> None
 
 def test_nothing_is_said_of_flags_where_the_engines_own_are_not_known(tmp_path: Path) -> None:
     assert list(unknown_flags(recipe_of(tmp_path), frozenset())) == []
+
+
+def test_a_file_for_windows_over_4_gib_is_told_at_plan_time(tmp_path: Path) -> None:
+    both = recipe_of(tmp_path, RECIPE.replace('["x86-64-v3"]', '["x86-64-v3", "armv8.2-a+dotprod"]'))
+
+    plan = plan_of(both, supplies(target="cosmo", size=5 << 30, toolchain=COSMOCC))
+
+    assert plan.notes == (
+        "the file will be over 4 GiB, so Windows cannot start it; keep the weights outside with external = true",
+    )
+    assert plan_of(both, supplies(target="cosmo", toolchain=COSMOCC)).notes == ()
