@@ -520,6 +520,15 @@ def test_a_server_that_speaks_no_tls_is_told(server: WebServer, partial: Path, p
     assert pauses == []
 
 
+def test_certificates_that_are_none_are_told(url: str, partial: Path, tmp_path: Path, pauses: Pauses) -> None:
+    (tmp_path / "ca.pem").write_text("none")
+
+    for name in ("ca.pem", "missing.pem"):
+        with pytest.raises(FetchError) as caught:
+            fetcher(pauses, ca_file=tmp_path / name).download(url, partial)
+        assert str(caught.value) == f"{tmp_path / name}: cannot be used as certificates"
+
+
 def _download(url: str, partial: Path) -> None:
     HttpFetcher(Network(timeout_s=60), SilentReport()).download(url, partial)
 

@@ -87,7 +87,7 @@ class Connections:
     def _make_pool(self, proxy: str | None) -> urllib3.PoolManager:
         timeout_s = self._network.timeout_s
         timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, timeout_s), read=timeout_s)
-        context = ssl.create_default_context(cafile=self._network.ca_file)
+        context = self._certificates()
         if proxy is None:
             return urllib3.PoolManager(timeout=timeout, ssl_context=context)
         address = urlsplit(proxy)
@@ -103,6 +103,15 @@ class Connections:
             ssl_context=context,
             proxy_headers=urllib3.make_headers(proxy_basic_auth=user) if user else None,
         )
+
+    def _certificates(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self._network.ca_file)
+        except OSError as error:  # ssl's own errors are OSErrors too
+            hint = "check SSL_CERT_FILE and REQUESTS_CA_BUNDLE"
+            raise FetchError(
+                self._network.ca_file or "certificates", "cannot be used as certificates", hint=hint
+            ) from error
 
 
 def in_words(error: exceptions.HTTPError, *, where: str, network: Network) -> Exception:

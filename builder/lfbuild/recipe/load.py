@@ -16,7 +16,7 @@ from lfbuild.recipe.locate import KeyPath, key_lines, key_text, line_of
 from lfbuild.recipe.model import ArgsTable, EngineTable, FileTable, ModelTable, Recipe
 from lfbuild.recipe.places import Table
 from lfbuild.recipe.rules import GoodTables, all_faults
-from lfbuild.recipe.wording import validation_faults
+from lfbuild.recipe.wording import one_line, validation_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -96,12 +96,14 @@ def refusal(path: Path, lines: dict[KeyPath, int], faults: Iterable[Fault]) -> R
 
 
 def _check(document: dict[str, Any]) -> tuple[Recipe | None, list[Fault]]:
+    recipe: Recipe | None = None
+    faults: list[Fault] = []
     try:
         recipe = Recipe.model_validate(document)
     except ValidationError as error:
-        faults = list(validation_faults(error, document, root=Recipe))
-        return None, faults + list(all_faults(_good_tables(document)))
-    return recipe, list(all_faults(_good_tables(document)))
+        faults += validation_faults(error, document, root=Recipe)
+    faults += ((key, one_line(what)) for key, what in all_faults(_good_tables(document)))
+    return recipe, faults
 
 
 def _good_tables(document: dict[str, Any]) -> GoodTables:

@@ -37,13 +37,18 @@ def validation_faults(error: ValidationError, document: object, *, root: type[Ta
         if details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]:
             continue  # the list is long enough: pydantic counts only its right items, and the wrong ones are told
         key = _written_key(details["loc"], document)
-        yield key, _sentence(details, key, root)
+        yield key, one_line(_sentence(details, key, root))
 
 
 def did_you_mean(key: str, known: Iterable[str]) -> str:
     """What to say of a key that nothing has."""
     close = difflib.get_close_matches(key.lower(), sorted(known), n=1, cutoff=0.6)
     return f"unknown key, did you mean '{close[0]}'?" if close else f"unknown key; known are {', '.join(sorted(known))}"
+
+
+def one_line(text: str) -> str:
+    """A sentence that quotes a value stays one line, whatever is in the value."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _sentence(details: ErrorDetails, key: KeyPath, root: type[Table]) -> str:
