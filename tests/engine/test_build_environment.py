@@ -38,6 +38,10 @@ def test_the_environment_is_the_same_on_every_machine() -> None:
         "SOURCE_DATE_EPOCH": "0",
         "NINJA_STATUS": "[%f/%t] ",
         "LFBUILD_FOLDER": "/store/x",
+        "npm_config_ignore_scripts": "true",
+        "npm_config_audit": "false",
+        "npm_config_fund": "false",
+        "npm_config_update_notifier": "false",
     }
 
 

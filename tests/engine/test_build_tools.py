@@ -11,7 +11,7 @@ import pytest
 from tests.engine.tiny import PC
 
 from lfbuild.engine.toolchains import find_toolchain
-from lfbuild.engine.tools import find_cmake, find_launcher, find_ninja, find_npm
+from lfbuild.engine.tools import find_cmake, find_launcher, find_ninja, find_node
 from lfbuild.engine.zig import find_zig
 from lfbuild.errors import ToolError
 
@@ -90,7 +90,7 @@ def test_launchers_are_four_and_looked_for_on_the_path(tmp_path: Path) -> None:
 
 def test_a_missing_npm_tells_what_wants_it(tmp_path: Path) -> None:
     with pytest.raises(ToolError) as caught:
-        find_npm(replace(PC, search_path=str(tmp_path)))
+        find_node(replace(PC, search_path=str(tmp_path)))
 
     assert refusal(caught) == (
         "npm: is not installed, and the chat page is built with it",

@@ -40,20 +40,22 @@ def passed_variables(environment: Mapping[str, str]) -> dict[str, str]:
 def build_environment(folder: Path, *, programs: Iterable[Path], passed: Mapping[str, str]) -> dict[str, str]:
     """The environment of CMake, Ninja and all they start; `programs` are found on its PATH by name."""
     folders = dict.fromkeys([*(str(program.parent) for program in programs), *_SYSTEM_PATH])
-    return (
-        {"HOME": str(folder / "home")}
-        | passed_variables(passed)
-        | {
-            "PATH": os.pathsep.join(folders),
-            "LC_ALL": "C",
-            "TZ": "UTC",
-            # For `__DATE__` in a source, and for upstream's compressed web page.
-            "SOURCE_DATE_EPOCH": "0",
-            "NINJA_STATUS": STATUS,
-            # The wrappers make this folder's name vanish from the program.
-            "LFBUILD_FOLDER": str(folder),
-        }
-    )
+    own = {
+        "PATH": os.pathsep.join(folders),
+        "LC_ALL": "C",
+        "TZ": "UTC",
+        # For `__DATE__` in a source, and for upstream's compressed web page.
+        "SOURCE_DATE_EPOCH": "0",
+        "NINJA_STATUS": STATUS,
+        # The wrappers make this folder's name vanish from the program.
+        "LFBUILD_FOLDER": str(folder),
+        # A package's own scripts may fetch from anywhere; npm itself only asks its registry, and for nothing more.
+        "npm_config_ignore_scripts": "true",
+        "npm_config_audit": "false",
+        "npm_config_fund": "false",
+        "npm_config_update_notifier": "false",
+    }
+    return {"HOME": str(folder / "home")} | passed_variables(passed) | own
 
 
 def launcher_environment(

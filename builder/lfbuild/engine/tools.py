@@ -48,17 +48,17 @@ def find_launcher(name: str, machine: Machine) -> Path:
     return found
 
 
-def find_npm(machine: Machine) -> Path:
-    """npm, for a recipe with `ui = true`.
+def find_node(machine: Machine) -> tuple[Path, Path]:
+    """npm and the node it runs in, for a recipe with `ui = true`.
 
     Raises:
-        ToolError: npm or its node is not there.
+        ToolError: one of the two is not there.
     """
-    found = machine.find_program("npm")
-    if found is None or machine.find_program("node") is None:
+    npm, node = machine.find_program("npm"), machine.find_program("node")
+    if npm is None or node is None:
         hint = "install Node.js with npm, or set 'ui = false' in the recipe's [engine]"
         raise ToolError("npm", "is not installed, and the chat page is built with it", hint=hint)
-    return found
+    return npm, node
 
 
 def _packaged(name: str, inside: str) -> Path:
