@@ -1,10 +1,10 @@
 """BLAKE3 of every block and the CRC-32 of the whole, on all cores, while bytes are read or copied.
 
 Blocks are gathered into batches of about 1 MiB. Each worker reads a batch into its own buffer, writes it from there
-if it is being copied, and digests it there while it is still in the processor's cache: that keeps a disk busy with
-ordinary reads, where mapping the file would reach less than half of its speed, and costs less than to copy in the
-kernel and read again (measured: docs/benchmarks.md). Both digests release the interpreter lock. Memory is one buffer
-a worker, at any file size.
+if it is being copied, and digests it there while it is still in the processor's cache. Ordinary reads keep a disk
+busy, where mapping the file would reach less than half of its speed; and as every worker copies, none waits for a
+single thread that copies in the kernel (docs/benchmarks.md has both). Both digests release the interpreter lock.
+Memory is one buffer a worker, at any file size.
 """
 
 from __future__ import annotations

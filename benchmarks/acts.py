@@ -1,0 +1,134 @@
+"""What runs in an interpreter of its own: one act, timed after all imports, the times printed as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest import mock
+
+from benchmarks.inputs import file_member, order
+from lfbuild.archive.hashing import HashPool, hash_region
+from lfbuild.commands.verify import verify
+from lfbuild.formats.blocks import Cuts
+from lfbuild.manifest.pack import pack
+from lfbuild.report import SilentReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_READ_BYTES = 8 << 20
+_COPY_BYTES = 16 << 20
+_MEMORY_BYTES = 512 << 20
+
+
+def act_pack(source: str, target: str, head: str, threads: str) -> dict[str, float]:
+    """lfbuild's packer; the flush begins where it calls fsync for the first time."""
+    flushes: list[float] = []
+    flush = os.fsync
+
+    def timed(descriptor: int) -> None:
+        flushes.append(time.perf_counter())
+        flush(descriptor)
+
+    work = order(Path(head), file_member(Path(source)))
+    with mock.patch("os.fsync", timed):
+        start = time.perf_counter()
+        pack(work, Path(target), threads=int(threads), report=SilentReport())
+        end = time.perf_counter()
+    return {"to flush": flushes[0] - start, "flushed": end - start}
+
+
+def act_copy_then_digest(source: str, target: str, threads: str) -> dict[str, float]:
+    """The way that lfbuild's packer does not take: the kernel copies, and the copy is read again to be digested."""
+    size = Path(source).stat().st_size
+    start = time.perf_counter()
+    with Path(source).open("rb") as given, Path(target).open("w+b") as made, HashPool(int(threads)) as pool:
+        digesting = pool.region(made.fileno(), 0, Cuts.plain(size))
+        position = 0
+        while count := os.copy_file_range(given.fileno(), made.fileno(), _COPY_BYTES, position, position):
+            position += count
+            digesting.ready(position)
+        digesting.finish()
+        copied = time.perf_counter()
+        os.fsync(made.fileno())
+    return {"to flush": copied - start, "flushed": time.perf_counter() - start}
+
+
+def act_verify(path: str, threads: str) -> dict[str, float]:
+    """lfbuild's full verification."""
+    import msgspec  # noqa: F401  # so that the import is not timed
+
+    start = time.perf_counter()
+    found = verify(Path(path), quick=False, threads=int(threads), report=SilentReport())
+    assert found.ok, found.findings
+    return {"act": time.perf_counter() - start}
+
+
+def act_read(path: str) -> dict[str, float]:
+    """The bytes alone, in large pieces."""
+    buffer = memoryview(bytearray(_READ_BYTES))
+    start = time.perf_counter()
+    descriptor = os.open(path, os.O_RDONLY)
+    position = 0
+    while count := os.preadv(descriptor, [buffer], position):
+        position += count
+    return {"act": time.perf_counter() - start}
+
+
+def act_digest(path: str, threads: str) -> dict[str, float]:
+    """BLAKE3 of every block and CRC-32 of a file: the hashing of a pack without the pack."""
+    size = Path(path).stat().st_size
+    start = time.perf_counter()
+    descriptor = os.open(path, os.O_RDONLY)
+    hash_region(descriptor, 0, Cuts.plain(size), threads=int(threads))
+    return {"act": time.perf_counter() - start}
+
+
+def act_blake3_mapped(path: str, threads: str) -> dict[str, float]:
+    """The blake3 package over a file, as its own documentation recommends."""
+    from blake3 import blake3
+
+    start = time.perf_counter()
+    blake3(max_threads=int(threads)).update_mmap(path).digest()
+    return {"act": time.perf_counter() - start}
+
+
+def act_blake3_memory(path: str, threads: str) -> dict[str, float]:
+    """The blake3 package over as many bytes that are in memory already: no reading at all."""
+    from blake3 import blake3
+
+    size = Path(path).stat().st_size
+    with Path(path).open("rb") as file:
+        data = memoryview(bytearray(file.read(_MEMORY_BYTES)))
+    hasher = blake3(max_threads=int(threads))
+    start = time.perf_counter()
+    for position in range(0, size, len(data)):
+        hasher.update(data[: min(len(data), size - position)])
+    hasher.digest()
+    return {"act": time.perf_counter() - start}
+
+
+ACTS: dict[str, Callable[..., dict[str, float]]] = {
+    "pack": act_pack,
+    "copy-then-digest": act_copy_then_digest,
+    "verify": act_verify,
+    "read": act_read,
+    "digest": act_digest,
+    "blake3-mapped": act_blake3_mapped,
+    "blake3-memory": act_blake3_memory,
+}
+
+
+def peak_bytes() -> int:
+    """Most memory that this process had at once; unlike getrusage's, without what its parent had."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+if __name__ == "__main__":
+    times = ACTS[sys.argv[1]](*sys.argv[2:])
+    print(json.dumps({**times, "peak": peak_bytes()}))
