@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 import time
 import zlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -174,3 +176,64 @@ def test_after_an_error_nobody_reads_the_source_any_more(tmp_path: Path) -> None
             pool.copy(source, file.fileno(), 0, Cuts.plain(50_000, block_bytes=1000)).finish()
         source.closed = True
         pool.submit(lambda _: (b"", 0), 1).result()
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A source that a file system could share: all its bytes are there at once, and nobody asks for a copy."""
+
+    data: bytes
+
+    def share(self, target: int, *, target_offset: int) -> bool:
+        os.pwrite(target, self.data, target_offset)
+        return True
+
+    def read_into(self, buffer: memoryview, start: int) -> None:
+        raise AssertionError(f"{len(buffer)} bytes from {start} were copied")
+
+
+def test_bytes_that_are_shared_are_digested_where_they_are(tmp_path: Path) -> None:
+    with (tmp_path / "target").open("w+b", buffering=0) as file, HashPool(2) as pool:
+        found = pool.copy(Shared(CONTENT), file.fileno(), 5, Cuts.plain(len(CONTENT))).finish()
+
+    assert found.crc32 == zlib.crc32(CONTENT)
+    assert (tmp_path / "target").read_bytes() == bytes(5) + CONTENT
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 5000), st.integers(1, 4000), st.integers(0, 99), st.integers(1, 4))
+def test_bytes_that_are_copied_are_written_and_digested(size: int, block: int, offset: int, threads: int) -> None:
+    cuts = Cuts.plain(size, block_bytes=block)
+    with tempfile.TemporaryFile() as file, HashPool(threads) as pool, BytesSource(CONTENT[:size]).opened() as source:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(hashing, "BATCH_BYTES", 1000)
+            found = pool.copy(source, file.fileno(), offset, cuts, holes=((3, 4),)).finish()
+        written = os.pread(file.fileno(), 10_000, 0)
+
+    assert written == (bytes(offset) + CONTENT[:size] if size else b"")
+    assert found.crc32 == zlib.crc32(CONTENT[:size])
+
+
+def test_after_a_failure_no_worker_writes_any_more(tmp_path: Path) -> None:
+    class Failing(Shared):
+        def share(self, target: int, *, target_offset: int) -> bool:
+            del target, target_offset
+            return False
+
+        def read_into(self, buffer: memoryview, start: int) -> None:
+            if start >= 50_000:
+                raise OSError(5, "Input/output error")
+            buffer[:] = bytes(len(buffer))
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        (tmp_path / "target").open("w+b", buffering=0) as file,
+        HashPool(3) as pool,
+    ):
+        patch.setattr(hashing, "BATCH_BYTES", 1000)
+        copying = pool.copy(Failing(b""), file.fileno(), 0, Cuts.plain(100_000, block_bytes=1000))
+        with pytest.raises(OSError, match="Input/output error"):
+            copying.finish()
+        size = os.fstat(file.fileno()).st_size
+        assert all(future.done() for future, _ in copying._waiting)
+        assert os.fstat(file.fileno()).st_size == size

@@ -223,6 +223,15 @@ def test_a_source_that_shrinks_in_mid_copy_is_refused(tmp_path: Path) -> None:
     assert str(caught.value) == f"{model}: became shorter since it was measured"
 
 
+def test_blocks_that_do_not_add_up_to_the_member_are_refused(tmp_path: Path) -> None:
+    member = Member(name="a", source=BytesSource(TEXT), cuts=Cuts.plain(len(TEXT) - 1))
+
+    with pytest.raises(FormatError) as caught:
+        written(tmp_path / "f", member)
+
+    assert str(caught.value) == "member: is cut into blocks of 1239 bytes in all, but has 1240"
+
+
 def test_a_time_that_no_zip_can_hold_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "f").open("w+b", buffering=0) as file, pytest.raises(FormatError):
         Writer(file, epoch=0, threads=1)

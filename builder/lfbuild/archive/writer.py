@@ -16,6 +16,7 @@ from blake3 import blake3
 from lfbuild.archive.hashing import HashPool
 from lfbuild.archive.layout import Member, directory_offset, place
 from lfbuild.archive.source import BytesSource
+from lfbuild.errors import FormatError
 from lfbuild.formats.zip import STORED, CentralRecord, dos_time, end_records
 from lfbuild.host.files import write_all
 
@@ -125,6 +126,9 @@ class Writer:
     def _copy(
         self, source: Source, cuts: Cuts, target_offset: int, *, holes: Sequence[tuple[int, int]] = ()
     ) -> Digests:
+        if cuts.size_bytes != source.size_bytes:  # what no block covers would not be written
+            what = f"is cut into blocks of {cuts.size_bytes} bytes in all, but has {source.size_bytes}"
+            raise FormatError("member", what)
         with source.opened() as opened:
             digests = self._hashes.copy(opened, self._descriptor, target_offset, cuts, holes=holes).finish(self._told)
         self.cursor = target_offset + source.size_bytes

@@ -1,0 +1,8 @@
+"""For all tests: properties are not timed, as other work may run on the same cores."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("lfbuild", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lfbuild")
