@@ -46,9 +46,7 @@ def find_hub_file(origin: HfOrigin, *, network: Network) -> HubFile:
     endpoint = network.hf_endpoint
     url = huggingface_hub.hf_hub_url(origin.repo, origin.file, revision=origin.revision, endpoint=endpoint)
     try:
-        facts = huggingface_hub.get_hf_file_metadata(
-            url, token=network.hf_token or False, timeout=network.timeout_s, endpoint=endpoint
-        )
+        facts = huggingface_hub.get_hf_file_metadata(url, token=network.hf_token or False, timeout=network.timeout_s)
     except errors.GatedRepoError as error:
         hint = "accept its licence on its web page, and set HF_TOKEN to a token that may read it"
         raise FetchError(where, "needs its licence to be accepted", hint=hint) from error
@@ -56,7 +54,7 @@ def find_hub_file(origin: HfOrigin, *, network: Network) -> HubFile:
         raise FetchError(
             where, f"the repository has no revision '{origin.revision}'", hint="check `revision`"
         ) from error
-    except errors.RemoteEntryNotFoundError as error:
+    except errors.EntryNotFoundError as error:
         raise FetchError(where, f"the repository has no file '{origin.file}'", hint="check `file`") from error
     except errors.RepositoryNotFoundError as error:
         raise FetchError(
