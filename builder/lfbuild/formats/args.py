@@ -25,8 +25,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-][A-Za-z0-9_@%+=:,./#~-]*")
 _SPACE = " \t\r\n\f\v"
 _PLACEHOLDER = re.compile(r"\.\.\.(?=[ \t\r\n\f\v]|\Z)")
 _CONTINUATION = re.compile(r"\\\r*\n")
-_OCTAL = re.compile(r"[0-9]{1,3}")
-_HEXADECIMAL = re.compile(r"x([0-9a-fA-F]{1,2})")
+_NUMBER = re.compile(r"([0-9]{1,3})|x([0-9a-fA-F]{0,2})")
 _VARIABLE = re.compile(r"\{([^}]*)\}|([A-Za-z_0-9]+)")
 _ESCAPES = {"a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
@@ -106,7 +105,7 @@ def _quote(argument: str) -> str:
 
 def _decoded(token: str, where: str) -> str:
     try:
-        return token.encode("latin-1").decode()
+        return token.partition("\0")[0].encode("latin-1").decode()  # no program can be given a NUL
     except UnicodeDecodeError as error:
         raise FormatError(where, "the default arguments are not UTF-8") from error
 
@@ -125,39 +124,38 @@ class _Tokens:
 
     def __iter__(self) -> Iterator[str | None]:
         """Every token; None for a bare `...`."""
-        while self._skip_to_token():
-            if match := _PLACEHOLDER.match(self._text, self._at):
-                self._at = match.end()
-                yield None
-            elif (token := self._token()) is not None:
-                yield token
-
-    def _skip_to_token(self) -> bool:
-        text = self._text
+        text, token, inside = self._text, "", False
         while self._at < len(text):
-            if text[self._at] == "#":
+            if text[self._at] in _SPACE:
+                self._at += 1
+                if inside:
+                    yield token
+                    token, inside = "", False
+            elif match := _CONTINUATION.match(text, self._at):
+                self._at, inside = match.end(), False  # the token goes on behind the white space of the next line
+            elif not inside and text[self._at] == "#":
                 end = text.find("\n", self._at)
                 self._at = len(text) if end < 0 else end
-            elif text[self._at] in _SPACE:
-                self._at += 1
-            elif match := _CONTINUATION.match(text, self._at):
+            elif not inside and (match := _PLACEHOLDER.match(text, self._at)):
                 self._at = match.end()
+                yield None
             else:
-                return True
-        return False
+                token, inside = token + self._piece(), True
+        if token:  # an empty one that the end of the text cuts off is dropped
+            yield token
 
-    def _token(self) -> str | None:
-        """The next token; None for an empty one that the end of the text cuts off."""
-        text, token = self._text, ""
-        readers = {"'": self._literal, '"': self._quoted, "\\": self._escape, "$": self._variable}
-        while self._at < len(text) and text[self._at] not in _SPACE:
-            if _CONTINUATION.match(text, self._at):
-                self._skip_to_token()  # the token goes on behind the white space of the next line
-                continue
-            read = readers.get(text[self._at])
-            token += read() if read else text[self._at]
-            self._at += 0 if read else 1
-        return token or (None if self._at >= len(text) else "")
+    def _piece(self) -> str:
+        char = self._text[self._at]
+        if char == "'":
+            return self._literal()
+        if char == '"':
+            return self._quoted()
+        if char == "\\":
+            return self._escape()
+        if char == "$":
+            return self._variable()
+        self._at += 1
+        return char
 
     def _literal(self) -> str:
         start = self._at + 1
@@ -177,6 +175,8 @@ class _Tokens:
                 return piece
             if char == "\\":
                 piece += self._quoted_escape()
+            elif char == "$" and self._at + 1 == len(self._text):
+                self._at += 1  # dropped, as nothing follows that would tell what it is
             elif char == "$":
                 piece += self._variable()
             else:
@@ -195,20 +195,25 @@ class _Tokens:
         return _ESCAPES.get(char, char)
 
     def _quoted_escape(self) -> str:
-        """Behind a backslash inside double quotes: also numbers, and the end of a line."""
+        """Behind a backslash inside double quotes: also numbers, and the end of a line.
+
+        A number that the end of the text cuts off is dropped.
+        """
         if match := _CONTINUATION.match(self._text, self._at):
             self._at = match.end()
             return ""
-        if match := _HEXADECIMAL.match(self._text, self._at + 1):
-            self._at = match.end()
-            return chr(int(match[1], 16))
-        if match := _OCTAL.match(self._text, self._at + 1):
-            self._at = match.end()
-            value = 0
-            for digit in match[0]:
-                value = 8 * value + int(digit)
-            return chr(value & 0xFF)
-        return self._escape()
+        start = self._at
+        while self._text[start + 1 : start + 2] == "\r":
+            start += 1
+        match = _NUMBER.match(self._text, start + 1)
+        if match is None:
+            return self._escape()
+        self._at = match.end()
+        octal, hexadecimal = match[1], match[2]
+        whole = len(octal or "") == 3 or len(hexadecimal or "") == 2
+        if not whole and self._at >= len(self._text):
+            return ""
+        return _octal(octal) if octal else chr(int(hexadecimal, 16)) if hexadecimal else "x"
 
     def _variable(self) -> str:
         match = _VARIABLE.match(self._text, self._at + 1)
@@ -217,5 +222,14 @@ class _Tokens:
             self._at = len(self._text) if brace else start + 1  # an unclosed brace stands for itself
             return self._text[start : self._at]
         self._at = match.end()
-        name = (match[1] if match[2] is None else match[2]).encode("latin-1").decode("utf-8", "replace")
-        return self._environment.get(name, "").encode("utf-8", "surrogateescape").decode("latin-1")
+        name = (match[1] if match[2] is None else match[2]).partition("\0")[0]
+        value = self._environment.get(name.encode("latin-1").decode("utf-8", "surrogateescape"), "")
+        return value.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def _octal(digits: str) -> str:
+    """A byte by its number; cosmopolitan takes 8 and 9 for digits, too."""
+    value = 0
+    for digit in digits:
+        value = 8 * value + int(digit)
+    return chr(value & 0xFF)
