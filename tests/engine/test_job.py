@@ -56,6 +56,7 @@ def test_two_spellings_of_a_level_are_one_order(order: EngineJob) -> None:
     [
         {"version": "0.3.37"},
         {"source_sha256": "6" * 64},
+        {"folder": "vendor/llama.cpp"},
         {"cpus": ("x86-64-v4",)},
         {"target": "linux-aarch64", "cpus": ("armv8-a",)},
         {"toolchain": Zig(program=Path("/opt/zig"), version="0.18.0")},

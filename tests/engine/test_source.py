@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lfbuild.engine.source import SourceVersions, Verb, read_flags, read_verbs, read_versions
+from lfbuild.engine.source import SourceVersions, Verb, read_architectures, read_flags, read_verbs, read_versions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,3 +78,13 @@ def test_a_tree_laid_out_otherwise_tells_nothing(tmp_path: Path) -> None:
     assert read_flags(tmp_path) == frozenset()
     assert read_verbs(tmp_path) == ()
     assert read_versions(tmp_path) == SourceVersions(llama="", ggml="")
+
+
+def test_model_architectures_are_those_there_is_code_for(tmp_path: Path) -> None:
+    table = '{ LLM_ARCH_LLAMA,  "llama"  },\n    { LLM_ARCH_GEMMA3, "gemma3" },\n'
+    tree = write_tree(tmp_path)
+    (tree / "src").mkdir()
+    (tree / "src" / "llama-arch.cpp").write_text(table, encoding="utf-8")
+
+    assert read_architectures(tree) == {"llama", "gemma3"}
+    assert read_architectures(tmp_path / "elsewhere") == frozenset()

@@ -113,6 +113,11 @@ def parse_cpu(name: str, *, where: str = "targets.cpus") -> CpuLevel:
     raise RecipeError(where, [Problem(where=where, key="", what=what)], hint="a feature is added with '+'")
 
 
+def cpu_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """All bases, and all features that can be added to one of them."""
+    return (*_X86_LEVELS, *_ARM_LEVELS), (*_X86_NEEDS, *_ARM_FEATURES)
+
+
 def best_cpu(architecture: str, features: Iterable[str]) -> CpuLevel | None:
     """The highest level that a CPU with these features (gcc's names) can run, or None when it is below every level."""
     has = frozenset(features)
