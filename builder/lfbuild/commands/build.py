@@ -54,7 +54,7 @@ def build(
         machine=settings.machine,
         jobs=jobs,
         report=report,
-        passed=dict(settings.build_variables),
+        passed=settings.environment,
     )
     manifest = pack(plan.order(engine), plan.output, threads=settings.machine.cores, report=report)
     return Built(path=plan.output, manifest=manifest)

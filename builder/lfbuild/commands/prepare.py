@@ -159,7 +159,7 @@ class Preparation:
             look()
         except FetchError:
             if isinstance(source, PathSource):
-                raise  # what is not on this machine is not fetched from anywhere
+                raise  # what should be on this machine is not fetched from anywhere
             return SourceState(identity=source.identity, here=False)
         found = self.resolved[-1]
         return SourceState(identity=source.identity, here=True, size_bytes=found.size_bytes, sha256=found.sha256)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lfbuild.engine.environment import passed_variables
 from lfbuild.errors import HostError, Problem, RecipeError
 from lfbuild.formats.zip import FIRST_EPOCH
 from lfbuild.host.machine import Machine, look_at_machine
@@ -49,8 +48,8 @@ class Settings:
     machine: Machine
     jobs: int
     """How many compilers may run at once."""
-    build_variables: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """What of the environment a build's programs may see: settings of compiler launchers, npm and proxies."""
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The environment as the front door found it; compilers and git are handed what they need of it."""
     now: float
     """Seconds since 1970, when this run began."""
 
@@ -71,6 +70,7 @@ class Settings:
             pypi_index=self.pypi_index,
             hf_endpoint=self.hf_endpoint,
             hf_token=self.hf_token,
+            environment=self.environment,
         )
 
 
@@ -101,7 +101,7 @@ def read_settings(
         offline=offline,
         machine=machine,
         jobs=machine.cores,
-        build_variables=tuple(passed_variables(environment).items()),
+        environment=dict(environment),
         now=now,
     )
 
