@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -164,6 +166,34 @@ def test_without_a_packed_file_the_engine_is_not_measured(setting: Setting) -> N
     (table,) = measure_engine(setting)
 
     assert table.rows == [("engine", "no packed file was named")]
+
+
+ENGINE = b"""#!/bin/sh
+case "$1" in
+completion) echo; echo Paris; exec sleep 60 ;;
+bench) echo '[{"n_prompt": 256, "n_gen": 0, "avg_ts": 380}, {"n_prompt": 0, "n_gen": 64, "avg_ts": 150}]' ;;
+esac
+exit
+"""
+
+
+@linux
+def test_an_engine_makes_its_tables(setting: Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed, native = tmp_path / "tiny.llamafile", tmp_path / "native"
+    for path in (packed, native):
+        path.write_bytes(ENGINE)
+        path.chmod(0o755)
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr("tiny.gguf", bytes(1000))
+    monkeypatch.setenv("LFBUILD_BENCH_NATIVE", str(native))
+
+    first, speed = measure_engine(replace(setting, packed=(packed,)))
+
+    assert [row[0] for row in first.rows] == ["weights in the packed file", "same engine, plain GGUF beside it"]
+    assert [goal.found for goal in first.goals[1:]] == [0]
+    assert speed.rows == [("packed file", "380.0", "150.0"), ("llama.cpp by gcc -march=native", "380.0", "150.0")]
+    assert [goal.met for goal in speed.goals] == [True, True]
+    assert not (tmp_path / "tiny.gguf").exists()
 
 
 def test_the_output_of_bench_is_read() -> None:
