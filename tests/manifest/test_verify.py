@@ -217,7 +217,7 @@ def test_a_head_that_reaches_into_the_members_is_told(tmp_path: Path) -> None:
     head = manifest_of(path).head
     changed(path, head=msgspec.structs.replace(head, size_bytes=1010))
 
-    assert told(path, content=False) == [f"{MODEL_NAME}: overlaps head"]
+    assert told(path, content=False) == [f"{MODEL_NAME}: overlaps head", "spare region at 600: overlaps head"]
 
 
 def test_a_head_that_goes_on_past_the_file_is_told(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def with_region(folder: Path, kind: str, content: bytes, *, root: str | None = N
         size_bytes=len(content),
         root=root_of(blake3(content).digest()) if root is None else root,
     )
-    changed(path, regions=(*manifest_of(path).regions, region))
+    changed(path, regions=(region,))
     return path
 
 
@@ -283,6 +283,23 @@ def test_a_region_that_overlaps_a_member_is_told(tmp_path: Path) -> None:
     changed(path, regions=(region,))
 
     assert told(path, content=False) == ["retired region at 100: overlaps head"]
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "what"),
+    [
+        (500, 200, ["overlaps head"]),
+        (700, 1000, [f"overlaps {MODEL_NAME}"]),
+        (1 << 40, 1, ["goes on past the end of the file"]),
+        (700, 0, []),
+        (600, 100, []),
+    ],
+)
+def test_spare_room_that_is_not_free_is_told(offset: int, size: int, what: list[str], tmp_path: Path) -> None:
+    path = write_tiny_file(tmp_path)
+    changed(path, regions=(RegionRecord(kind="spare", offset=offset, size_bytes=size),))
+
+    assert told(path, content=False) == [f"spare region at {offset}: {line}" for line in what]
 
 
 def test_a_region_past_the_end_is_told(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def verify_structure(reader: Reader, manifest: Manifest, seal: Seal) -> Iterator
     yield from _told("directory", _check_directory(reader, manifest))
     yield from _told("local headers", _check_local_headers(reader, manifest))
     yield from _told("local headers", _check_coverage(reader, manifest))
+    yield from _told("local headers", _check_spare(reader, manifest))
     yield from check_end(reader, program_bytes=manifest.head.size_bytes)
 
 
@@ -162,6 +163,20 @@ def _check_coverage(reader: Reader, manifest: Manifest) -> Iterator[Finding]:
             yield Finding(subject=f"room between {before} and {span.subject}", what=what)
         if span.end > position:
             position, before = span.end, span.subject
+
+
+def _check_spare(reader: Reader, manifest: Manifest) -> Iterator[Finding]:
+    """Nothing stands in room that an edit may overwrite: that it is zero was seen with all that belongs to nothing."""
+    spans = list(_spans(reader, manifest))
+    for region in manifest.regions:
+        end = region.offset + region.size_bytes
+        if region.kind != "spare" or not region.size_bytes:
+            continue
+        for span in spans:
+            if span.start < end and region.offset < span.end:
+                yield Finding(subject=_region_name(region), what=f"overlaps {span.subject}", verdict="malformed")
+        if end > reader.size_bytes:
+            yield Finding(subject=_region_name(region), what="goes on past the end of the file", verdict="malformed")
 
 
 def _first_nonzero(reader: Reader, start: int, end: int) -> int | None:
