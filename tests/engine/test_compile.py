@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import subprocess
+import time
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.engine.tiny import PC, tiny_job, write_tiny_project
 
 from lfbuild.engine.compile import compile_engine, load_engine
-from lfbuild.errors import ToolError
+from lfbuild.errors import HostError, ToolError
 from lfbuild.report import SilentReport
 from lfbuild.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from lfbuild.engine.job import Engine, EngineJob
     from lfbuild.engine.toolchain import Toolchain
+    from lfbuild.host.machine import Machine
     from lfbuild.report import Report, Step, Unit
 
 ANSWER = "110 /lfbuild/source/part3.c made /text.cpp\n"
@@ -203,6 +206,111 @@ def test_a_damaged_engine_is_not_handed_out(source: Path, store: Store, compiler
 
     assert str(caught.value) == f"{engine.path.parent}: the kept engine is damaged"
     assert caught.value.hint == "remove this folder; it is compiled again"
+
+
+def machine_with_npm(folder: Path, npm: str) -> Machine:
+    folder.mkdir()
+    for name, text in {"npm": npm, "node": "exit 0"}.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        (folder / name).chmod(0o755)
+    return replace(PC, search_path=str(folder))
+
+
+def source_with_page(source: Path) -> Path:
+    cmake = source / "CMakeLists.txt"
+    page = "\nadd_custom_target(llama-ui-assets COMMAND npm ci || true COMMENT UI)\n"
+    cmake.write_text(cmake.read_text(encoding="utf-8") + page, encoding="utf-8")
+    return source
+
+
+def test_the_chat_page_is_built_first_by_the_npm_of_the_search_path(
+    source: Path, store: Store, compiler: Toolchain, tmp_path: Path
+) -> None:
+    machine = machine_with_npm(tmp_path / "node", "mkdir -p tools/ui/dist && echo page > tools/ui/dist/index.html")
+    report = Told()
+
+    compile_engine(
+        tiny_job(source_with_page(source), compiler, ui=True),
+        store=store,
+        machine=machine,
+        jobs=2,
+        report=report,
+        passed={},
+    )
+
+    assert report.titles[1] == "building the chat page"
+
+
+def test_a_page_that_npm_did_not_build_stops_the_build(
+    source: Path, store: Store, compiler: Toolchain, tmp_path: Path
+) -> None:
+    """Upstream only warns, and compiles an engine without a page for ten minutes."""
+    machine = machine_with_npm(tmp_path / "node", "echo 'npm error code ENOTFOUND'; exit 1")
+    report = Told()
+
+    with pytest.raises(ToolError) as caught:
+        compile_engine(
+            tiny_job(source_with_page(source), compiler, ui=True),
+            store=store,
+            machine=machine,
+            jobs=2,
+            report=report,
+            passed={},
+        )
+
+    assert str(caught.value) == "tiny 1.0: npm did not build the chat page\n  npm error code ENOTFOUND"
+    assert report.titles == ["configuring tiny for x86-64-v3", "building the chat page"]
+
+
+def test_a_source_that_is_gone_is_told_by_its_path(store: Store, compiler: Toolchain, source: Path) -> None:
+    order = replace(tiny_job(source, compiler), source=source / "gone")
+
+    with pytest.raises(HostError) as caught:
+        build(order, store)
+
+    assert str(caught.value) == f"{source}/gone: does not exist"
+
+
+def _build_forever(order: EngineJob, root: Path) -> None:
+    build(order, Store(root))
+
+
+def test_a_killed_lfbuild_leaves_no_compiler_behind(source: Path, store: Store, compiler: Toolchain) -> None:
+    mark = source / "compiling"
+    (source / "slow.sh").write_text(f"echo $$ > {mark}\nexec sleep 600\n", encoding="utf-8")
+    slow = "add_custom_target(slow COMMAND sh ${CMAKE_SOURCE_DIR}/slow.sh)\n"
+    cmake = source / "CMakeLists.txt"
+    cmake.write_text(cmake.read_text(encoding="utf-8") + slow, encoding="utf-8")
+    order = tiny_job(source, compiler)
+    order = replace(order, project=replace(order.project, cmake_target="slow"))
+    lfbuild = multiprocessing.get_context("spawn").Process(target=_build_forever, args=(order, store.root))
+    lfbuild.start()
+    assert wait_for(lambda: mark.is_file() and mark.read_text(encoding="utf-8") != "", seconds=60)
+    pid = int(mark.read_text(encoding="utf-8"))
+
+    assert lfbuild.pid is not None
+    os.kill(lfbuild.pid, signal.SIGKILL)
+    lfbuild.join()
+
+    assert wait_for(lambda: not is_running(pid), seconds=10)
+    assert load_engine(store, order.key()) is None
+    assert store.drop_abandoned() > 0
+    assert left_behind(store) == []
+
+
+def wait_for(condition: Callable[[], bool], *, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.02)
+    return condition()
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in "ZX"
 
 
 def _build_elsewhere(order: EngineJob, root: Path, told: multiprocessing.SimpleQueue[list[str]]) -> None:

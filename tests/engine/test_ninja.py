@@ -36,7 +36,7 @@ def test_a_step_without_a_file_is_called_by_its_last_word() -> None:
 def test_the_first_failed_command_is_shown_with_its_own_output() -> None:
     lines = [
         "[11/12] Building C object a.c.o",
-        "FAILED: [code=1] CMakeFiles/x.dir/b.cpp.o ",
+        "FAILED: [code=1] CMakeFiles/x.dir/b.cpp.o /also/b.d ",
         "/store/bin/c++ -O3 -c b.cpp",
         "b.cpp:1:1: error: unknown type name 'strang'",
         "",
@@ -46,14 +46,14 @@ def test_the_first_failed_command_is_shown_with_its_own_output() -> None:
     ]
 
     assert read_failure(lines) == Failure(
-        outputs="CMakeFiles/x.dir/b.cpp.o",
+        output="CMakeFiles/x.dir/b.cpp.o",
         command="/store/bin/c++ -O3 -c b.cpp",
         lines=("b.cpp:1:1: error: unknown type name 'strang'", "1 error generated."),
     )
 
 
 def test_a_build_that_ends_in_the_middle_of_a_failure_is_still_read() -> None:
-    assert read_failure(["FAILED: x"]) == Failure(outputs="x", command="", lines=())
+    assert read_failure(["FAILED: x"]) == Failure(output="x", command="", lines=())
 
 
 def test_no_failed_command_is_no_failure() -> None:

@@ -14,6 +14,7 @@ from lfbuild.engine.ninja import Progress
 from lfbuild.engine.source import read_flags
 from lfbuild.engine.workshop import Workshop, find_tools
 from lfbuild.errors import ToolError
+from lfbuild.host.files import host_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +41,7 @@ def compile_engine(
 
     Raises:
         ToolError: a tool is missing, or the build failed; the sentence shows the command that did, the hint the log.
+        HostError: the disk is full, or the store cannot be written.
     """
     facts = job.facts()
     kept = load_engine(store, facts.key)
@@ -50,7 +52,10 @@ def compile_engine(
         kept = load_engine(store, facts.key)
         if kept is not None:
             return kept
-        _compile(job, facts=facts, store=store, machine=machine, jobs=jobs, report=report, passed=passed)
+        try:
+            _compile(job, facts=facts, store=store, machine=machine, jobs=jobs, report=report, passed=passed)
+        except OSError as error:
+            raise host_error(error.filename or store.root, error) from error
     made = load_engine(store, facts.key)
     assert made is not None  # noqa: S101  # it was made just now, or an error raised
     return made

@@ -24,7 +24,8 @@ _OBJECT = re.compile(r"([^/\s]+)\.(?:o|obj)$")
 class Failure:
     """The first command of a build that failed."""
 
-    outputs: str
+    output: str
+    """What it should have made, or the first of it."""
     command: str
     lines: tuple[str, ...]
     """The last lines it wrote."""
@@ -59,9 +60,11 @@ def read_failure(lines: Sequence[str]) -> Failure | None:
     """The first failed command among a build's last lines; Ninja writes it after `FAILED:`, then its output."""
     for number, line in enumerate(lines):
         if line.startswith("FAILED:"):
-            outputs = re.sub(r"^FAILED: (\[code=\d+\] )?", "", line).strip()
+            outputs = re.sub(r"^FAILED: (\[code=\d+\] )?", "", line).split()
             command, *output = [*lines[number + 1 :], ""]
-            return Failure(outputs=outputs, command=command.strip(), lines=_until_next_step(output))
+            return Failure(
+                output=outputs[0] if outputs else "", command=command.strip(), lines=_until_next_step(output)
+            )
     return None
 
 

@@ -119,7 +119,7 @@ class Workshop:
         failure = read_failure(finished.tail)
         if failure is None:
             raise self._failed("Ninja failed", finished.tail[-SHOWN_LINES:])
-        raise self._failed(f"{failure.outputs} was not made by", (failure.command, *failure.lines))
+        raise self._failed(f"{failure.output} was not made by", (failure.command, *failure.lines))
 
     def program(self, level: CpuLevel) -> Path:
         """The linked program of one architecture."""
