@@ -34,7 +34,8 @@ def extract(
     """
     with Reader.open(path) as reader:
         ours = load_manifest(reader)
-        records = [reader.record(name) for name in names] or list(reader.records.values())
+        # All of the directory, not the table of names: in that, a name that stands twice is there once.
+        records = [reader.record(name) for name in names] or [found.record for found in reader.directory.records]
         check_names_differ(record.name for record in records)
         targets = [(record, target_of(record, directory, where=reader.where)) for record in records]
         files = [(record, target) for record, target in targets if not record.name.endswith("/")]
