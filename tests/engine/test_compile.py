@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import time
@@ -226,19 +227,15 @@ def source_with_page(source: Path) -> Path:
 def test_the_chat_page_is_built_first_by_the_npm_of_the_search_path(
     source: Path, store: Store, compiler: Toolchain, tmp_path: Path
 ) -> None:
-    machine = machine_with_npm(tmp_path / "node", "mkdir -p tools/ui/dist && echo page > tools/ui/dist/index.html")
+    npm = 'mkdir -p tools/ui/dist; echo page > tools/ui/dist/index.html; echo "node has $NODE_OPTIONS"'
+    machine = machine_with_npm(tmp_path / "node", npm)
     report = Told()
+    order = tiny_job(source_with_page(source), compiler, ui=True)
 
-    compile_engine(
-        tiny_job(source_with_page(source), compiler, ui=True),
-        store=store,
-        machine=machine,
-        jobs=2,
-        report=report,
-        passed={},
-    )
+    engine = compile_engine(order, store=store, machine=machine, jobs=2, report=report, passed={})
 
     assert report.titles[1] == "building the chat page"
+    assert re.search(r'node has --require "/.*/fixed-clock.cjs"', engine.log.read_text(encoding="utf-8"))
 
 
 def test_a_page_that_npm_did_not_build_stops_the_build(

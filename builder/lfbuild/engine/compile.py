@@ -109,7 +109,7 @@ def _compile(
                 log=log,
                 log_path=log_path,
             )
-            workshop.link_sources()
+            workshop.furnish()
             programs = {level.architecture: _build(workshop, level, report) for level in levels}
             job.toolchain.finish(programs, entry / HEAD, call=lambda argv: workshop.join(argv, level=levels[0]))
         _write_entry(entry, facts, read_flags(job.source), log_path)

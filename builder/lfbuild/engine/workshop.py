@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SHOWN_LINES = 20
 PAGE = Path("tools", "ui", "dist")
 """Where upstream's build folder has the finished chat page."""
+CLOCK = "fixed-clock.cjs"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,11 +85,14 @@ class Workshop:
         options = self.job.cmake_options(level) | self._local_options()
         _write(folder / "cache.cmake", render("cache.cmake", options=sorted(options.items())))
 
-    def link_sources(self) -> None:
-        """Show the trees under names of the workshop's own."""
+    def furnish(self) -> None:
+        """What all architectures share: the trees under names of the workshop's own, and the page's clock."""
         _link_entries(self.job.source, self.folder / "source")
         if self.job.project.stubs:
             _link_entries(self.job.stubs, self.folder / "stubs")
+        if self.job.ui:
+            milliseconds = int(self.job.source_sha256[:10], 16)
+            _write(self.folder / CLOCK, render("fixed-clock.cjs", milliseconds=milliseconds))
 
     def configure(self, level: CpuLevel) -> None:
         """Run CMake for one architecture."""
@@ -162,6 +166,7 @@ class Workshop:
             **launcher_environment(self.job.launcher, toolchain=toolchain, level=level, folder=self.folder),
             **build_environment(self.folder, programs=self.tools.node, passed=self.passed),
             **toolchain.environment(cache=self.cache, scratch=self.folder),
+            **({"NODE_OPTIONS": f'--require "{self.folder / CLOCK}"'} if self.job.ui else {}),
         }
         self.log.write(f"$ {' '.join(map(str, argv))}\n".encode())
         return run(argv, cwd=self._slice(level), env=environment, on_line=on_line, log=self.log)
