@@ -145,9 +145,15 @@ static enum zip_status load_container(struct container *container) {
         return ZIP_UNREADABLE;
     }
     enum zip_status status = lfbuild_zip_load(container->fd, &container->directory);
-    if (status == ZIP_FOUND && container->directory.redo) {
+    if (status == ZIP_FOUND && container->directory.seal == ZIP_SEAL_REDO) {
         lfbuild_complain(shows, "an update of this file was interrupted; run: lfbuild recover %s", shows);
         errno = EIO;
+        return ZIP_DAMAGED;
+    }
+    if (status == ZIP_FOUND && container->directory.seal == ZIP_SEAL_UNKNOWN) {
+        lfbuild_complain(shows, "its seal is damaged, or of a later lfbuild than this program; run: lfbuild verify %s",
+                         shows);
+        errno = EINVAL;
         return ZIP_DAMAGED;
     }
     if (status == ZIP_DAMAGED) {
@@ -285,7 +291,7 @@ enum lfbuild_text lfbuild_read_own_text(struct lfbuild_own_texts *texts, const c
     }
     free(bytes);
     lfbuild_complain(texts->own.shows, "the default arguments in '%s' cannot be read (%s); %s", name,
-                     problem ? problem : strerror(errno), pack_again);
+                     problem ? problem : "the file is cut off", pack_again);
     return LFBUILD_TEXT_REFUSED;
 }
 

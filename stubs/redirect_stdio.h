@@ -18,14 +18,27 @@
 #include <fstream>
 #include <iostream>
 
-/* llama.cpp writes both fread and std::fread. */
+/* llama.cpp writes both fread and std::fread. Functions, not using-declarations: those would leave every name in the debug
+ * information of the object, used or not, where check_objects.cmake looks for the ones that are used. */
 namespace std {
-using ::lfbuild_fclose;
-using ::lfbuild_feof;
-using ::lfbuild_fopen;
-using ::lfbuild_fread;
-using ::lfbuild_fseek;
-using ::lfbuild_ftell;
+inline FILE * lfbuild_fopen(const char * path, const char * mode) {
+    return ::lfbuild_fopen(path, mode);
+}
+inline int lfbuild_fclose(FILE * stream) {
+    return ::lfbuild_fclose(stream);
+}
+inline size_t lfbuild_fread(void * target, size_t item_bytes, size_t count, FILE * stream) {
+    return ::lfbuild_fread(target, item_bytes, count, stream);
+}
+inline int lfbuild_fseek(FILE * stream, long offset, int whence) {
+    return ::lfbuild_fseek(stream, offset, whence);
+}
+inline long lfbuild_ftell(FILE * stream) {
+    return ::lfbuild_ftell(stream);
+}
+inline int lfbuild_feof(FILE * stream) {
+    return ::lfbuild_feof(stream);
+}
 } // namespace std
 #endif
 

@@ -50,12 +50,15 @@ enum {
     LYING_RECORDS_LIMIT = 16,
 };
 
-/* lfbuild's end-record comment, docs/formats/file.md: "lfbuild 1 " 16 digits " " "clean" or "redo " " " digest "\n". */
-#define COMMENT_START "lfbuild 1 "
-#define COMMENT_REDO "redo "
+/* The seal, docs/formats/seal.md: "lfbuild 1 " 16 digits " " "clean " or "redo  " 64 hexadecimal digits "\n". */
+#define SEAL_START "lfbuild "
+#define SEAL_VERSION_1 "lfbuild 1 "
+#define SEAL_CLEAN " clean "
+#define SEAL_REDO " redo  "
 enum {
-    COMMENT_BYTES = 98,
-    COMMENT_STATE_OFFSET = 27,
+    SEAL_BYTES = 98,
+    SEAL_STATE_OFFSET = 26,
+    SEAL_NEWLINE_OFFSET = 97,
 };
 
 static unsigned read_u16(const unsigned char *bytes) {
@@ -209,9 +212,20 @@ static const char *check_members(const struct zip_directory *directory) {
     return count == directory->count ? NULL : "its ZIP directory is malformed";
 }
 
-static bool comment_says_redo(const unsigned char *comment, size_t length) {
-    return length == COMMENT_BYTES && memcmp(comment, COMMENT_START, strlen(COMMENT_START)) == 0 &&
-           memcmp(comment + COMMENT_STATE_OFFSET, COMMENT_REDO, strlen(COMMENT_REDO)) == 0;
+static bool has(const unsigned char *comment, size_t offset, const char *text) {
+    return memcmp(comment + offset, text, strlen(text)) == 0;
+}
+
+static enum zip_seal read_seal(const unsigned char *comment, size_t length) {
+    if (length < strlen(SEAL_START) || !has(comment, 0, SEAL_START)) {
+        return ZIP_SEAL_NONE;
+    }
+    if (length != SEAL_BYTES || !has(comment, 0, SEAL_VERSION_1) || !has(comment, SEAL_NEWLINE_OFFSET, "\n")) {
+        return ZIP_SEAL_UNKNOWN;
+    }
+    return has(comment, SEAL_STATE_OFFSET, SEAL_CLEAN)  ? ZIP_SEAL_CLEAN
+           : has(comment, SEAL_STATE_OFFSET, SEAL_REDO) ? ZIP_SEAL_REDO
+                                                        : ZIP_SEAL_UNKNOWN;
 }
 
 static enum zip_status load_claim(const struct claim *claim, struct zip_directory *directory) {
@@ -247,8 +261,7 @@ static enum zip_status search_tail(const struct tail *tail, struct zip_directory
         }
         enum zip_status found = load_claim(&claim, directory);
         if (found == ZIP_FOUND || found == ZIP_UNREADABLE) {
-            directory->redo =
-                comment_says_redo(record + END_RECORD_BYTES, read_u16(record + END_RECORD_COMMENT_LENGTH));
+            directory->seal = read_seal(record + END_RECORD_BYTES, read_u16(record + END_RECORD_COMMENT_LENGTH));
             return found;
         }
         lfbuild_zip_free(directory);

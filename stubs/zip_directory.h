@@ -23,6 +23,14 @@ enum zip_status {
     ZIP_UNREADABLE /* the system refused; errno says why */
 };
 
+/* What the comment of the end record says, docs/formats/seal.md. */
+enum zip_seal {
+    ZIP_SEAL_NONE, /* somebody else's ZIP */
+    ZIP_SEAL_CLEAN,
+    ZIP_SEAL_REDO,   /* an update was interrupted */
+    ZIP_SEAL_UNKNOWN /* lfbuild's, but damaged or of a later format */
+};
+
 struct zip_directory {
     int fd;
     uint64_t file_size_bytes;
@@ -30,7 +38,7 @@ struct zip_directory {
     uint64_t count;
     unsigned char *bytes;
     size_t size_bytes;
-    bool redo; /* lfbuild's end record says that an update was interrupted */
+    enum zip_seal seal;
     const char *problem;
 };
 
