@@ -16,25 +16,24 @@ enum {
     DIRECT_IO_ALIGN_BYTES = 4096,
 };
 
+/* Cosmopolitan and macOS have no direct I/O by a flag; there nothing asks for it. */
+#ifdef O_DIRECT
+#define DIRECT_FLAG O_DIRECT
+#else
+#define DIRECT_FLAG 0
+#endif
+
 /* A member that does not begin on a block is read through the page cache: right, if slower. */
 static bool set_direct(int fd, const struct lfbuild_span *span) {
-#ifdef O_DIRECT
-    if (span->offset % DIRECT_IO_ALIGN_BYTES == 0) {
-        int flags = fcntl(fd, F_GETFL);
-        return flags >= 0 && fcntl(fd, F_SETFL, flags | O_DIRECT) == 0;
+    if (span->offset % DIRECT_IO_ALIGN_BYTES != 0) {
+        return true;
     }
-#else
-    (void)fd;
-    (void)span;
-#endif
-    return true;
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && fcntl(fd, F_SETFL, flags | DIRECT_FLAG) == 0;
 }
 
 static int open_span(const char *name, const struct lfbuild_span *span, int flags) {
-    bool direct = false;
-#ifdef O_DIRECT
-    direct = (flags & O_DIRECT) != 0;
-#endif
+    bool direct = (flags & DIRECT_FLAG) != 0;
     if ((!direct || set_direct(span->fd, span)) && lseek(span->fd, (off_t)span->offset, SEEK_SET) >= 0 &&
         lfbuild_weights_add(NULL, span->fd, name, span->offset, span->size_bytes)) {
         return span->fd;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,7 @@ def write_by_hand(
         size = SENTINEL if record.zip64 else len(record.data)
         body += struct.pack(
             "<4sHHHHHIIIHH",
-            record.local_magic, 45, record.flags, record.method, 0, 0, 0, size, size, len(name), len(local_extra),
+            record.local_magic, 45, record.flags, record.method, 0, 0, zlib.crc32(record.data), size, size, len(name), len(local_extra),
         )  # fmt: skip
         body += name + local_extra + record.data
         directory += _central(record, offset)
@@ -106,7 +107,7 @@ def _central(record: Record, offset: int) -> bytes:
     packed = len(record.data) if record.packed_size_bytes is None else record.packed_size_bytes
     extra = struct.pack("<HHQQQ", 1, 24, size, packed, offset) if record.zip64 else b""
     values = (SENTINEL,) * 3 if record.zip64 else (packed & SENTINEL, size & SENTINEL, offset & SENTINEL)
-    fixed = (record.central_magic, 3 << 8 | 45, 45, record.flags, record.method, 0, 0, 0)
+    fixed = (record.central_magic, 3 << 8 | 45, 45, record.flags, record.method, 0, 0, zlib.crc32(record.data))
     lengths = (len(record.name), len(extra), 0, 0, 0, 0)
     return struct.pack("<4sHHHHHHIIIHHHHHII", *fixed, *values[:2], *lengths, values[2]) + record.name + extra
 

@@ -36,7 +36,7 @@ def compile_for(level: str, folder: Path, *compiler: str) -> Path:
     main = folder / "main.c"
     main.write_text(MAIN)
     program, *options = compiler
-    return compile_program(program, folder / "program", [main, *SOURCES], f'-DLFBUILD_CPU="{level}"', *options)
+    return compile_program(program, folder / "program", [main, *SOURCES], *options, f'-DLFBUILD_CPU="{level}"')
 
 
 def start(program: Path, *before: str) -> subprocess.CompletedProcess[str]:
