@@ -89,10 +89,8 @@ def write_by_hand(
         body += bytes(align_gap(len(body), 30 + len(name) + len(local_extra), align_bytes, skew_bytes))
         offset = len(body) if record.header_offset is None else record.header_offset
         size = SENTINEL if record.zip64 else len(record.data)
-        body += struct.pack(
-            "<4sHHHHHIIIHH",
-            record.local_magic, 45, record.flags, record.method, 0, 0, zlib.crc32(record.data), size, size, len(name), len(local_extra),
-        )  # fmt: skip
+        fixed = (record.local_magic, 45, record.flags, record.method, 0, 0, zlib.crc32(record.data))
+        body += struct.pack("<4sHHHHHIIIHH", *fixed, size, size, len(name), len(local_extra))
         body += name + local_extra + record.data
         directory += _central(record, offset)
     directory_offset = len(body)
