@@ -30,7 +30,7 @@ def test_a_model_in_parts_is_one_member_and_answers(smollm2: Path, tmp_path: Pat
 
     with zipfile.ZipFile(file) as archive, archive.open("gemma-3-270m-q4_k_m.gguf") as member:
         assert hashlib.file_digest(member, "sha256").hexdigest() == GEMMA_SHA256
-    answer = run_file(file, "-p", "The capital of France is", "-n", "8", "-no-cnv")
+    answer = run_file(file, "-p", "The Eiffel tower is in the city of", "-n", "8")
     assert "Paris" in answer.stdout, answer.stderr[-2000:]
 
 
@@ -63,7 +63,7 @@ def test_an_engine_reads_weights_out_of_another_file(smollm2: Path, tmp_path: Pa
 def test_of_two_models_each_verb_takes_its_own(smollm2: Path, tmp_path: Path) -> None:
     file = built("several-models.toml", tmp_path)
 
-    answer = run_file(file, "completion", "-p", "The capital of France is", "-n", "8", "-no-cnv", "-v")
+    answer = run_file(file, "completion", "-p", "The Eiffel tower is in the city of", "-n", "8", "-no-cnv", "-v")
 
     assert "Paris" in answer.stdout
     assert "gemma3" in answer.stderr
