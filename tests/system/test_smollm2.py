@@ -108,7 +108,7 @@ def test_the_server_answers_the_openai_client(smollm2: Path) -> None:
         client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", timeout=60)
         answer = client.chat.completions.create(
             model="smollm2",
-            messages=[{"role": "user", "content": "What is the capital of France?"}],
+            messages=[{"role": "user", "content": "Which city is the capital of France?"}],
             max_tokens=16,
             temperature=0,
         )
