@@ -128,7 +128,14 @@ def test_a_signal_ends_the_work_with_one_line_and_gives_the_cursor_back(
     number: signal.Signals, code: int, told: str
 ) -> None:
     master, slave = pty.openpty()
-    with subprocess.Popen([sys.executable, "-c", ENDLESS], stdout=slave, stderr=slave, env=_environment({})) as process:
+    # Where the tests themselves run in the background, SIGINT is ignored, and children would inherit that.
+    with subprocess.Popen(
+        [sys.executable, "-c", ENDLESS],
+        stdout=slave,
+        stderr=slave,
+        env=_environment({}),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         os.close(slave)
         written = b""
         while b"endless" not in written:

@@ -62,6 +62,8 @@ def test_ctrl_c_in_mid_compile_leaves_no_half_file_and_no_compiler(smollm2: Path
         env=os.environ | {"CI": "true"},
         stderr=subprocess.PIPE,
         start_new_session=True,
+        # Where the tests themselves run in the background, SIGINT is ignored, and children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         text=True,
     )
     assert build.stderr is not None
