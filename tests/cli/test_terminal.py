@@ -130,11 +130,10 @@ def test_a_signal_ends_the_work_with_one_line_and_gives_the_cursor_back(
     master, slave = pty.openpty()
     # Where the tests themselves run in the background, SIGINT is ignored, and children would inherit that.
     with subprocess.Popen(
-        [sys.executable, "-c", ENDLESS],
+        [sys.executable, "-c", f"import signal; signal.signal(2, signal.default_int_handler)\n{ENDLESS}"],
         stdout=slave,
         stderr=slave,
         env=_environment({}),
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         os.close(slave)
         written = b""

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.real
 
 OLD = b"the old file\n"
+# Where the tests themselves run in the background, SIGINT is ignored, and children would inherit that.
+MAIN = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from lfbuild.cli import main; sys.exit(main(sys.argv[1:]))"
+)
 
 
 def build_in(folder: Path) -> subprocess.Popen[bytes]:
@@ -57,13 +62,11 @@ def test_ctrl_c_in_mid_compile_leaves_no_half_file_and_no_compiler(smollm2: Path
     other = text.replace("[toolchain]", '[engine.options]\nLFBUILD_NOTHING = "for another key"\n\n[toolchain]')
     recipe.write_text(other, encoding="utf-8")
     build = subprocess.Popen(
-        [sys.executable, "-m", "lfbuild", "build", str(recipe), "-o", str(tmp_path / "out")],
+        [sys.executable, "-c", MAIN, "build", str(recipe), "-o", str(tmp_path / "out")],
         cwd=tmp_path,
         env=os.environ | {"CI": "true"},
         stderr=subprocess.PIPE,
         start_new_session=True,
-        # Where the tests themselves run in the background, SIGINT is ignored, and children would inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         text=True,
     )
     assert build.stderr is not None
