@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.world.files import MODEL_NAME, write_tiny_file
 from tests.world.models import tiny_gguf
-from tests.world.programs import tiny_elf
+from tests.world.programs import tiny_ape, tiny_elf
 
 from lfbuild.cli import main
 
@@ -88,6 +88,8 @@ def test_inspect_knows_a_plain_model_and_a_bare_program(tmp_path: Path, capsys: 
 
     assert "a GGUF model" in answer_of(capsys, "inspect", model)
     assert "elf for x86_64" in answer_of(capsys, "inspect", program)
+    program.write_bytes(tiny_ape())
+    assert json.loads(answer_of(capsys, "inspect", program, "--json"))["kind"] == "program"
 
 
 def test_inspect_refuses_what_it_does_not_know(tmp_path: Path, capsys: Captured) -> None:

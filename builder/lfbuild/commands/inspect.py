@@ -91,11 +91,12 @@ def inspect(path: Path) -> Inspection:
 def _inspect_zip(reader: Reader, program: Program) -> Inspection:
     ours = load_manifest(reader)
     models, notes = _find_models(reader)
-    looks_like_llamafile = program.kind != "none" and (models or ARGS_NAME in reader.records)
-    kind: FileKind = "lfbuild" if ours else "llamafile" if looks_like_llamafile else "zip"
+    foreign: FileKind = "zip"
+    if program.kind != "none":  # a bare APE brings members of its own, such as time zones
+        foreign = "llamafile" if models or ARGS_NAME in reader.records else "program"
     return Inspection(
         path=reader.path,
-        kind=kind,
+        kind="lfbuild" if ours else foreign,
         size_bytes=reader.size_bytes,
         program=program,
         manifest=ours[0] if ours else None,

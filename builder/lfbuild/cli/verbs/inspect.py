@@ -80,7 +80,7 @@ def _kind_words(inspection: Inspection) -> str:
         "llamafile": "Mozilla's llamafile, or one made in its manner",
         "zip": "a ZIP file",
         "gguf": "a GGUF model",
-        "program": "a program without members",
+        "program": "a program",
     }
     return words[inspection.kind]
 
