@@ -31,13 +31,13 @@ def refusal_of(capsys: Captured, *words: str | Path, code: int) -> str:
     return capsys.readouterr().err
 
 
-def mozillas_file(folder: Path, *, version: str = "0.9.3") -> Path:
+def mozillas_file(folder: Path, *, version: str = "0.9.3", args: str = "-m\nmodel.gguf\n--temp\n$HEAT\n...\n") -> Path:
     """In the manner of `zipalign`: a program that names its version, then stored members, and no manifest."""
     path = folder / "other.llamafile"
     path.write_bytes(tiny_elf() + f"llamafile v{version}\0".encode())
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("model.gguf", tiny_gguf())
-        archive.writestr(".args", "-m\nmodel.gguf\n--temp\n$HEAT\n...\n")
+        archive.writestr(".args", args)
     return path
 
 
@@ -79,6 +79,16 @@ def test_inspect_reads_mozillas_file_and_leaves_variables_as_they_stand(tmp_path
     assert document["engine_version"] == "0.9.3"
     assert document["arguments"] == ["-m", "model.gguf", "--temp", "$HEAT", "..."]
     assert "no multiple of 16384" in document["notes"][0]
+
+
+def test_inspect_reads_an_older_files_arguments_by_the_line(tmp_path: Path, capsys: Captured) -> None:
+    file = mozillas_file(tmp_path, version="0.8.16", args="-p\nIt's a 'test' # of $HEAT\n...\n")
+
+    assert json.loads(answer_of(capsys, "inspect", file, "--json"))["arguments"] == [
+        "-p",
+        "It's a 'test' # of $HEAT",
+        "...",
+    ]
 
 
 def test_inspect_knows_a_plain_model_and_a_bare_program(tmp_path: Path, capsys: Captured) -> None:

@@ -16,7 +16,6 @@ from lfbuild.formats.args import (
     parse_args,
     parse_args_lines,
     verb_member,
-    with_users_own,
 )
 
 ENVIRONMENT = {"HOME": "/home/ada", "EMPTY": "", "TWO": "a b", "É": "è"}
@@ -125,22 +124,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 def test_the_older_grammar_takes_lines_as_they_are() -> None:
     assert parse_args_lines(b"-p\r\n\r\n two 'words' # $HOME\n\xff\n...") == ["-p", " two 'words' # $HOME", "�", "..."]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "own", "expected"),
-    [
-        (["-c", "1", "..."], ["-p", "x"], ["-c", "1", "-p", "x"]),
-        (["-c", "...", "1"], ["-p", "x"], ["-c", "-p", "x", "1"]),
-        (["-c", "1"], ["-p"], ["-c", "1", "-p"]),
-        (["..."], [], []),
-    ],
-)
-def test_the_users_own_arguments_stand_where_the_dots_do(
-    arguments: list[str], own: list[str], expected: list[str]
-) -> None:
-    assert with_users_own(arguments, own) == expected
-    assert expand_args(args_to_bytes(arguments), own, environment={}) == expected
+    assert parse_args_lines(b"User:\\nBot:\n") == ["User:\nBot:"]
 
 
 def test_only_the_first_bare_dots_count_and_quoted_ones_are_an_argument() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from lfbuild.archive.reader import Reader, opened, read_at
 from lfbuild.errors import FormatError
-from lfbuild.formats.args import ARGS_NAME, parse_args
+from lfbuild.formats.args import ARGS_NAME, parse_args, parse_args_lines
 from lfbuild.formats.executable import PROBE_BYTES, identify_program
 from lfbuild.formats.gguf import MAGIC, read_gguf
 from lfbuild.formats.model import ModelFacts, model_facts
@@ -28,6 +28,8 @@ FileKind = Literal["lfbuild", "llamafile", "zip", "gguf", "program"]
 _VERSION_SCAN_BYTES: Final = 128 << 20
 _PIECE_BYTES: Final = 8 << 20
 _LLAMAFILE_VERSION = re.compile(rb"llamafile v(\d+\.\d+\.\d+)")
+_FIRST_WITH_QUOTES = (0, 8, 17)
+"""The llamafile from which on `.args` has quotes and comments; before, it is one argument a line."""
 _MAPPABLE_BYTES: Final = 16 << 10
 """Metal maps at multiples of this; llamafile warns below it."""
 
@@ -91,6 +93,7 @@ def inspect(path: Path) -> Inspection:
 def _inspect_zip(reader: Reader, program: Program) -> Inspection:
     ours = load_manifest(reader)
     models, notes = _find_models(reader)
+    version = "" if ours else _scan_version(reader.path, _first_member(reader))
     foreign: FileKind = "zip"
     if program.kind != "none":  # a bare APE brings members of its own, such as time zones
         foreign = "llamafile" if models or ARGS_NAME in reader.records else "program"
@@ -101,10 +104,10 @@ def _inspect_zip(reader: Reader, program: Program) -> Inspection:
         program=program,
         manifest=ours[0] if ours else None,
         generation=ours[1].generation if ours else 0,
-        engine_version="" if ours else _scan_version(reader.path, _first_member(reader)),
+        engine_version=version,
         models=models,
         members=len(reader.records),
-        arguments=_arguments(reader),
+        arguments=_arguments(reader, version),
         notes=notes,
     )
 
@@ -136,10 +139,13 @@ def _member_facts(reader: Reader, record: CentralRecord, offset: int) -> ModelFa
     return model_facts(read_gguf(read, record.stored_size, where=f"{reader.where}: {record.name}"))
 
 
-def _arguments(reader: Reader) -> tuple[str, ...]:
+def _arguments(reader: Reader, engine_version: str) -> tuple[str, ...]:
     if ARGS_NAME not in reader.records:
         return ()
-    return tuple(parse_args(reader.read(ARGS_NAME, limit=1 << 20), environment=_AsTheyStand(), where=reader.where))
+    data = reader.read(ARGS_NAME, limit=1 << 20)
+    if engine_version and tuple(map(int, engine_version.split("."))) < _FIRST_WITH_QUOTES:
+        return tuple(parse_args_lines(data))
+    return tuple(parse_args(data, environment=_AsTheyStand(), where=reader.where))
 
 
 class _AsTheyStand(dict[str, str]):

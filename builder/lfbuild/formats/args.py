@@ -82,16 +82,9 @@ def expand_args(
 
 
 def parse_args_lines(data: bytes) -> list[str]:
-    """Read the `lines` grammar: blank lines are skipped, nothing else means anything."""
-    return [line for line in data.decode("utf-8", "replace").replace("\r", "\n").split("\n") if line]
-
-
-def with_users_own(arguments: Sequence[str], own: Sequence[str]) -> list[str]:
-    """Put the user's arguments where the first `...` stands, or at the end."""
-    if USERS_OWN not in arguments:
-        return [*arguments, *own]
-    place = arguments.index(USERS_OWN)
-    return [*arguments[:place], *own, *arguments[place + 1 :]]
+    """Read the `lines` grammar: blank lines are skipped, `\\n` is a newline, nothing else means anything."""
+    lines = data.decode("utf-8", "replace").replace("\r", "\n").split("\n")
+    return [line.replace("\\n", "\n") for line in lines if line]
 
 
 def _quote(argument: str) -> str:
