@@ -151,3 +151,18 @@ def test_python_and_c_read_the_same(vector: dict[str, object]) -> None:
     assert isinstance(environment, dict)
 
     assert expand_args(text.encode(), own, environment=environment) == vector["argv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "own", "expected"),
+    [
+        (["-c", "1", "..."], ["-p", "x"], ["-c", "1", "-p", "x"]),
+        (["-c", "...", "1"], ["-p", "x"], ["-c", "-p", "x", "1"]),
+        (["-c", "1"], ["-p"], ["-c", "1", "-p"]),
+        (["..."], [], []),
+    ],
+)
+def test_the_users_own_arguments_stand_where_the_dots_do(
+    arguments: list[str], own: list[str], expected: list[str]
+) -> None:
+    assert expand_args(args_to_bytes(arguments), own, environment={}) == expected
