@@ -59,7 +59,7 @@ def test_ctrl_c_in_mid_compile_leaves_no_half_file_and_no_compiler(smollm2: Path
     recipe = tmp_path / "other.toml"
     text = (RECIPES / "smollm2.toml").read_text(encoding="utf-8")
     # Another engine, as its options differ, so that it has to be compiled.
-    other = text.replace("[toolchain]", '[engine.options]\nLFBUILD_NOTHING = "for another key"\n\n[toolchain]')
+    other = text.replace("[toolchain]", '[engine.options]\nANOTHER_KEY = "for another key"\n\n[toolchain]')
     recipe.write_text(other, encoding="utf-8")
     build = subprocess.Popen(
         [sys.executable, "-c", MAIN, "build", str(recipe), "-o", str(tmp_path / "out")],
@@ -77,7 +77,8 @@ def test_ctrl_c_in_mid_compile_leaves_no_half_file_and_no_compiler(smollm2: Path
 
     build.send_signal(signal.SIGINT)
 
-    assert build.wait(timeout=30) == 130
+    build.communicate(timeout=30)
+    assert build.returncode == 130
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.toml"]
     processes = subprocess.run(["ps", "-e", "-o", "sid=,args="], capture_output=True, text=True, check=True).stdout
     left = [line for line in processes.splitlines() if line.split()[0] == str(build.pid)]
