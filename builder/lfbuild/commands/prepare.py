@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from lfbuild.commands.models import check_architecture, confirm_header, load_header
 from lfbuild.commands.origins import file_origin, tree_origin
-from lfbuild.engine.cosmocc import find_cosmocc
 from lfbuild.engine.source import read_architectures, read_flags
-from lfbuild.engine.zig import find_zig
+from lfbuild.engine.toolchains import find_toolchain
 from lfbuild.errors import FetchError, Problem, RecipeError, ToolError
 from lfbuild.formats.blocks import Cuts
 from lfbuild.formats.gguf import cut_gguf
@@ -85,18 +84,6 @@ def load_checked_lock(recipe: Recipe) -> LockFile:
     return lock
 
 
-def find_toolchain(recipe: Recipe, settings: Settings) -> Toolchain:
-    """The compiler that a recipe asks for.
-
-    Raises:
-        ToolError: it is not here, or of another version.
-    """
-    wanted = recipe.toolchain.version
-    if recipe.toolchain.kind == "zig":
-        return find_zig(wanted)
-    return find_cosmocc(wanted, folder=settings.cosmocc, machine=settings.machine, store=settings.store())
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceState:
     """Whether a source has to be fetched."""
@@ -140,7 +127,13 @@ class Preparation:
     def supplies(self) -> Supplies:
         """Everything that the plan is made from."""
         recipe = self._recipe
-        toolchain = find_toolchain(recipe, self._settings)
+        toolchain = find_toolchain(
+            recipe.toolchain.kind,
+            version=recipe.toolchain.version,
+            machine=self._settings.machine,
+            store=self._store,
+            cosmocc_folder=self._settings.cosmocc,
+        )
         target = choose_target(toolchain, self._settings)
         tree = self._tree()
         self._known = read_architectures(tree.path)
