@@ -143,6 +143,9 @@ function(lfbuild_attach_main)
   endforeach()
   target_sources(llama-app PRIVATE
     "${LFBUILD_STUBS}/main.cpp" "${LFBUILD_STUBS}/args_grammar.c" "${LFBUILD_STUBS}/default_args.c")
+  if(WIN32)
+    target_sources(llama-app PRIVATE "${LFBUILD_STUBS}/windows.rc")
+  endif()
   if(LFBUILD_ENGINE_VERSION)
     set_property(SOURCE "${LFBUILD_STUBS}/main.cpp" TARGET_DIRECTORY llama-app
       APPEND PROPERTY COMPILE_DEFINITIONS "LFBUILD_ENGINE_VERSION=\"${LFBUILD_ENGINE_VERSION}\"")
