@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lfbuild.engine.cpu import parse_cpu
+from lfbuild.engine.cpu import Goal, parse_cpu
 from lfbuild.engine.environment import build_environment, launcher_environment, passed_variables
 from lfbuild.engine.zig import Zig
 
@@ -46,13 +46,14 @@ def test_the_environment_is_the_same_on_every_machine() -> None:
 
 
 def test_ccache_is_told_what_a_script_in_a_changing_folder_hides() -> None:
-    zig, level = Zig(program=Path("/opt/zig"), version="0.17.1"), parse_cpu("x86-64-v3")
+    zig = Zig(program=Path("/opt/zig"), version="0.17.1")
+    goal = Goal(target="linux-x86_64", architecture="x86_64", levels=(parse_cpu("x86-64-v3"),))
 
-    assert launcher_environment("ccache", toolchain=zig, level=level, folder=Path("/store/x")) == {
+    assert launcher_environment("ccache", toolchain=zig, goal=goal, folder=Path("/store/x")) == {
         "CCACHE_COMPILERTYPE": "clang",
         "CCACHE_COMPILERCHECK": "string:zig 0.17.1 x86_64-linux-gnu.2.28",
         "CCACHE_BASEDIR": "/store/x",
         "CCACHE_NOHASHDIR": "1",
     }
-    assert launcher_environment("distcc", toolchain=zig, level=level, folder=Path("/store/x")) == {}
-    assert launcher_environment(None, toolchain=zig, level=level, folder=Path("/store/x")) == {}
+    assert launcher_environment("distcc", toolchain=zig, goal=goal, folder=Path("/store/x")) == {}
+    assert launcher_environment(None, toolchain=zig, goal=goal, folder=Path("/store/x")) == {}

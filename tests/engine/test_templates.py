@@ -9,12 +9,13 @@ import jinja2
 import pytest
 
 from lfbuild.engine.cosmocc import Cosmocc
-from lfbuild.engine.cpu import parse_cpu
+from lfbuild.engine.cpu import Goal, parse_cpu
 from lfbuild.engine.render import cmake_quoted, render, templates_text
 from lfbuild.engine.zig import Zig
 
-X86 = parse_cpu("x86-64-v3")
-ARM = parse_cpu("armv8.2-a+dotprod")
+X86 = Goal(target="linux-x86_64", architecture="x86_64", levels=(parse_cpu("x86-64-v3"),))
+ARM_LEVELS = (parse_cpu("armv8.2-a+dotprod+fp16"), parse_cpu("armv8.2-a+dotprod"))
+ARM = Goal(target="linux-aarch64", architecture="aarch64", levels=ARM_LEVELS)
 
 
 def wrapped(folder: Path, script: str, *words: str, build: str | None = None) -> list[str]:
@@ -81,10 +82,17 @@ def test_a_distcc_server_compiles_what_is_preprocessed_already(
     assert wrapped(tmp_path, script, "-c", f"sent.{suffix}")[4:] == ["-x", language, "-c", f"sent.{suffix}"]
 
 
-def test_zig_gets_an_arm_level_in_its_own_words(zig: Zig, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        ("-march=armv8.2-a+dotprod", "-mcpu=generic+v8_2a+dotprod"),
+        ("-march=armv8.2-a+dotprod+fp16", "-mcpu=generic+v8_2a+dotprod+fullfp16"),
+    ],
+)
+def test_zig_gets_every_arm_level_in_its_own_words(zig: Zig, tmp_path: Path, given: str, passed: str) -> None:
     script = zig.rendering(ARM).commands["zig-0.17.1-aarch64-linux-gnu.2.28-cc"]
 
-    assert wrapped(tmp_path, script, "-march=armv8.2-a+dotprod")[-1] == "-mcpu=generic+v8_2a+dotprod"
+    assert wrapped(tmp_path, script, given)[-1] == passed
 
 
 def test_cosmocc_is_a_cmake_platform_of_its_own() -> None:

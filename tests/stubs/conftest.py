@@ -40,7 +40,8 @@ def compile_program(compiler: str, target: Path, sources: list[Path], *options: 
 
 
 def layer_sources() -> list[Path]:
-    return sorted(STUBS.glob("*.c"))
+    """All of it, but for what is compiled together with the variants of an engine (test_cpu_variants.py)."""
+    return sorted(path for path in STUBS.glob("*.c") if path.name != "cpu_variants.c")
 
 
 def runner(program: Path) -> Probe:

@@ -18,7 +18,7 @@ from lfbuild.errors import ToolError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from lfbuild.engine.cpu import CpuLevel
+    from lfbuild.engine.cpu import Goal
 
 GLIBC = "2.28"
 TARGETS = {"linux-x86_64": ("x86_64",), "linux-aarch64": ("aarch64",)}
@@ -52,17 +52,17 @@ class Zig:
         """Linux, each architecture a target of its own."""
         return TARGETS
 
-    def identity(self, cpu: CpuLevel) -> str:
+    def identity(self, goal: Goal) -> str:
         """`zig 0.17.1 x86_64-linux-gnu.2.28`."""
-        return f"zig {self.version} {_triple(cpu)}"
+        return f"zig {self.version} {_triple(goal)}"
 
-    def rendering(self, cpu: CpuLevel) -> Rendering:
+    def rendering(self, goal: Goal) -> Rendering:
         """Wrappers named after version and target, so that a distcc server can offer the same by name."""
-        prefix = f"zig-{self.version}-{_triple(cpu)}"
-        values = {"zig": self.program, "identity": self.identity(cpu), "triple": _triple(cpu), "cpu": cpu}
+        prefix = f"zig-{self.version}-{_triple(goal)}"
+        values = {"zig": self.program, "identity": self.identity(goal), "triple": _triple(goal), "goal": goal}
         compilers = {f"{prefix}-{tool}": render("zig-compiler.sh", tool=tool, **values) for tool in ("cc", "c++")}
         archivers = {f"{prefix}-{tool}": render("zig-archiver.sh", tool=tool, **values) for tool in ("ar", "ranlib")}
-        toolchain = render("zig-toolchain.cmake", prefix=prefix, architecture=cpu.architecture)
+        toolchain = render("zig-toolchain.cmake", prefix=prefix, architecture=goal.architecture)
         return Rendering(commands=compilers | archivers, files={"toolchain.cmake": toolchain})
 
     def environment(self, *, cache: Path, scratch: Path) -> Mapping[str, str]:
@@ -98,5 +98,5 @@ def find_zig(version: str | None) -> Zig:
     return Zig(program=program, version=installed)
 
 
-def _triple(cpu: CpuLevel) -> str:
-    return f"{cpu.architecture}-linux-gnu.{GLIBC}"
+def _triple(goal: Goal) -> str:
+    return f"{goal.architecture}-linux-gnu.{GLIBC}"
