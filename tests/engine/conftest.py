@@ -40,7 +40,7 @@ class HostCompiler:
         prefix = '-ffile-prefix-map="$LFBUILD_FOLDER"=/lfbuild'
         commands = {f"host-{tool}": f'#!/bin/sh\nexec {tool} {prefix} "$@"\n' for tool in ("cc", "c++")}
         commands |= {f"host-{tool}": f'#!/bin/sh\nexec {tool} "$@"\n' for tool in ("ar", "ranlib")}
-        toolchain = render("zig-toolchain.cmake", prefix="host", architecture=goal.architecture)
+        toolchain = render("zig-toolchain.cmake", prefix="host", architecture=goal.architecture, system="Linux")
         return Rendering(commands=commands, files={"toolchain.cmake": toolchain})
 
     def environment(self, *, cache: Path, scratch: Path) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import jinja2
@@ -59,15 +60,39 @@ def test_wrappers_are_named_after_version_and_target() -> None:
     rendering = Zig(program=Path("/opt/zig"), version="0.17.1").rendering(X86)
 
     assert sorted(rendering.commands) == [
-        f"zig-0.17.1-x86_64-linux-gnu.2.28-{tool}" for tool in ("ar", "c++", "cc", "ranlib")
+        f"zig-0.17.1-x86_64-linux-musl-{tool}" for tool in ("ar", "c++", "cc", "ranlib", "rc")
     ]
 
 
+@pytest.mark.parametrize(
+    ("target", "identity", "words"),
+    [
+        ("linux-x86_64", "zig 0.17.1 x86_64-linux-musl", ["CMAKE_SYSTEM_NAME Linux"]),
+        ("linux-aarch64", "zig 0.17.1 aarch64-linux-musl", ["CMAKE_SYSTEM_NAME Linux"]),
+        ("windows-x86_64", "zig 0.17.1 x86_64-windows-gnu", ["CMAKE_SYSTEM_NAME Windows", "x86_64-windows-gnu-rc"]),
+        ("macos-aarch64", "zig 0.17.1 aarch64-macos.13.0", ["CMAKE_SYSTEM_NAME Darwin", 'CMAKE_OSX_SYSROOT ""']),
+        ("macos-x86_64", "zig 0.17.1 x86_64-macos.13.0", ["CMAKE_SYSTEM_NAME Darwin", 'CMAKE_OSX_SYSROOT ""']),
+    ],
+)
+def test_a_target_is_named_in_zigs_words_and_in_cmakes(target: str, identity: str, words: list[str]) -> None:
+    zig = Zig(program=Path("/opt/zig"), version="0.17.1")
+    (architecture,) = zig.targets[target]
+    goal = replace(X86 if architecture == "x86_64" else ARM, target=target)
+
+    toolchain = zig.rendering(goal).files["toolchain.cmake"]
+
+    assert zig.identity(goal) == identity
+    for word in [*words, f"set(CMAKE_SYSTEM_PROCESSOR {architecture})"]:
+        assert word in toolchain
+    assert ("CMAKE_RC_COMPILER" in toolchain) == target.startswith("windows-")
+    assert ("CMAKE_OSX_SYSROOT" in toolchain) == target.startswith("macos-")
+
+
 def test_a_compile_is_told_its_target_and_forgets_its_folder(zig: Zig, tmp_path: Path) -> None:
-    script = zig.rendering(X86).commands["zig-0.17.1-x86_64-linux-gnu.2.28-cc"]
+    script = zig.rendering(X86).commands["zig-0.17.1-x86_64-linux-musl-cc"]
 
     assert wrapped(tmp_path, script, "-c", "a b.c", build="/some where") == [
-        *("cc", "-target", "x86_64-linux-gnu.2.28", "-g0"),
+        *("cc", "-target", "x86_64-linux-musl", "-g0"),
         *("-ffile-prefix-map=/some where=/lfbuild", "-ffile-prefix-map=../..=/lfbuild"),
         *("-c", "a b.c"),
     ]
@@ -77,7 +102,7 @@ def test_a_compile_is_told_its_target_and_forgets_its_folder(zig: Zig, tmp_path:
 def test_a_distcc_server_compiles_what_is_preprocessed_already(
     zig: Zig, tmp_path: Path, suffix: str, language: str
 ) -> None:
-    script = zig.rendering(X86).commands["zig-0.17.1-x86_64-linux-gnu.2.28-c++"]
+    script = zig.rendering(X86).commands["zig-0.17.1-x86_64-linux-musl-c++"]
 
     assert wrapped(tmp_path, script, "-c", f"sent.{suffix}")[4:] == ["-x", language, "-c", f"sent.{suffix}"]
 
@@ -90,7 +115,7 @@ def test_a_distcc_server_compiles_what_is_preprocessed_already(
     ],
 )
 def test_zig_gets_every_arm_level_in_its_own_words(zig: Zig, tmp_path: Path, given: str, passed: str) -> None:
-    script = zig.rendering(ARM).commands["zig-0.17.1-aarch64-linux-gnu.2.28-cc"]
+    script = zig.rendering(ARM).commands["zig-0.17.1-aarch64-linux-musl-cc"]
 
     assert wrapped(tmp_path, script, given)[-1] == passed
 

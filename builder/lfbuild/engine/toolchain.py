@@ -54,7 +54,7 @@ class Toolchain(Protocol):
         """One line that names everything of the compiler that decides an object's bytes: for job keys and ccache."""
 
     def rendering(self, goal: Goal) -> Rendering:
-        """The wrappers and files for compiling one architecture."""
+        """The wrappers and files for compiling one architecture of a target."""
 
     def environment(self, *, cache: Path, scratch: Path) -> Mapping[str, str]:
         """The variables it needs: `cache` outlives the build, `scratch` does not."""

@@ -128,9 +128,9 @@ class Workshop:
 
     def program(self, goal: Goal) -> Path:
         """The linked program of one architecture."""
-        program = self.build_folder(goal) / self.job.project.program
+        program = self.build_folder(goal) / self.job.program
         if not program.is_file():
-            raise self._failed(f"the build ended well but made no {self.job.project.program}", ())
+            raise self._failed(f"the build ended well but made no {self.job.program}", ())
         return program
 
     def join(self, argv: Sequence[str | Path], *, goal: Goal) -> None:
@@ -165,7 +165,7 @@ class Workshop:
         """Run a command of the build; its words and all its output go to the log."""
         toolchain = self.job.toolchain
         environment = {
-            **launcher_environment(self.job.launcher, toolchain=toolchain, goal=goal, folder=self.folder),
+            **launcher_environment(self.job, goal=goal, folder=self.folder),
             **build_environment(self.folder, programs=self.tools.node, passed=self.passed),
             **toolchain.environment(cache=self.cache, scratch=self.folder),
             **({"NODE_OPTIONS": f'--require "{self.folder / CLOCK}"'} if self.job.ui else {}),
