@@ -93,8 +93,8 @@ _ARM_SCORED = {
     "sme": "GGML_USE_SME",
 }
 
-# The levels that upstream ships libraries for (ggml/src/CMakeLists.txt), but for plain x86-64, whose SSE2 code is several
-# times slower without anybody knowing why, and SME, which no compiler here has been seen to get right.
+# The levels that upstream ships libraries for (ggml/src/CMakeLists.txt), but for plain x86-64, whose SSE2 code is
+# several times slower without anybody knowing why, and SME, which no compiler here has been seen to get right.
 _X86_SHIPPED = (
     "x86-64-v2",  # sse42
     "x86-64-v2+avx",  # sandybridge

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from lfbuild.recipe.places import TAG, Table
-from lfbuild.recipe.values import Cpu  # noqa: TC001  # pydantic evaluates annotations
+from lfbuild.recipe.values import Cpu  # pydantic evaluates annotations
 
 Target = Literal["linux-x86_64", "linux-aarch64", "windows-x86_64", "macos-aarch64", "macos-x86_64"]
 System = Literal["linux-x86_64", "linux-aarch64", "windows-x86_64", "macos-aarch64", "macos-x86_64", "host"]
@@ -52,9 +52,7 @@ def _check_word(value: object) -> object:
 _CPUS_WANTED = 'must be a list of processor levels or "all"'
 _All = Annotated[Literal["all"], BeforeValidator(_check_word), Tag(f"{TAG}word")]
 _List = Annotated[tuple[Cpu, ...], Field(min_length=1), AfterValidator(_refuse_repeats), Tag(f"{TAG}list")]
-_OfOne = Annotated[
-    _All | _List, Discriminator(_shape, custom_error_type="levels", custom_error_message=_CPUS_WANTED)
-]
+_OfOne = Annotated[_All | _List, Discriminator(_shape, custom_error_type="levels", custom_error_message=_CPUS_WANTED)]
 Cpus = Annotated[
     _All | _List | Annotated[dict[Target, _OfOne], Field(min_length=1), Tag(f"{TAG}table")],
     Discriminator(
