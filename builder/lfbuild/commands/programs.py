@@ -69,7 +69,7 @@ def make_head_of(
     if file.head == "note":
         return LauncherHead(program="script", data=file.note_bytes(), slices=())
     launchers = {target: programs.launchers[target] for target in file.targets}
-    data = make_head(file.head, launchers)
+    data = make_head(file.head, launchers, facts=plan.windows if file.is_for_windows else None)
     return LauncherHead(program=file.head, data=data, slices=_slices(file, programs, settings, report))
 
 

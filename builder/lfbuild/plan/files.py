@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from lfbuild.archive.source import BytesSource
 from lfbuild.errors import RecipeError
+from lfbuild.formats.head import HEAD_BYTES, choose_form
 from lfbuild.manifest.model import OWN_FOLDER
 from lfbuild.manifest.pack import PackMember
-from lfbuild.plan.targets import head_for, is_windows
+from lfbuild.plan.targets import is_windows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,7 +29,6 @@ WINDOWS_LIMIT_BYTES: Final = 4 << 30
 """Windows starts no program whose file is longer (llamafile's issue 66)."""
 SLICE_ALLOWANCE_BYTES: Final = 32 << 20
 """What one engine may have, compressed: twice what all of upstream's levels have."""
-HEAD_BYTES: Final = 1 << 20
 FILE_NAME: Final = f"{OWN_FOLDER}file"
 """The member that names the file which a thin program starts its engine with."""
 
@@ -109,7 +109,7 @@ def _weights(whole: PlannedFile) -> PlannedFile:
     output = whole.output.with_suffix(".llamafile") if whole.output.suffix == ".exe" else whole.output
     others = tuple(name for name in whole.targets if not is_windows(name))
     if others:
-        return PlannedFile(output=output, head=head_for(others), targets=others, members=whole.members)
+        return PlannedFile(output=output, head=choose_form(others), targets=others, members=whole.members)
     program = _program_path(whole).name
     note = f"{output.name}: holds the weights of {program}, which starts on Windows"
     return PlannedFile(output=output, head="note", targets=(), members=whole.members, note=note)

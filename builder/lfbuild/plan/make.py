@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from lfbuild.archive.source import BytesSource, FileSource
 from lfbuild.engine.job import EngineJob
-from lfbuild.errors import Problem, RecipeError
+from lfbuild.errors import FormatError, Problem, RecipeError
 from lfbuild.formats.args import ARGS_NAME, args_to_bytes, verb_member
+from lfbuild.formats.resources import WindowsFacts, resource_bytes
 from lfbuild.manifest.model import RECIPE_NAME, EngineRecord, Release, ToolchainRecord
 from lfbuild.manifest.pack import LauncherHead, PackMember, PackOrder
 from lfbuild.plan.files import WINDOWS_LIMIT_BYTES, content_bytes, plan_files, told
@@ -69,7 +70,8 @@ class Plan:
     engine_jobs: tuple[EngineJob, ...]
     """One a target."""
     release: Release
-    icon: bytes
+    windows: WindowsFacts
+    """What a program for Windows says of itself."""
     sign_windows: str
     """A command with `{file}` in it, or nothing; the same for macOS."""
     sign_macos: str
@@ -146,7 +148,7 @@ def make_plan(
         files=files,
         engine_jobs=tuple(_job(recipe, supplies, target, launcher) for target in targets),
         release=_release(recipe),
-        icon=supplies.icon,
+        windows=_windows_facts(recipe, supplies.icon),
         sign_windows=recipe.sign.windows,
         sign_macos=recipe.sign.macos,
         recipe_folder=recipe.path.parent,
@@ -158,6 +160,24 @@ def make_plan(
         update_url=str(recipe.update.url) if recipe.update else "",
         notes=(*told(files), *_notes(supplies, members)),
     )
+
+
+def _windows_facts(recipe: Recipe, icon: bytes) -> WindowsFacts:
+    """Looked at now, so that an icon that is none is told before anything is compiled."""
+    table = recipe.llamafile
+    facts = WindowsFacts(
+        product=table.name,
+        description=table.description or table.name,
+        version=table.version,
+        filename=f"{table.name}.exe",
+        icon=icon,
+    )
+    try:
+        resource_bytes(facts, 0)
+    except FormatError as error:
+        key = ("llamafile", "icon") if error.where == "icon" else ("llamafile",)
+        raise RecipeError(recipe.path, [recipe.problem(key, error.what)]) from error
+    return facts
 
 
 def _job(recipe: Recipe, supplies: Supplies, target: Target, launcher: str | None) -> EngineJob:

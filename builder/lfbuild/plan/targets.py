@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 from lfbuild.engine.cpu import parse_cpu, shipped_levels, sorted_levels
 from lfbuild.errors import RecipeError
-from lfbuild.recipe.targets import ALL, HOST, SYSTEMS
+from lfbuild.formats.head import TARGETS, HeadForm, choose_form
+from lfbuild.recipe.targets import ALL, HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from lfbuild.recipe import Recipe
     from lfbuild.recipe.locate import KeyPath
 
-HeadKind = Literal["engine", "elf", "script", "polyglot"]
+HeadKind = HeadForm | Literal["engine"]
 COSMOCC_CPUS = ("x86-64-v3", "armv8.2-a+dotprod")
 """What cosmocc makes without a word of the recipe: a CPU of 2013 or 2018."""
 
@@ -60,23 +61,19 @@ def is_windows(name: str) -> bool:
     return name.startswith("windows-")
 
 
-def head_for(names: Sequence[str]) -> HeadKind:
-    """The head that starts these targets, as "auto" chooses it."""
-    if any(map(is_windows, names)):
-        return "polyglot"
-    return "elf" if len(names) == 1 and names[0].startswith("linux-") else "script"
-
-
 def _names(recipe: Recipe, toolchain: Toolchain, host: str) -> tuple[str, ...]:
     if toolchain.kind == "cosmocc":
         return tuple(toolchain.targets)
-    return tuple(host if name == HOST else name for name in recipe.targets.systems or SYSTEMS)
+    return tuple(host if name == HOST else name for name in recipe.targets.systems or TARGETS)
 
 
 def _head(recipe: Recipe, toolchain: Toolchain, names: Sequence[str]) -> HeadKind:
     if toolchain.kind == "cosmocc":
         return "engine"
-    return head_for(names) if recipe.targets.head == "auto" else recipe.targets.head
+    if recipe.targets.head != "auto":
+        return recipe.targets.head
+    known = [name for name in names if name in TARGETS]
+    return choose_form(known) if known else "script"  # what is not known is told of by itself
 
 
 def _system_problems(recipe: Recipe, toolchain: Toolchain, names: Sequence[str]) -> Iterator[Problem]:
@@ -150,7 +147,7 @@ class _Levels:
 
 def _head_problems(recipe: Recipe, names: Sequence[str], head: HeadKind) -> Iterator[Problem]:
     fit = {
-        "elf": (head_for(names) == "elf", "is for one Linux target"),
+        "elf": (len(names) == 1 and names[0].startswith("linux-"), "is for one Linux target"),
         "script": (not any(map(is_windows, names)), "starts on no Windows"),
         "polyglot": (any(map(is_windows, names)), "is for files that start on Windows too"),
         "engine": (len(names) == 1, "is for one target"),

@@ -16,8 +16,6 @@ from lfbuild.recipe.values import Cpu  # pydantic evaluates annotations
 
 Target = Literal["linux-x86_64", "linux-aarch64", "windows-x86_64", "macos-aarch64", "macos-x86_64"]
 System = Literal["linux-x86_64", "linux-aarch64", "windows-x86_64", "macos-aarch64", "macos-x86_64", "host"]
-SYSTEMS: tuple[Target, ...] = ("linux-x86_64", "linux-aarch64", "windows-x86_64", "macos-aarch64", "macos-x86_64")
-"""What zig makes slices for if the recipe does not say."""
 HOST: System = "host"
 ALL: Literal["all"] = "all"
 HeadChoice = Literal["auto", "elf", "script", "polyglot", "engine"]
