@@ -171,4 +171,4 @@ def _windows_and_macos_problems(recipe: Recipe, toolchain: Toolchain, names: Seq
 
 
 def _list(names: Iterable[str]) -> str:
-    return ", ".join(names)
+    return ", ".join(dict.fromkeys(names))
