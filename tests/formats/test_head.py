@@ -106,9 +106,9 @@ def test_the_layout_is_known_from_sizes_alone(facts: WindowsFacts | None) -> Non
     head = make_head("polyglot", launchers, facts=facts)
 
     assert not any(head[layout.end :])
-    for target in UNIX:
+    for target, launcher in UNIX.items():
         assert layout.starts[target] % 4096 == 0
-        assert head[layout.starts[target] :].startswith(UNIX[target])
+        assert head[layout.starts[target] :].startswith(launcher)
 
 
 @pytest.mark.parametrize(

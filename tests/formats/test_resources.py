@@ -33,7 +33,7 @@ def icon(*pictures: bytes) -> bytes:
     return struct.pack("<HHH", 0, 1, len(pictures)) + entries + b"".join(pictures)
 
 
-def read_back(facts: WindowsFacts) -> Any:  # noqa: ANN401 - lief's types are its own
+def read_back(facts: WindowsFacts) -> Any:
     lief = pytest.importorskip("lief", reason="lief, an independent reader of PE, is not installed")
     data = move_headers(linked_pe(), resources=lambda address: resource_bytes(facts, address), where="x")
     return lief.PE.parse(list(data)).resources_manager

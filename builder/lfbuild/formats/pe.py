@@ -224,7 +224,7 @@ def _headers(program: _Program, sections: list[_Section], *, has_resources: bool
     if has_resources:
         added = sections[-1]
         (initialized,) = struct.unpack_from("<I", optional, 8)
-        struct.pack_into("<I", optional, 8, min(initialized + added.raw_size, _LARGEST_IMAGE))  # nobody believes it
+        struct.pack_into("<I", optional, 8, min(initialized + added.raw_size, _LARGEST_IMAGE))  # nothing reads it
         _DIRECTORY.pack_into(optional, 112 + _RESOURCES * _DIRECTORY.size, added.address, added.size)
     headers = bytes(coff + optional) + b"".join(section.to_bytes() for section in sections)
     if HEADER_OFFSET + len(headers) > _HEADERS_BYTES:
