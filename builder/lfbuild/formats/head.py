@@ -6,16 +6,15 @@ or what it does, nor what follows the head.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
-
-from blake3 import blake3
 
 from lfbuild.errors import FormatError
 from lfbuild.formats.executable import POLYGLOT_START, Program, identify_program
 from lfbuild.formats.pe import SCRIPT_BYTES, align_up, move_headers, moved_size
 from lfbuild.formats.resources import WindowsFacts, resource_bytes
-from lfbuild.formats.shell import BLOCK_BYTES, PlacedLauncher, posix_cksum, shell_text
+from lfbuild.formats.shell import BLOCK_BYTES, PlacedLauncher, shell_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -139,8 +138,7 @@ def _script(launchers: Mapping[str, bytes], layout: HeadLayout) -> bytes:
             target=target,
             block=start // BLOCK_BYTES,
             size_bytes=len(launchers[target]),
-            checksum=posix_cksum(launchers[target]),
-            name=blake3(launchers[target]).hexdigest()[:32],
+            sha256=hashlib.sha256(launchers[target]).hexdigest(),
         )
         for target, start in layout.starts.items()
         if target != _WINDOWS

@@ -31,6 +31,7 @@ _OPTIONAL_BYTES: Final = 240
 _X86_64 = 0x8664
 _PE32_PLUS = 0x20B
 _RESOURCES, _SECURITY, _DEBUG, _BOUND_IMPORT = 2, 4, 6, 11
+_LARGEST_IMAGE: Final = 256 << 20
 _READ_INITIALIZED: Final = 0x40000040
 
 _COFF = struct.Struct("<4sHHIIIHH")
@@ -100,7 +101,7 @@ def move_headers(data: bytes, *, resources: Callable[[int], bytes] | None = None
     raised = _HEADERS_BYTES - program.sections[0].raw_offset
     body = bytearray(data[program.sections[0].raw_offset :])
     for pointer in _debug_pointers(program, where=where):
-        _raise_pointer(body, pointer - program.sections[0].raw_offset, raised)
+        _raise_pointer(body, pointer - program.sections[0].raw_offset, raised, where=where)
     sections = [_raised(section, raised) for section in program.sections]
     added = b""
     if resources is not None:
@@ -157,6 +158,7 @@ def _check_sections(
     need(bool(sections) and bool(in_file) and sections[0] is in_file[0], "has no section at its start")
     need(sections[0].address == _HEADERS_BYTES, "does not begin at 0x1000 in memory")
     need(all(one.end == two.address for one, two in pairwise(sections)), "has sections that do not follow one another")
+    need(image_size <= _LARGEST_IMAGE, "is larger than 256 MiB in memory")
     need(sections[-1].end == image_size, "has another size in memory than its sections")
     need(headers_size == in_file[0].raw_offset, "has a gap behind its headers")
     need(all(one.raw_end == two.raw_offset for one, two in pairwise(in_file)), "has a gap between its sections")
@@ -180,8 +182,10 @@ def _debug_pointers(program: _Program, *, where: str) -> list[int]:
     raise FormatError(where, "has a debug directory outside of its sections")
 
 
-def _raise_pointer(body: bytearray, offset: int, by: int) -> None:
+def _raise_pointer(body: bytearray, offset: int, by: int, *, where: str) -> None:
     (pointer,) = struct.unpack_from("<I", body, offset)
+    if pointer > _HEADERS_BYTES + len(body):
+        raise FormatError(where, "has a debug entry that points outside of it")
     if pointer:
         struct.pack_into("<I", body, offset, pointer + by)
 
@@ -220,7 +224,7 @@ def _headers(program: _Program, sections: list[_Section], *, has_resources: bool
     if has_resources:
         added = sections[-1]
         (initialized,) = struct.unpack_from("<I", optional, 8)
-        struct.pack_into("<I", optional, 8, initialized + added.raw_size)
+        struct.pack_into("<I", optional, 8, min(initialized + added.raw_size, _LARGEST_IMAGE))  # nothing reads it
         _DIRECTORY.pack_into(optional, 112 + _RESOURCES * _DIRECTORY.size, added.address, added.size)
     headers = bytes(coff + optional) + b"".join(section.to_bytes() for section in sections)
     if HEADER_OFFSET + len(headers) > _HEADERS_BYTES:
