@@ -212,7 +212,7 @@ def test_an_unknown_table_is_told_with_the_one_that_was_meant(problems: Problems
         "recipe.toml:8: models: unknown key, did you mean 'model'?",
         (
             "recipe.toml:9: zzz: unknown key; known are archive, args, engine, file, llamafile, model, sign, "
-                "targets, toolchain, update"
+            "targets, toolchain, update"
         ),
     ]
 

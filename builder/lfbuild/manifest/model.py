@@ -16,6 +16,8 @@ from lfbuild.errors import FormatError
 MANIFEST_NAME: Final = ".lfbuild/manifest.json"
 RECIPE_NAME: Final = ".lfbuild/recipe.toml"
 OWN_FOLDER: Final = ".lfbuild/"
+BESIDE_NAME: Final = ".lfbuild/file"
+"""Names, in a thin program for Windows, the file with the weights, which stands beside it."""
 ENGINE_FOLDER: Final = ".lfbuild/engine/"
 INDEX_FOLDER: Final = ".lfbuild/blocks/"
 HEAD_INDEX_NAME: Final = ".lfbuild/head.blocks"

@@ -30,7 +30,7 @@ def load_slices(reader: Reader) -> tuple[Slice, ...]:
     """
     if SLICES_NAME not in reader.records:
         return ()
-    return parse_slices(reader.read(SLICES_NAME), where=SLICES_NAME)
+    return parse_slices(reader.read(SLICES_NAME), where=f"{reader.where}: {SLICES_NAME}")
 
 
 def check_slices(reader: Reader, manifest: Manifest) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from lfbuild.archive.source import BytesSource
 from lfbuild.errors import RecipeError
 from lfbuild.formats.head import HEAD_BYTES, choose_form
-from lfbuild.manifest.model import OWN_FOLDER
+from lfbuild.manifest.model import BESIDE_NAME
 from lfbuild.manifest.pack import PackMember
 from lfbuild.plan.targets import is_windows
 
@@ -29,8 +29,6 @@ WINDOWS_LIMIT_BYTES: Final = 4 << 30
 """Windows starts no program whose file is longer (llamafile's issue 66)."""
 SLICE_ALLOWANCE_BYTES: Final = 32 << 20
 """What one engine may have, compressed: twice what all of upstream's levels have."""
-FILE_NAME: Final = f"{OWN_FOLDER}file"
-"""The member that names the file which a thin program starts its engine with."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +120,7 @@ def _program(whole: PlannedFile) -> PlannedFile:
         output=_program_path(whole),
         head="polyglot",
         targets=tuple(name for name in whole.targets if is_windows(name)),
-        members=(PackMember(name=FILE_NAME, role="file", place="tail", source=BytesSource(name)),),
+        members=(PackMember(name=BESIDE_NAME, role="file", place="tail", source=BytesSource(name)),),
     )
 
 
