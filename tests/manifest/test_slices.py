@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -84,9 +85,24 @@ def test_a_bomb_is_inflated_no_further_than_it_promises(tmp_path: Path) -> None:
     facts = Decoded(size_bytes=1000, crc32=0, root="0" * 64, digest="0" * 64)
     lying = replace(tiny_slice(stored=bomb), program=facts)
 
-    assert told_of(tmp_path, lying) == [
-        f"{LINUX_NAME}: '{LINUX_NAME}' does not decompress to the 1000 bytes it promises"
-    ]
+    tracemalloc.start()
+    try:
+        found = told_of(tmp_path, lying)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert found == [f"{LINUX_NAME}: '{LINUX_NAME}' does not decompress to the 1000 bytes it promises"]
+
+
+def test_an_honest_engine_of_64_mib_is_checked_in_constant_memory(tmp_path: Path) -> None:
+    zeros = bytes(64 << 20)
+    path = write_tiny_file(tmp_path, head=tiny_launcher([tiny_slice(program=zeros, stored=raw_deflate(zeros))]))
+    tracemalloc.start()
+    try:
+        assert told(path) == []
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_is_no_deflate_stream_is_told(tmp_path: Path) -> None:

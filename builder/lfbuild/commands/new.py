@@ -110,7 +110,8 @@ source = {{ pypi = "{ENGINE_PIN}", folder = "{ENGINE_FOLDER}", sha256 = "{ENGINE
 {_toolchain_lines(toolchain)}
 
 [targets]
-{_systems_lines(toolchain)}# The processors that it has code for, of which it takes the best: it needs at least one of 2013 (x86-64) or 2018 (ARM).
+{_systems_lines(toolchain)}\
+# Processors that it has code for; it takes the best it finds, and needs the lowest: these are of 2013 and 2018.
 # "all" has older and newer ones too. `lfbuild doctor` tells the level of this machine.
 cpus = ["x86-64-v3", "armv8.2-a+dotprod"]
 
@@ -212,8 +213,8 @@ def _systems_lines(toolchain: str) -> str:
     if toolchain == "cosmocc":
         return ""  # it makes one file for all of its systems
     return (
-        '# "host" is this machine\'s own Linux, which is compiled soonest. Without this line the file starts on Linux,\n'
-        "# Windows and macOS, on x86-64 and ARM.\n"
+        "# This machine's own Linux, which is compiled soonest. Without this line the file starts on Linux, Windows\n"
+        "# and macOS, on x86-64 and ARM.\n"
         'systems = ["host"]\n'
     )
 
