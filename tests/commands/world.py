@@ -10,8 +10,6 @@ from tests.world.models import tiny_gguf
 from tests.world.programs import tiny_elf, tiny_launchers
 
 from lfbuild.cli import main
-from lfbuild.engine.zig import Zig
-from lfbuild.formats.head import TARGETS
 from lfbuild.store import Store
 
 if TYPE_CHECKING:
@@ -42,7 +40,6 @@ def make_world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(folder)
     monkeypatch.setenv("LFBUILD_CACHE", str(folder / "cache"))
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    monkeypatch.setattr(Zig, "targets", property(lambda _: {name: (name.partition("-")[2],) for name in TARGETS}))
     monkeypatch.setattr("lfbuild.commands.programs.compile_launcher", lambda target, *_, **__: tiny_launchers()[target])
     (folder / "chat.toml").write_text(RECIPE, encoding="utf-8")
     (folder / "tiny.gguf").write_bytes(tiny_gguf())

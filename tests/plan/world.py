@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lfbuild.engine.cosmocc import Cosmocc
 from lfbuild.engine.zig import Zig
 from lfbuild.formats.blocks import Cuts
-from lfbuild.formats.head import TARGETS
 from lfbuild.manifest.model import Origin
 from lfbuild.plan import SuppliedFile, Supplies, make_plan
 from lfbuild.recipe import load_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from lfbuild.engine.toolchain import Toolchain
     from lfbuild.plan import Plan
     from lfbuild.recipe import Recipe
@@ -50,17 +46,7 @@ TARGETS_TABLE = 'systems = ["linux-x86_64"]\ncpus = ["x86-64-v3"]\n'
 """What a test about targets writes over: lines 9 and 10."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ZigForAll(Zig):
-    """zig, for every target that a head can start."""
-
-    @property
-    def targets(self) -> Mapping[str, tuple[str, ...]]:
-        """Each with its architecture."""
-        return {name: (name.partition("-")[2],) for name in TARGETS}
-
-
-ZIG = ZigForAll(program=Path("/somewhere/zig"), version="0.17.1")
+ZIG = Zig(program=Path("/somewhere/zig"), version="0.17.1")
 COSMOCC = Cosmocc(root=Path("/somewhere/cosmocc"), version="4.0.2", sha256="cd" * 32)
 
 
