@@ -140,11 +140,12 @@ static void append_variable(struct reader *reader, const char *name, size_t leng
     }
     memcpy(copy, name, length);
     copy[length] = '\0';
-    const char *value = getenv(copy);
+    char *value = lfbuild_platform_variable(copy);
     free(copy);
     if (value) {
         append_text(reader, value, strlen(value));
     }
+    free(value);
 }
 
 static void read_braced_variable(struct reader *reader) {

@@ -1,12 +1,19 @@
 # Do the objects that open weights refer to the file layer? Run before llama-app is made, by lfbuild.cmake, with
+#   -DLFBUILD_SYSTEM=windows or posix
 #   -DLFBUILD_OBJECTS=path|path|…
 #
 # The names stand in an object's symbol table as plain text in every format there is, so no nm or objdump is needed.
 
+if(LFBUILD_SYSTEM STREQUAL "windows")
+  set(map "lfbuild_set_file_pointer lfbuild_read_file lfbuild_create_file_mapping lfbuild_map_view lfbuild_unmap_view")
+else()
+  set(map "lfbuild_fread lfbuild_fseeko lfbuild_ftello")
+endif()
+
 # SOURCE|SYMBOLS that its object must refer to
 set(expected
   "gguf.cpp|lfbuild_fopen lfbuild_fread lfbuild_fseeko lfbuild_ftello lfbuild_fclose"
-  "llama-mmap.cpp|lfbuild_fopen lfbuild_fread lfbuild_fseeko lfbuild_ftello lfbuild_fclose"
+  "llama-mmap.cpp|lfbuild_fopen lfbuild_fclose ${map}"
   "llama-adapter.cpp|lfbuild_fopen lfbuild_fclose"
   "clip.cpp|lfbuild_fopen lfbuild_fread lfbuild_fseeko")
 

@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__AVX__) || defined(__ARM_FEATURE_DOTPROD) || defined(__ARM_FEATURE_SVE)
+/* Every Mac with an ARM processor has DOTPROD: compilers take that for its baseline. */
+#if defined(__AVX__) || (defined(__ARM_FEATURE_DOTPROD) && !defined(__APPLE__)) || defined(__ARM_FEATURE_SVE)
 #error "the CPU check must itself run on any CPU: set the level for ggml-cpu only (GGML_AVX2, GGML_CPU_ARM_ARCH), not in CMAKE_C_FLAGS"
 #endif
 
@@ -116,12 +117,15 @@ static bool can_check(void) {
 #endif
 #if defined(__linux__) || defined(__COSMOPOLITAN__)
 #include <sys/auxv.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
 #endif
 
 struct feature {
     const char *name;
     int word;
     int bit;
+    const char *apple;
 };
 
 #define FEATURE(...) {__VA_ARGS__},
@@ -129,11 +133,10 @@ static const struct feature features[] = {LFBUILD_ARM_FEATURES(FEATURE)};
 #define LEVEL(...) {__VA_ARGS__},
 static const struct level levels[] = {LFBUILD_ARM_LEVELS(LEVEL)};
 
-/* Only Linux tells by these words. The other aarch64 system that counts is macOS, where every CPU is armv8.4-a or more. */
 static bool can_check(void) {
 #if defined(__COSMOPOLITAN__)
-    return IsLinux();
-#elif defined(__linux__)
+    return IsLinux(); /* on macOS, where every CPU has armv8.4-a or more, it cannot ask */
+#elif defined(__linux__) || defined(__APPLE__)
     return true;
 #else
     return false;
@@ -144,6 +147,12 @@ static bool cpu_has(const struct feature *feature) {
 #if defined(__linux__) || defined(__COSMOPOLITAN__)
     enum { HWCAP = 16, HWCAP2 = 26 };
     return getauxval(feature->word == 1 ? HWCAP : HWCAP2) >> feature->bit & 1;
+#elif defined(__APPLE__)
+    char name[64];
+    int there = 0;
+    size_t size_bytes = sizeof there;
+    snprintf(name, sizeof name, "hw.optional.%s", feature->apple);
+    return feature->apple[0] && sysctlbyname(name, &there, &size_bytes, NULL, 0) == 0 && there;
 #else
     (void)feature;
     return true;

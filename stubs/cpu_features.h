@@ -52,24 +52,25 @@
     LEVEL("armv8.7-a", "", "armv8.6-a")                                                                                \
     LEVEL("armv9-a", "fp16 sve sve2", "armv8.5-a")
 
-/* FEATURE(name, word of AT_HWCAP or AT_HWCAP2, bit) as in Linux's asm/hwcap.h */
+/* FEATURE(name, word of AT_HWCAP or AT_HWCAP2, bit, name below hw.optional): as in Linux's asm/hwcap.h and in macOS' sysctl,
+ * which knows nothing of what no CPU of Apple's has. */
 #define LFBUILD_ARM_FEATURES(FEATURE)                                                                                  \
-    FEATURE("crc", 1, 7)                                                                                               \
-    FEATURE("lse", 1, 8)                                                                                               \
-    FEATURE("fp16", 1, 10)                                                                                             \
-    FEATURE("rdm", 1, 12)                                                                                              \
-    FEATURE("jscvt", 1, 13)                                                                                            \
-    FEATURE("fcma", 1, 14)                                                                                             \
-    FEATURE("rcpc", 1, 15)                                                                                             \
-    FEATURE("dotprod", 1, 20)                                                                                          \
-    FEATURE("sve", 1, 22)                                                                                              \
-    FEATURE("rcpc2", 1, 26)                                                                                            \
-    FEATURE("flagm", 1, 27)                                                                                            \
-    FEATURE("sve2", 2, 1)                                                                                              \
-    FEATURE("flagm2", 2, 7)                                                                                            \
-    FEATURE("frintts", 2, 8)                                                                                           \
-    FEATURE("i8mm", 2, 13)                                                                                             \
-    FEATURE("bf16", 2, 14)                                                                                             \
-    FEATURE("sme", 2, 23)
+    FEATURE("crc", 1, 7, "armv8_crc32")                                                                                \
+    FEATURE("lse", 1, 8, "arm.FEAT_LSE")                                                                               \
+    FEATURE("fp16", 1, 10, "arm.FEAT_FP16")                                                                            \
+    FEATURE("rdm", 1, 12, "arm.FEAT_RDM")                                                                              \
+    FEATURE("jscvt", 1, 13, "arm.FEAT_JSCVT")                                                                          \
+    FEATURE("fcma", 1, 14, "arm.FEAT_FCMA")                                                                            \
+    FEATURE("rcpc", 1, 15, "arm.FEAT_LRCPC")                                                                           \
+    FEATURE("dotprod", 1, 20, "arm.FEAT_DotProd")                                                                      \
+    FEATURE("sve", 1, 22, "")                                                                                          \
+    FEATURE("rcpc2", 1, 26, "arm.FEAT_LRCPC2")                                                                         \
+    FEATURE("flagm", 1, 27, "arm.FEAT_FlagM")                                                                          \
+    FEATURE("sve2", 2, 1, "")                                                                                          \
+    FEATURE("flagm2", 2, 7, "arm.FEAT_FlagM2")                                                                         \
+    FEATURE("frintts", 2, 8, "arm.FEAT_FRINTTS")                                                                       \
+    FEATURE("i8mm", 2, 13, "arm.FEAT_I8MM")                                                                            \
+    FEATURE("bf16", 2, 14, "arm.FEAT_BF16")                                                                            \
+    FEATURE("sme", 2, 23, "arm.FEAT_SME")
 
 #endif

@@ -11,6 +11,8 @@
 #define VERB_FOLDER ".lfbuild/args/"
 /* Set by the server's router for the programs that it starts from this same file, with complete arguments. */
 #define ROUTER_CHILD_VARIABLE "LLAMA_SERVER_ROUTER_PORT"
+/* Set to 1 by who wants the program as it is without this file, such as the launcher's --lf-no-args. */
+#define NO_ARGS_VARIABLE "LFBUILD_NO_ARGS"
 
 static bool add_all(struct lfbuild_words *words, char *const *list) {
     for (; *list; list++) {
@@ -90,6 +92,15 @@ static bool add_from_file(struct lfbuild_own_texts *texts, char *const *user, st
     return added;
 }
 
+static bool wants_none(void) {
+    char *port = lfbuild_platform_variable(ROUTER_CHILD_VARIABLE);
+    char *no_args = lfbuild_platform_variable(NO_ARGS_VARIABLE);
+    bool none = port || (no_args && strcmp(no_args, "1") == 0);
+    free(port);
+    free(no_args);
+    return none;
+}
+
 bool lfbuild_default_args(int argc, char **argv, struct lfbuild_words *words) {
     static char *const nobody[] = {NULL};
     char *const *user = argc > 0 ? argv + 1 : nobody;
@@ -98,7 +109,7 @@ bool lfbuild_default_args(int argc, char **argv, struct lfbuild_words *words) {
         return false;
     }
     bool refused = false;
-    struct lfbuild_own_texts *texts = getenv(ROUTER_CHILD_VARIABLE) ? NULL : lfbuild_open_own_texts(&refused);
+    struct lfbuild_own_texts *texts = wants_none() ? NULL : lfbuild_open_own_texts(&refused);
     if (!texts) {
         return !refused && add_all(words, user);
     }

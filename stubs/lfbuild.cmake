@@ -26,9 +26,18 @@ endfunction()
 # --- what of upstream opens weights ----------------------------------------------------------------------------------
 # TARGET SOURCE REDIRECT NAMES…: the target that compiles the source, the header forced into it, and names that it must
 # call. A header of upstream's in front of REDIRECT (with ">") is forced in before it.
+if(WIN32)
+  set(lfbuild_seek "_fseeki64 _ftelli64")
+  set(lfbuild_map "SetFilePointerEx ReadFile CreateFileMappingA MapViewOfFile UnmapViewOfFile CloseHandle")
+  set(lfbuild_platform platform_windows.c weights_windows.c)
+else()
+  set(lfbuild_seek "fseeko ftello")
+  set(lfbuild_map "fseeko ftello fread mmap munmap")
+  set(lfbuild_platform platform_posix.c weights_descriptor.c weights_map.c)
+endif()
 set(lfbuild_redirected
-  "ggml-base|ggml/src/gguf.cpp|redirect_stdio.h|ggml_fopen fseeko ftello fread fclose"
-  "llama|src/llama-mmap.cpp|src/llama-mmap.h>redirect_mmap.h|ggml_fopen fseeko ftello fread fclose mmap munmap"
+  "ggml-base|ggml/src/gguf.cpp|redirect_stdio.h|ggml_fopen ${lfbuild_seek} fread fclose"
+  "llama|src/llama-mmap.cpp|src/llama-mmap.h>redirect_mmap.h|ggml_fopen fclose ${lfbuild_map}"
   "llama|src/llama-adapter.cpp|redirect_stdio.h|ggml_fopen fclose"
   "mtmd|tools/mtmd/clip.cpp|tools/mtmd/clip-impl.h>redirect_ifstream.h|open_ifstream_binary")
 
@@ -102,8 +111,7 @@ endfunction()
 function(lfbuild_attach_layer)
   # In ggml-base, on which all the others rest: so it is there once, in a static and in a shared build, and in a shared
   # one the CPU check runs before the constructors of ggml-cpu.
-  set(layer complaint.c cpu_check.c member_file.c open_weights.c platform_posix.c weights_descriptor.c weights_map.c
-    weights_stream.c zip_directory.c)
+  set(layer complaint.c cpu_check.c member_file.c open_weights.c weights_stream.c zip_directory.c ${lfbuild_platform})
   list(TRANSFORM layer PREPEND "${LFBUILD_STUBS}/")
   target_sources(ggml-base PRIVATE ${layer})
   set_property(SOURCE ${layer} TARGET_DIRECTORY ggml-base APPEND PROPERTY COMPILE_OPTIONS -Wall -Wextra)
@@ -141,12 +149,28 @@ function(lfbuild_attach_main)
   endif()
 endfunction()
 
+# On Windows upstream puts the process's own command line in the place of what main was given; ours has more in it.
+function(lfbuild_keep_arguments)
+  file(GLOB_RECURSE sources RELATIVE "${CMAKE_SOURCE_DIR}" FOLLOW_SYMLINKS
+    "${CMAKE_SOURCE_DIR}/app/*.cpp" "${CMAKE_SOURCE_DIR}/src/*.cpp" "${CMAKE_SOURCE_DIR}/common/*.cpp"
+    "${CMAKE_SOURCE_DIR}/tools/*.cpp")
+  foreach(source IN LISTS sources)
+    file(STRINGS "${CMAKE_SOURCE_DIR}/${source}" calls REGEX "GetCommandLine[AW]|__w?argv" LIMIT_COUNT 1)
+    if(calls AND NOT source STREQUAL "common/arg.cpp")
+      lfbuild_fail("${source} reads the command line by itself, past the default arguments (${calls})")
+    elseif(calls)
+      lfbuild_redirect(llama-common "${source}" redirect_argv.h)
+    endif()
+  endforeach()
+endfunction()
+
 # The objects are looked at when the libraries are made, and nothing of the program itself is built before. (That
 # app/llama.cpp has its main renamed needs no check: the linker would find two, or none.)
 function(lfbuild_attach_object_check)
   set(stamp "${CMAKE_BINARY_DIR}/lfbuild-objects-checked")
   add_custom_command(OUTPUT "${stamp}" VERBATIM
     COMMAND "${CMAKE_COMMAND}"
+      "-DLFBUILD_SYSTEM=$<IF:$<BOOL:${WIN32}>,windows,posix>"
       "-DLFBUILD_OBJECTS=$<JOIN:$<TARGET_OBJECTS:ggml-base>;$<TARGET_OBJECTS:llama>;$<TARGET_OBJECTS:mtmd>,|>"
       -P "${LFBUILD_STUBS}/check_objects.cmake"
     COMMAND "${CMAKE_COMMAND}" -E touch "${stamp}"
@@ -170,6 +194,9 @@ function(lfbuild_attach)
   endforeach()
   lfbuild_attach_layer()
   lfbuild_attach_main()
+  if(WIN32)
+    lfbuild_keep_arguments()
+  endif()
   lfbuild_attach_object_check()
   message(STATUS "lfbuild: file layer attached (${LFBUILD_ENGINE_VERSION}, CPU level ${LFBUILD_CPU})")
 endfunction()

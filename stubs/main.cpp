@@ -16,6 +16,9 @@ int main(int argc, char ** argv) {
     if (!lfbuild_cpu_level() || !identity[0]) {
         return 1;
     }
+    if (!lfbuild_platform_arguments(&argc, &argv)) {
+        return 1;
+    }
     lfbuild_words words = {}; /* never freed: llama.cpp keeps pointers to its arguments until the process ends */
     if (!lfbuild_default_args(argc, argv, &words)) {
         return 1;

@@ -41,27 +41,30 @@ struct open_weights *lfbuild_weights_add(FILE *stream, int fd, const char *name,
     return weights;
 }
 
-struct open_weights *lfbuild_weights_of_stream(FILE *stream) {
-    if (!stream) {
-        return NULL;
-    }
+struct open_weights *lfbuild_weights_find(bool (*fits)(const struct open_weights *weights, void *what), void *what) {
     lock();
     struct open_weights *weights = newest;
-    while (weights && weights->stream != stream) {
+    while (weights && !fits(weights, what)) {
         weights = weights->next;
     }
     unlock();
     return weights;
 }
 
+static bool has_stream(const struct open_weights *weights, void *stream) {
+    return weights->stream == stream;
+}
+
+struct open_weights *lfbuild_weights_of_stream(FILE *stream) {
+    return stream ? lfbuild_weights_find(has_stream, stream) : NULL;
+}
+
+static bool has_fd(const struct open_weights *weights, void *fd) {
+    return weights->fd == *(int *)fd;
+}
+
 struct open_weights *lfbuild_weights_of_fd(int fd) {
-    lock();
-    struct open_weights *weights = newest;
-    while (weights && weights->fd != fd) {
-        weights = weights->next;
-    }
-    unlock();
-    return weights;
+    return lfbuild_weights_find(has_fd, &fd);
 }
 
 void lfbuild_weights_remove(struct open_weights *weights) {

@@ -21,6 +21,8 @@ struct open_weights *lfbuild_weights_add(FILE *stream, int fd, const char *name,
 /* NULL: not ours, so the call goes to the system as it is. */
 struct open_weights *lfbuild_weights_of_stream(FILE *stream);
 struct open_weights *lfbuild_weights_of_fd(int fd);
+/* By anything else; `fits` is called with a lock held and must not come back here. */
+struct open_weights *lfbuild_weights_find(bool (*fits)(const struct open_weights *weights, void *what), void *what);
 
 void lfbuild_weights_remove(struct open_weights *weights);
 

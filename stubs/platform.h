@@ -1,7 +1,7 @@
 /* Platform: the one seam between this layer and an operating system.
  *
  * Everything here is about files and memory in general; nothing here knows ZIP, GGUF or llama.cpp.
- * platform_posix.c carries it out for Linux, macOS and Cosmopolitan; a Windows file can stand beside it.
+ * platform_posix.c carries it out for Linux, macOS and Cosmopolitan, platform_windows.c for Windows. All text is UTF-8.
  */
 #ifndef LFBUILD_PLATFORM_H
 #define LFBUILD_PLATFORM_H
@@ -66,6 +66,12 @@ struct lfbuild_own_file {
     char shows[LFBUILD_PATH_CAPACITY_BYTES];
 };
 LFBUILD_API bool lfbuild_platform_own_file(struct lfbuild_own_file *own);
+
+/* The environment variable's value, to be freed; NULL when it is not set. */
+LFBUILD_API char *lfbuild_platform_variable(const char *name);
+
+/* Puts UTF-8 in place of what main was given, where that is something else; the words are never freed. */
+LFBUILD_API bool lfbuild_platform_arguments(int *argc, char ***argv);
 
 /* One line on stderr. */
 void lfbuild_platform_tell_user(const char *line);

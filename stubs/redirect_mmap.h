@@ -1,8 +1,13 @@
-/* Forced into src/llama-mmap.cpp, which opens, reads and maps weights also by file descriptors; see redirect_stdio.h. */
+/* Forced into src/llama-mmap.cpp, which also opens, reads and maps weights by the system's own calls; see redirect_stdio.h.
+ */
 #ifndef LFBUILD_REDIRECT_MMAP_H
 #define LFBUILD_REDIRECT_MMAP_H
 
-#ifndef _WIN32
+#ifdef _WIN32
+#include "weights_windows.h"
+
+#include <io.h>
+#else
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -11,7 +16,22 @@
 
 #include "redirect_stdio.h"
 
-#ifndef _WIN32
+#ifdef _WIN32
+#define SetFilePointerEx(handle, offset, position, whence) lfbuild_set_file_pointer(handle, offset, position, whence)
+#define ReadFile(handle, target, size_bytes, got, where) lfbuild_read_file(handle, target, size_bytes, got, where)
+#define CreateFileMappingA(...) lfbuild_create_file_mapping(__VA_ARGS__)
+#define MapViewOfFile(...) lfbuild_map_view(__VA_ARGS__)
+#define UnmapViewOfFile(address) lfbuild_unmap_view(address)
+#define CloseHandle(handle) lfbuild_close_handle(handle)
+
+#define CreateFileA(...) lfbuild_layer_does_not_cover_CreateFileA(__VA_ARGS__)
+#define CreateFileW(...) lfbuild_layer_does_not_cover_CreateFileW(__VA_ARGS__)
+#define CreateFileMappingW(...) lfbuild_layer_does_not_cover_CreateFileMappingW(__VA_ARGS__)
+#define GetFileSizeEx(...) lfbuild_layer_does_not_cover_GetFileSizeEx(__VA_ARGS__)
+#define MapViewOfFileEx(...) lfbuild_layer_does_not_cover_MapViewOfFileEx(__VA_ARGS__)
+#define ReadFileEx(...) lfbuild_layer_does_not_cover_ReadFileEx(__VA_ARGS__)
+#define SetFilePointer(...) lfbuild_layer_does_not_cover_SetFilePointer(__VA_ARGS__)
+#else
 #define open(...) lfbuild_open(__VA_ARGS__)
 #define close(fd) lfbuild_close(fd)
 #define read(fd, target, size_bytes) lfbuild_read(fd, target, size_bytes)

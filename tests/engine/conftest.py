@@ -33,14 +33,16 @@ class HostCompiler:
     def targets(self) -> Mapping[str, tuple[str, ...]]:
         return {"linux-x86_64": ("x86_64",), "both": ("x86_64", "aarch64")}
 
-    def identity(self, cpu: CpuLevel) -> str:
+    def identity(self, cpu: CpuLevel, target: str) -> str:
+        del target
         return f"host {self.version} {cpu.architecture}"
 
-    def rendering(self, cpu: CpuLevel) -> Rendering:
+    def rendering(self, cpu: CpuLevel, target: str) -> Rendering:
+        del target
         prefix = '-ffile-prefix-map="$LFBUILD_FOLDER"=/lfbuild'
         commands = {f"host-{tool}": f'#!/bin/sh\nexec {tool} {prefix} "$@"\n' for tool in ("cc", "c++")}
         commands |= {f"host-{tool}": f'#!/bin/sh\nexec {tool} "$@"\n' for tool in ("ar", "ranlib")}
-        toolchain = render("zig-toolchain.cmake", prefix="host", architecture=cpu.architecture)
+        toolchain = render("zig-toolchain.cmake", prefix="host", architecture=cpu.architecture, system="Linux")
         return Rendering(commands=commands, files={"toolchain.cmake": toolchain})
 
     def environment(self, *, cache: Path, scratch: Path) -> Mapping[str, str]:

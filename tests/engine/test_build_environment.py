@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from tests.engine.tiny import tiny_job
+
 from lfbuild.engine.cpu import parse_cpu
 from lfbuild.engine.environment import build_environment, launcher_environment, passed_variables
 from lfbuild.engine.zig import Zig
 
+ZIG, LEVEL = Zig(program=Path("/opt/zig"), version="0.17.1"), parse_cpu("x86-64-v3")
 FRONT_DOOR = {
     "HOME": "/home/anna",
     "CFLAGS": "-march=native",
@@ -45,14 +49,19 @@ def test_the_environment_is_the_same_on_every_machine() -> None:
     }
 
 
-def test_ccache_is_told_what_a_script_in_a_changing_folder_hides() -> None:
-    zig, level = Zig(program=Path("/opt/zig"), version="0.17.1"), parse_cpu("x86-64-v3")
+@pytest.mark.parametrize("launcher", [None, "distcc"])
+def test_other_launchers_are_told_nothing(source: Path, launcher: str | None) -> None:
+    job = tiny_job(source, ZIG, launcher=launcher)
 
-    assert launcher_environment("ccache", toolchain=zig, level=level, folder=Path("/store/x")) == {
+    assert launcher_environment(job, level=LEVEL, folder=Path("/store/x")) == {}
+
+
+def test_ccache_is_told_what_a_script_in_a_changing_folder_hides(source: Path) -> None:
+    job = tiny_job(source, ZIG, launcher="ccache", target="windows-x86_64")
+
+    assert launcher_environment(job, level=LEVEL, folder=Path("/store/x")) == {
         "CCACHE_COMPILERTYPE": "clang",
-        "CCACHE_COMPILERCHECK": "string:zig 0.17.1 x86_64-linux-gnu.2.28",
+        "CCACHE_COMPILERCHECK": "string:zig 0.17.1 x86_64-windows-gnu",
         "CCACHE_BASEDIR": "/store/x",
         "CCACHE_NOHASHDIR": "1",
     }
-    assert launcher_environment("distcc", toolchain=zig, level=level, folder=Path("/store/x")) == {}
-    assert launcher_environment(None, toolchain=zig, level=level, folder=Path("/store/x")) == {}

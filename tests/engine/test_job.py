@@ -10,7 +10,7 @@ import pytest
 
 import lfbuild
 from lfbuild.engine.job import LLAMA_CPP, EngineJob, digest_folder, stubs_folder
-from lfbuild.engine.zig import Zig
+from lfbuild.engine.zig import TRIPLES, Zig
 from lfbuild.errors import ToolError
 
 if TYPE_CHECKING:
@@ -93,6 +93,11 @@ def test_build_number_and_commit_come_from_the_order_and_never_from_git(order: E
     assert (options["LFBUILD_CPU"], options["LFBUILD_ENGINE_VERSION"]) == ("x86-64-v3", "llama.cpp 0.3.36")
 
 
+@pytest.mark.parametrize(("target", "program"), [("linux-x86_64", "bin/llama"), ("windows-x86_64", "bin/llama.exe")])
+def test_a_program_is_called_as_its_system_wants_it(order: EngineJob, target: str, program: str) -> None:
+    assert replace(order, target=target).program == program
+
+
 def test_levels_come_in_the_order_of_the_targets_architectures(order: EngineJob, compiler: Toolchain) -> None:
     fat = replace(order, toolchain=compiler, target="both", cpus=("armv8-a", "x86-64-v2"))
 
@@ -102,7 +107,11 @@ def test_levels_come_in_the_order_of_the_targets_architectures(order: EngineJob,
 @pytest.mark.parametrize(
     ("target", "cpus", "what"),
     [
-        ("macos-aarch64", ("armv8-a",), "zig makes no files for it, only for linux-x86_64, linux-aarch64"),
+        (
+            "freebsd-x86_64",
+            ("x86-64-v3",),
+            f"zig makes no files for it, only for {', '.join(TRIPLES)}",
+        ),
         ("linux-x86_64", ("armv8-a",), "needs one CPU level for each of x86_64, not armv8-a"),
         (
             "linux-x86_64",

@@ -55,18 +55,42 @@ def test_every_template_is_in_their_text() -> None:
 
 
 def test_wrappers_are_named_after_version_and_target() -> None:
-    rendering = Zig(program=Path("/opt/zig"), version="0.17.1").rendering(X86)
+    rendering = Zig(program=Path("/opt/zig"), version="0.17.1").rendering(X86, "linux-x86_64")
 
     assert sorted(rendering.commands) == [
-        f"zig-0.17.1-x86_64-linux-gnu.2.28-{tool}" for tool in ("ar", "c++", "cc", "ranlib")
+        f"zig-0.17.1-x86_64-linux-musl-{tool}" for tool in ("ar", "c++", "cc", "ranlib", "rc")
     ]
 
 
+@pytest.mark.parametrize(
+    ("target", "identity", "words"),
+    [
+        ("linux-x86_64", "zig 0.17.1 x86_64-linux-musl", ["CMAKE_SYSTEM_NAME Linux"]),
+        ("linux-aarch64", "zig 0.17.1 aarch64-linux-musl", ["CMAKE_SYSTEM_NAME Linux"]),
+        ("windows-x86_64", "zig 0.17.1 x86_64-windows-gnu", ["CMAKE_SYSTEM_NAME Windows", "x86_64-windows-gnu-rc"]),
+        ("macos-aarch64", "zig 0.17.1 aarch64-macos.13.0", ["CMAKE_SYSTEM_NAME Darwin", 'CMAKE_OSX_SYSROOT ""']),
+        ("macos-x86_64", "zig 0.17.1 x86_64-macos.13.0", ["CMAKE_SYSTEM_NAME Darwin", 'CMAKE_OSX_SYSROOT ""']),
+    ],
+)
+def test_a_target_is_named_in_zigs_words_and_in_cmakes(target: str, identity: str, words: list[str]) -> None:
+    zig = Zig(program=Path("/opt/zig"), version="0.17.1")
+    (architecture,) = zig.targets[target]
+    level = X86 if architecture == "x86_64" else ARM
+
+    toolchain = zig.rendering(level, target).files["toolchain.cmake"]
+
+    assert zig.identity(level, target) == identity
+    for word in [*words, f"set(CMAKE_SYSTEM_PROCESSOR {architecture})"]:
+        assert word in toolchain
+    assert ("CMAKE_RC_COMPILER" in toolchain) == target.startswith("windows-")
+    assert ("CMAKE_OSX_SYSROOT" in toolchain) == target.startswith("macos-")
+
+
 def test_a_compile_is_told_its_target_and_forgets_its_folder(zig: Zig, tmp_path: Path) -> None:
-    script = zig.rendering(X86).commands["zig-0.17.1-x86_64-linux-gnu.2.28-cc"]
+    script = zig.rendering(X86, "linux-x86_64").commands["zig-0.17.1-x86_64-linux-musl-cc"]
 
     assert wrapped(tmp_path, script, "-c", "a b.c", build="/some where") == [
-        *("cc", "-target", "x86_64-linux-gnu.2.28", "-g0"),
+        *("cc", "-target", "x86_64-linux-musl", "-g0"),
         *("-ffile-prefix-map=/some where=/lfbuild", "-ffile-prefix-map=../..=/lfbuild"),
         *("-c", "a b.c"),
     ]
@@ -76,19 +100,19 @@ def test_a_compile_is_told_its_target_and_forgets_its_folder(zig: Zig, tmp_path:
 def test_a_distcc_server_compiles_what_is_preprocessed_already(
     zig: Zig, tmp_path: Path, suffix: str, language: str
 ) -> None:
-    script = zig.rendering(X86).commands["zig-0.17.1-x86_64-linux-gnu.2.28-c++"]
+    script = zig.rendering(X86, "linux-x86_64").commands["zig-0.17.1-x86_64-linux-musl-c++"]
 
     assert wrapped(tmp_path, script, "-c", f"sent.{suffix}")[4:] == ["-x", language, "-c", f"sent.{suffix}"]
 
 
 def test_zig_gets_an_arm_level_in_its_own_words(zig: Zig, tmp_path: Path) -> None:
-    script = zig.rendering(ARM).commands["zig-0.17.1-aarch64-linux-gnu.2.28-cc"]
+    script = zig.rendering(ARM, "macos-aarch64").commands["zig-0.17.1-aarch64-macos.13.0-cc"]
 
     assert wrapped(tmp_path, script, "-march=armv8.2-a+dotprod")[-1] == "-mcpu=generic+v8_2a+dotprod"
 
 
 def test_cosmocc_is_a_cmake_platform_of_its_own() -> None:
-    rendering = Cosmocc(root=Path("/opt/cosmocc"), version="4.0.2", sha256="5" * 64).rendering(ARM)
+    rendering = Cosmocc(root=Path("/opt/cosmocc"), version="4.0.2", sha256="5" * 64).rendering(ARM, "cosmo")
 
     assert sorted(rendering.commands) == [f"cosmocc-4.0.2-aarch64-{tool}" for tool in ("ar", "c++", "cc", "ranlib")]
     assert "/opt/cosmocc/bin/aarch64-unknown-cosmo-c++" in rendering.commands["cosmocc-4.0.2-aarch64-c++"]

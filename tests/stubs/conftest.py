@@ -1,4 +1,7 @@
-"""The C layer is compiled with the host's compiler and sanitizers, once a session, and asked through small programs."""
+"""The C layer is compiled with the host's compiler and sanitizers, once a session, and asked through small programs.
+
+For Windows it is compiled with zig, and wine runs the program.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import os
 import platform
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -14,6 +18,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 STUBS = ROOT / "stubs"
 STRICT = ("-Wall", "-Wextra", "-Werror", "-g", "-O1")
+POSIX_ONLY = frozenset({"platform_posix.c", "weights_descriptor.c", "weights_map.c"})
+WINDOWS_ONLY = frozenset({"platform_windows.c", "weights_windows.c"})
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
@@ -39,15 +45,16 @@ def compile_program(compiler: str, target: Path, sources: list[Path], *options: 
     return target
 
 
-def layer_sources() -> list[Path]:
-    return sorted(STUBS.glob("*.c"))
+def layer_sources(*, windows: bool = False) -> list[Path]:
+    others = POSIX_ONLY if windows else WINDOWS_ONLY
+    return sorted(source for source in STUBS.glob("*.c") if source.name not in others)
 
 
-def runner(program: Path) -> Probe:
+def runner(*command: str | Path, **always: str) -> Probe:
     def run(*words: str | Path, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-        environment = {"ASAN_OPTIONS": "allocator_may_return_null=1", **variables}
+        environment = {"ASAN_OPTIONS": "allocator_may_return_null=1", **always, **variables}
         return subprocess.run(
-            [program, *map(str, words)],
+            [*command, *map(str, words)],
             cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -64,9 +71,8 @@ def runner(program: Path) -> Probe:
 def probe_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compiler = find_compiler("gcc")
     target = tmp_path_factory.mktemp("stubs") / "probe"
-    return compile_program(
-        compiler, target, [Path(__file__).parent / "probe.c", *layer_sources()], "-std=c11", *SANITIZERS
-    )
+    probe = [Path(__file__).parent / name for name in ("probe.c", "probe_common.c")]
+    return compile_program(compiler, target, [*probe, *layer_sources()], "-std=c11", *SANITIZERS)
 
 
 @pytest.fixture(scope="session")
@@ -90,3 +96,47 @@ def probe_istream(tmp_path_factory: pytest.TempPathFactory) -> Probe:
 @pytest.fixture
 def page_bytes() -> int:
     return os.sysconf("SC_PAGESIZE")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wine:
+    """Runs programs of Windows, in a Windows of the tests' own."""
+
+    program: Path
+    prefix: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        # The two overrides keep wine from offering to download .NET and a browser.
+        quiet = {"WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree,mshtml="}
+        return {"WINEPREFIX": str(self.prefix), "HOME": str(self.prefix), "LC_ALL": "C.UTF-8", **quiet}
+
+
+@pytest.fixture(scope="session")
+def zig() -> str:
+    ziglang = pytest.importorskip("ziglang", reason="zig is not installed (lfbuild[zig])")
+    return str(Path(ziglang.__file__).parent / "zig")
+
+
+@pytest.fixture(scope="session")
+def wine(tmp_path_factory: pytest.TempPathFactory) -> Wine:
+    found = shutil.which("wine64") or shutil.which("wine64", path="/usr/lib/wine")
+    if platform.system() != "Linux" or found is None:
+        pytest.skip("wine64, which runs programs of Windows, is not here")
+    made = Wine(program=Path(found), prefix=tmp_path_factory.mktemp("wine") / "prefix")
+    # The first start makes the prefix and talks about it; the tests compare every word.
+    subprocess.run([made.program, "cmd", "/c", "exit"], env=made.environment, capture_output=True, check=True)
+    return made
+
+
+@pytest.fixture(scope="session")
+def windows_probe_path(zig: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("stubs") / "probe.exe"
+    probe = [Path(__file__).parent / name for name in ("probe_windows.c", "probe_common.c")]
+    sources = [*probe, *layer_sources(windows=True)]
+    return compile_program(zig, target, sources, "cc", "-target", "x86_64-windows-gnu", "-std=c11", "-lshell32")
+
+
+@pytest.fixture
+def windows_probe(wine: Wine, windows_probe_path: Path) -> Probe:
+    return runner(wine.program, windows_probe_path, **wine.environment)

@@ -77,6 +77,13 @@ def test_a_program_that_the_servers_router_starts_has_its_arguments_already(prob
     assert child == ["serve", "-m", "x.gguf"]
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"), [("1", ["-p", "hi"]), ("0", ["cli", "-m", "/zip/model.gguf", "-p", "hi"])]
+)
+def test_who_wants_no_default_arguments_gets_none(probe: Probe, packed: Path, value: str, expected: list[str]) -> None:
+    assert arguments(probe, packed, "-p", "hi", LFBUILD_NO_ARGS=value) == expected
+
+
 def refusal(probe: Probe, file: Path) -> str:
     finished = probe("args", "-p", "hi", LFBUILD_FILE=str(file))
     assert (finished.returncode, finished.stdout) == (1, "")

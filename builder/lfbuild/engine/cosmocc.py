@@ -67,14 +67,15 @@ class Cosmocc:
         """One target, for all systems; x86-64 comes first in an APE."""
         return TARGETS
 
-    def identity(self, cpu: CpuLevel) -> str:
+    def identity(self, cpu: CpuLevel, target: str) -> str:
         """`cosmocc 4.0.2 x86_64 <digest>`."""
+        del target  # there is one
         return f"cosmocc {self.version} {cpu.architecture} {self.sha256}"
 
-    def rendering(self, cpu: CpuLevel) -> Rendering:
+    def rendering(self, cpu: CpuLevel, target: str) -> Rendering:
         """Wrappers, a CMake platform of our own (Cosmopolitan is no Linux), and the headers llama.cpp misses."""
         prefix = f"cosmocc-{self.version}-{cpu.architecture}"
-        values = {"root": self.root, "architecture": cpu.architecture, "identity": self.identity(cpu)}
+        values = {"root": self.root, "architecture": cpu.architecture, "identity": self.identity(cpu, target)}
         tools = ("cc", "c++", "ar", "ranlib")
         commands = {f"{prefix}-{tool}": render("cosmocc-command.sh", tool=tool, **values) for tool in tools}
         files = {name: render(f"cosmocc/{name}", prefix=prefix, **values) for name in _FILES}

@@ -33,7 +33,7 @@ class Project:
 
     cmake_target: str
     program: str
-    """Path of the linked program inside the build folder."""
+    """Path of the linked program inside the build folder, without a system's `.exe`."""
     options: tuple[tuple[str, str], ...] = ()
     stubs: bool = True
     """Whether our C layer is compiled in; it fits llama.cpp only."""
@@ -46,6 +46,10 @@ LLAMA_CPP = Project(
         ("GGML_NATIVE", "OFF"),
         ("GGML_OPENMP", "OFF"),
         ("GGML_CCACHE", "OFF"),
+        # Apple's frameworks, which upstream takes for granted on macOS, are not there to cross-compile with.
+        ("GGML_ACCELERATE", "OFF"),
+        ("GGML_BLAS", "OFF"),
+        ("GGML_METAL", "OFF"),
         ("LLAMA_BUILD_TESTS", "OFF"),
         ("LLAMA_BUILD_EXAMPLES", "OFF"),
         ("LLAMA_OPENSSL", "OFF"),
@@ -104,6 +108,11 @@ class EngineJob:
             raise ToolError(self.target, f"needs one CPU level for each of {', '.join(architectures)}, not {levels}")
         return tuple(by_architecture[architecture] for architecture in architectures)
 
+    @property
+    def program(self) -> str:
+        """Path of the linked program inside the build folder."""
+        return self.project.program + (".exe" if self.target.startswith("windows-") else "")
+
     def cmake_options(self, level: CpuLevel) -> dict[str, str]:
         """Every CMake variable that does not depend on where the build happens; the recipe's have the last word."""
         fixed = {
@@ -128,7 +137,7 @@ class EngineJob:
             "ui": self.ui,
             "toolchain": [self.toolchain.kind, self.toolchain.version, self.toolchain.sha256],
             "slices": [
-                [level.name, self.toolchain.identity(level), sorted(self.cmake_options(level).items())]
+                [level.name, self.toolchain.identity(level, self.target), sorted(self.cmake_options(level).items())]
                 for level in self.levels()
             ],
         }

@@ -50,11 +50,11 @@ class Toolchain(Protocol):
     def targets(self) -> Mapping[str, tuple[str, ...]]:
         """The targets it makes, each with the architectures that go into its head."""
 
-    def identity(self, cpu: CpuLevel) -> str:
+    def identity(self, cpu: CpuLevel, target: str) -> str:
         """One line that names everything of the compiler that decides an object's bytes: for job keys and ccache."""
 
-    def rendering(self, cpu: CpuLevel) -> Rendering:
-        """The wrappers and files for compiling one architecture."""
+    def rendering(self, cpu: CpuLevel, target: str) -> Rendering:
+        """The wrappers and files for compiling one architecture of a target."""
 
     def environment(self, *, cache: Path, scratch: Path) -> Mapping[str, str]:
         """The variables it needs: `cache` outlives the build, `scratch` does not."""

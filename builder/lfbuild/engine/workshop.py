@@ -76,7 +76,7 @@ class Workshop:
 
     def lay_out(self, level: CpuLevel) -> None:
         """Everything of one architecture that is written before CMake starts."""
-        folder, rendering = self._slice(level), self.job.toolchain.rendering(level)
+        folder, rendering = self._slice(level), self.job.toolchain.rendering(level, self.job.target)
         for name, text in rendering.files.items():
             _write(folder / name, text)
         for name, text in rendering.commands.items():
@@ -127,9 +127,9 @@ class Workshop:
 
     def program(self, level: CpuLevel) -> Path:
         """The linked program of one architecture."""
-        program = self.build_folder(level) / self.job.project.program
+        program = self.build_folder(level) / self.job.program
         if not program.is_file():
-            raise self._failed(f"the build ended well but made no {self.job.project.program}", ())
+            raise self._failed(f"the build ended well but made no {self.job.program}", ())
         return program
 
     def join(self, argv: Sequence[str | Path], *, level: CpuLevel) -> None:
@@ -163,7 +163,7 @@ class Workshop:
         """Run a command of the build; its words and all its output go to the log."""
         toolchain = self.job.toolchain
         environment = {
-            **launcher_environment(self.job.launcher, toolchain=toolchain, level=level, folder=self.folder),
+            **launcher_environment(self.job, level=level, folder=self.folder),
             **build_environment(self.folder, programs=self.tools.node, passed=self.passed),
             **toolchain.environment(cache=self.cache, scratch=self.folder),
             **({"NODE_OPTIONS": f'--require "{self.folder / CLOCK}"'} if self.job.ui else {}),

@@ -1,6 +1,7 @@
 """zig as a C and C++ cross compiler: where the `ziglang` package put it, and the commands CMake is given.
 
-Programs are linked against glibc 2.28 (2018) and need nothing else of the system, so they start on every Linux since.
+A program needs nothing of its system but what every one of them has: on Linux the kernel (musl is linked in), on
+Windows 10 and macOS the libraries they come with.
 """
 
 from __future__ import annotations
@@ -20,8 +21,16 @@ if TYPE_CHECKING:
 
     from lfbuild.engine.cpu import CpuLevel
 
-GLIBC = "2.28"
-TARGETS = {"linux-x86_64": ("x86_64",), "linux-aarch64": ("aarch64",)}
+TRIPLES = {
+    "linux-x86_64": "x86_64-linux-musl",
+    "linux-aarch64": "aarch64-linux-musl",
+    "windows-x86_64": "x86_64-windows-gnu",
+    "macos-aarch64": "aarch64-macos.13.0",
+    "macos-x86_64": "x86_64-macos.13.0",
+}
+"""Each target in zig's words. macOS 13 (2022) is the oldest that zig's C++ library supports."""
+_SYSTEMS = {"linux": "Linux", "windows": "Windows", "macos": "Darwin"}
+"""CMake's names of systems."""
 INSTALL_HINT = "install it with: pip install 'lfbuild[zig]'"
 
 
@@ -49,21 +58,24 @@ class Zig:
 
     @property
     def targets(self) -> Mapping[str, tuple[str, ...]]:
-        """Linux, each architecture a target of its own."""
-        return TARGETS
+        """Each system and architecture is a target of its own."""
+        return {target: (target.partition("-")[2],) for target in TRIPLES}
 
-    def identity(self, cpu: CpuLevel) -> str:
-        """`zig 0.17.1 x86_64-linux-gnu.2.28`."""
-        return f"zig {self.version} {_triple(cpu)}"
+    def identity(self, cpu: CpuLevel, target: str) -> str:
+        """`zig 0.17.1 x86_64-linux-musl`."""
+        del cpu  # a target has one architecture
+        return f"zig {self.version} {TRIPLES[target]}"
 
-    def rendering(self, cpu: CpuLevel) -> Rendering:
+    def rendering(self, cpu: CpuLevel, target: str) -> Rendering:
         """Wrappers named after version and target, so that a distcc server can offer the same by name."""
-        prefix = f"zig-{self.version}-{_triple(cpu)}"
-        values = {"zig": self.program, "identity": self.identity(cpu), "triple": _triple(cpu), "cpu": cpu}
+        prefix = f"zig-{self.version}-{TRIPLES[target]}"
+        identity = self.identity(cpu, target)
+        values = {"zig": self.program, "identity": identity, "triple": TRIPLES[target], "cpu": cpu}
         compilers = {f"{prefix}-{tool}": render("zig-compiler.sh", tool=tool, **values) for tool in ("cc", "c++")}
-        archivers = {f"{prefix}-{tool}": render("zig-archiver.sh", tool=tool, **values) for tool in ("ar", "ranlib")}
-        toolchain = render("zig-toolchain.cmake", prefix=prefix, architecture=cpu.architecture)
-        return Rendering(commands=compilers | archivers, files={"toolchain.cmake": toolchain})
+        others = {f"{prefix}-{tool}": render("zig-other.sh", tool=tool, **values) for tool in ("ar", "ranlib", "rc")}
+        system = _SYSTEMS[target.partition("-")[0]]
+        toolchain = render("zig-toolchain.cmake", prefix=prefix, architecture=cpu.architecture, system=system)
+        return Rendering(commands=compilers | others, files={"toolchain.cmake": toolchain})
 
     def environment(self, *, cache: Path, scratch: Path) -> Mapping[str, str]:
         """The libraries zig builds for itself (a minute of CPU) stay in `cache`; copies of objects do not."""
@@ -96,7 +108,3 @@ def find_zig(version: str | None) -> Zig:
     if not program.is_file():
         raise ToolError("zig", f"the package 'ziglang' {installed} holds no compiler", hint=INSTALL_HINT)
     return Zig(program=program, version=installed)
-
-
-def _triple(cpu: CpuLevel) -> str:
-    return f"{cpu.architecture}-linux-gnu.{GLIBC}"
