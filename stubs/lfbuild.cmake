@@ -3,7 +3,8 @@
 # Read by upstream's own CMake, through -DCMAKE_PROJECT_INCLUDE=<this file>, after each project(); it acts once, when the
 # top-level directory is done and every target exists. Variables:
 #   LFBUILD_STUBS           this folder (default: where this file lies)
-#   LFBUILD_CPU             the level that ggml-cpu is compiled for, such as x86-64-v3 or armv8.2-a+dotprod
+#   LFBUILD_CPU             the level that a CPU must have at the least, such as x86-64-v3 or armv8.2-a+dotprod
+#   LFBUILD_VARIANTS        the levels that ggml-cpu is compiled for, see variants.cmake; without, upstream's options decide
 #   LFBUILD_ENGINE_VERSION  kept in the program's bytes
 #
 # Two checks make an engine version that goes past the layer fail loudly: of the source, here and before anything is
@@ -22,6 +23,8 @@ endif()
 function(lfbuild_fail what)
   message(FATAL_ERROR "lfbuild: ${what}; this engine version needs a newer lfbuild, or an older engine version")
 endfunction()
+
+include("${LFBUILD_STUBS}/variants.cmake")
 
 # --- what of upstream opens weights ----------------------------------------------------------------------------------
 # TARGET SOURCE REDIRECT NAMES…: the target that compiles the source, the header forced into it, and names that it must

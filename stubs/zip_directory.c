@@ -22,6 +22,7 @@ enum {
     HEADER_BYTES = 46,
     HEADER_FLAGS = 8,
     HEADER_METHOD = 10,
+    HEADER_CRC32 = 16,
     HEADER_PACKED_SIZE = 20,
     HEADER_SIZE = 24,
     HEADER_NAME_LENGTH = 28,
@@ -58,6 +59,7 @@ enum {
 enum {
     SEAL_BYTES = 98,
     SEAL_STATE_OFFSET = 26,
+    SEAL_DIGEST_OFFSET = 33,
     SEAL_NEWLINE_OFFSET = 97,
 };
 
@@ -190,6 +192,7 @@ bool lfbuild_zip_next(const struct zip_directory *directory, size_t *cursor, str
         .name_length = name_length,
         .method = read_u16(header + HEADER_METHOD),
         .flags = read_u16(header + HEADER_FLAGS),
+        .crc32 = read_u32(header + HEADER_CRC32),
         .size_bytes = read_u32(header + HEADER_SIZE),
         .packed_size_bytes = read_u32(header + HEADER_PACKED_SIZE),
         .header_offset = read_u32(header + HEADER_LOCAL_OFFSET),
@@ -261,7 +264,11 @@ static enum zip_status search_tail(const struct tail *tail, struct zip_directory
         }
         enum zip_status found = load_claim(&claim, directory);
         if (found == ZIP_FOUND || found == ZIP_UNREADABLE) {
-            directory->seal = read_seal(record + END_RECORD_BYTES, read_u16(record + END_RECORD_COMMENT_LENGTH));
+            const unsigned char *comment = record + END_RECORD_BYTES;
+            directory->seal = read_seal(comment, read_u16(record + END_RECORD_COMMENT_LENGTH));
+            if (directory->seal == ZIP_SEAL_CLEAN) {
+                memcpy(directory->manifest_digest, comment + SEAL_DIGEST_OFFSET, ZIP_DIGEST_DIGITS);
+            }
             return found;
         }
         lfbuild_zip_free(directory);

@@ -14,6 +14,8 @@ extern "C" {
 
 enum {
     ZIP_METHOD_STORED = 0,
+    ZIP_METHOD_DEFLATED = 8,
+    ZIP_DIGEST_DIGITS = 64,
 };
 
 enum zip_status {
@@ -39,6 +41,7 @@ struct zip_directory {
     unsigned char *bytes;
     size_t size_bytes;
     enum zip_seal seal;
+    char manifest_digest[ZIP_DIGEST_DIGITS + 1]; /* what a clean seal says; else empty */
     const char *problem;
 };
 
@@ -47,6 +50,7 @@ struct zip_member {
     size_t name_length;
     unsigned method;
     unsigned flags;
+    uint32_t crc32; /* of the decoded bytes */
     uint64_t size_bytes;
     uint64_t packed_size_bytes;
     uint64_t header_offset;

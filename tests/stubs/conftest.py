@@ -46,7 +46,8 @@ def compile_program(compiler: str, target: Path, sources: list[Path], *options: 
 
 
 def layer_sources(*, windows: bool = False) -> list[Path]:
-    others = POSIX_ONLY if windows else WINDOWS_ONLY
+    """All of a system's, but for what is compiled together with the variants of an engine (test_cpu_variants.py)."""
+    others = {*(POSIX_ONLY if windows else WINDOWS_ONLY), "cpu_variants.c"}
     return sorted(source for source in STUBS.glob("*.c") if source.name not in others)
 
 

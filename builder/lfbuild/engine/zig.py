@@ -19,7 +19,7 @@ from lfbuild.errors import ToolError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from lfbuild.engine.cpu import CpuLevel
+    from lfbuild.engine.cpu import Goal
 
 TRIPLES = {
     "linux-x86_64": "x86_64-linux-musl",
@@ -61,20 +61,19 @@ class Zig:
         """Each system and architecture is a target of its own."""
         return {target: (target.partition("-")[2],) for target in TRIPLES}
 
-    def identity(self, cpu: CpuLevel, target: str) -> str:
+    def identity(self, goal: Goal) -> str:
         """`zig 0.17.1 x86_64-linux-musl`."""
-        del cpu  # a target has one architecture
-        return f"zig {self.version} {TRIPLES[target]}"
+        return f"zig {self.version} {TRIPLES[goal.target]}"
 
-    def rendering(self, cpu: CpuLevel, target: str) -> Rendering:
+    def rendering(self, goal: Goal) -> Rendering:
         """Wrappers named after version and target, so that a distcc server can offer the same by name."""
-        prefix = f"zig-{self.version}-{TRIPLES[target]}"
-        identity = self.identity(cpu, target)
-        values = {"zig": self.program, "identity": identity, "triple": TRIPLES[target], "cpu": cpu}
+        triple = TRIPLES[goal.target]
+        prefix = f"zig-{self.version}-{triple}"
+        values = {"zig": self.program, "identity": self.identity(goal), "triple": triple, "goal": goal}
         compilers = {f"{prefix}-{tool}": render("zig-compiler.sh", tool=tool, **values) for tool in ("cc", "c++")}
         others = {f"{prefix}-{tool}": render("zig-other.sh", tool=tool, **values) for tool in ("ar", "ranlib", "rc")}
-        system = _SYSTEMS[target.partition("-")[0]]
-        toolchain = render("zig-toolchain.cmake", prefix=prefix, architecture=cpu.architecture, system=system)
+        system = _SYSTEMS[goal.target.partition("-")[0]]
+        toolchain = render("zig-toolchain.cmake", prefix=prefix, architecture=goal.architecture, system=system)
         return Rendering(commands=compilers | others, files={"toolchain.cmake": toolchain})
 
     def environment(self, *, cache: Path, scratch: Path) -> Mapping[str, str]:

@@ -65,8 +65,9 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         report=context.report,
     )
     size_bytes = built.path.stat().st_size
-    document = {"path": built.path, "size_bytes": size_bytes}
+    document = {"path": built.path, "size_bytes": size_bytes, "beside": list(built.beside)}
     facts = [("made", str(built.path)), ("size", size_words(size_bytes)), ("run it", _runnable(built.path))]
+    facts += [("for Windows", str(path)) for path in built.beside]
     context.output.show(document, Facts(facts))
     return 0
 
