@@ -25,6 +25,7 @@ KINDS = {
     "partial": "unfinished download",
     "trees": "source tree",
     "engines": "engine",
+    "launchers": "launcher",
     "toolchains": "toolchain",
 }
 

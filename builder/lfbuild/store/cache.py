@@ -1,7 +1,7 @@
 """Keeps what was fetched or made, under its content's name, whole or not at all.
 
     blobs/ab/<sha256>         a file, read-only, named by its own sha256
-    trees|engines|toolchains/<key>   a folder, named by the key of what made it
+    trees|engines|launchers|toolchains/<key>   a folder, named by the key of what made it
     facts/<digest of name>.json      what was learnt about a name, as a small JSON table
     partial/<digest of name>  the first bytes of a download that was interrupted
     incoming/<token>          what is being written; renamed into place when it is complete and flushed
@@ -30,8 +30,8 @@ from lfbuild.host.locks import is_locked, locked
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-FolderKind = Literal["trees", "engines", "toolchains"]
-FOLDER_KINDS: tuple[FolderKind, ...] = ("trees", "engines", "toolchains")
+FolderKind = Literal["trees", "engines", "launchers", "toolchains"]
+FOLDER_KINDS: tuple[FolderKind, ...] = ("trees", "engines", "launchers", "toolchains")
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
