@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from tests.world.programs import linked_pe, tiny_elf, tiny_launchers, tiny_macho
+from tests.world.programs import linked_pe, tiny_elf, tiny_launchers, tiny_macho, unix_launchers
 
 from lfbuild.errors import FormatError
 from lfbuild.formats.executable import Program, certificate_table, identify_program, signature_holes
@@ -17,7 +17,7 @@ from lfbuild.formats.resources import WindowsFacts
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "head"
 FACTS = WindowsFacts(product="Acme", description="Acme", version="1.0")
-UNIX = {target: data for target, data in tiny_launchers().items() if target != "windows-x86_64"}
+UNIX = unix_launchers()
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ from pathlib import Path
 from blake3 import blake3
 from tests.manifest.test_manifest_model import FULL
 from tests.world.files import places_of, verified, write_tiny_file
-from tests.world.programs import tiny_elf
+from tests.world.programs import tiny_elf, unix_launchers
 
 from lfbuild.errors import LfbuildError
 from lfbuild.formats.blocks import BlockIndex, Cuts, Run
+from lfbuild.formats.head import make_head
 from lfbuild.formats.seal import Seal
+from lfbuild.formats.shell import BLOCK_BYTES
 from lfbuild.formats.slices import Slice, parse_slices, slices_to_bytes
 from lfbuild.manifest.model import parse_manifest
 
@@ -54,6 +56,7 @@ def vectors() -> dict[str, bytes]:
         "slices/two.slices": slices_to_bytes((_SLICE, Slice(**_worse()))),
         "manifest/full.json": FULL.to_bytes(),
         "file/tiny": whole,
+        "head/script": make_head("script", unix_launchers())[:BLOCK_BYTES].rstrip(b"\0"),
     }
 
 
