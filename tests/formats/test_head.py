@@ -120,9 +120,9 @@ def test_the_layout_is_known_from_sizes_alone(facts: WindowsFacts | None) -> Non
         ("elf", {"macos-aarch64": tiny_macho()}, "head: an elf head is for one Linux target, not for macos-aarch64"),
         ("script", tiny_launchers(), "head: a script head does not start on Windows"),
         ("polyglot", UNIX, "head: a polyglot head needs a launcher for Windows"),
-        ("elf", {"linux-aarch64": tiny_elf()}, "head: the launcher of linux-aarch64 is elf x86_64"),
-        ("script", {"macos-aarch64": tiny_elf()}, "head: the launcher of macos-aarch64 is elf x86_64"),
-        ("polyglot", {"windows-x86_64": b"text"}, "head: the launcher of windows-x86_64 is none"),
+        ("elf", {"linux-aarch64": tiny_elf()}, "head: the launcher of linux-aarch64 is elf for x86_64"),
+        ("script", {"macos-aarch64": tiny_elf()}, "head: the launcher of macos-aarch64 is elf for x86_64"),
+        ("polyglot", {"windows-x86_64": b"text"}, "head: the launcher of windows-x86_64 is no program"),
         (
             "elf",
             {"linux-x86_64": tiny_elf(HEAD_BYTES + 1)},
