@@ -111,20 +111,36 @@ function(lfbuild_redirect target source headers)
   set_property(SOURCE "${CMAKE_SOURCE_DIR}/${source}" TARGET_DIRECTORY ${target} PROPERTY SKIP_UNITY_BUILD_INCLUSION ON)
 endfunction()
 
+# macOS starts a program's constructors in the order of its link, whatever priority they ask for. There the check has to
+# be among the program's own objects, which come before every library's.
+function(lfbuild_attach_check)
+  set(source "${LFBUILD_STUBS}/cpu_check.c")
+  set(target ggml-base)
+  if(APPLE AND NOT BUILD_SHARED_LIBS)
+    set(target llama-app)
+  endif()
+  target_sources(${target} PRIVATE "${source}")
+  set_property(SOURCE "${source}" TARGET_DIRECTORY ${target} APPEND PROPERTY COMPILE_OPTIONS -Wall -Wextra)
+  set_property(SOURCE "${source}" TARGET_DIRECTORY ${target} APPEND PROPERTY COMPILE_DEFINITIONS LFBUILD_BUILDING)
+  set_property(SOURCE "${source}" TARGET_DIRECTORY ${target} PROPERTY SKIP_PRECOMPILE_HEADERS ON)
+  set_property(SOURCE "${source}" TARGET_DIRECTORY ${target} PROPERTY SKIP_UNITY_BUILD_INCLUSION ON)
+  if(LFBUILD_CPU)
+    set_property(SOURCE "${source}" TARGET_DIRECTORY ${target}
+      APPEND PROPERTY COMPILE_DEFINITIONS "LFBUILD_CPU=\"${LFBUILD_CPU}\"")
+  endif()
+endfunction()
+
 function(lfbuild_attach_layer)
   # In ggml-base, on which all the others rest: so it is there once, in a static and in a shared build, and in a shared
   # one the CPU check runs before the constructors of ggml-cpu.
-  set(layer complaint.c cpu_check.c member_file.c open_weights.c weights_stream.c zip_directory.c ${lfbuild_platform})
+  set(layer complaint.c member_file.c open_weights.c weights_stream.c zip_directory.c ${lfbuild_platform})
   list(TRANSFORM layer PREPEND "${LFBUILD_STUBS}/")
   target_sources(ggml-base PRIVATE ${layer})
   set_property(SOURCE ${layer} TARGET_DIRECTORY ggml-base APPEND PROPERTY COMPILE_OPTIONS -Wall -Wextra)
   set_property(SOURCE ${layer} TARGET_DIRECTORY ggml-base APPEND PROPERTY COMPILE_DEFINITIONS LFBUILD_BUILDING)
   set_property(SOURCE ${layer} TARGET_DIRECTORY ggml-base PROPERTY SKIP_PRECOMPILE_HEADERS ON)
   set_property(SOURCE ${layer} TARGET_DIRECTORY ggml-base PROPERTY SKIP_UNITY_BUILD_INCLUSION ON)
-  if(LFBUILD_CPU)
-    set_property(SOURCE "${LFBUILD_STUBS}/cpu_check.c" TARGET_DIRECTORY ggml-base
-      APPEND PROPERTY COMPILE_DEFINITIONS "LFBUILD_CPU=\"${LFBUILD_CPU}\"")
-  endif()
+  lfbuild_attach_check()
   if(BUILD_SHARED_LIBS)
     foreach(target IN ITEMS ggml-base llama mtmd llama-app)
       target_compile_definitions(${target} PRIVATE LFBUILD_SHARED)
@@ -146,6 +162,9 @@ function(lfbuild_attach_main)
   endforeach()
   target_sources(llama-app PRIVATE
     "${LFBUILD_STUBS}/main.cpp" "${LFBUILD_STUBS}/args_grammar.c" "${LFBUILD_STUBS}/default_args.c")
+  if(WIN32)
+    target_sources(llama-app PRIVATE "${LFBUILD_STUBS}/windows.rc")
+  endif()
   if(LFBUILD_ENGINE_VERSION)
     set_property(SOURCE "${LFBUILD_STUBS}/main.cpp" TARGET_DIRECTORY llama-app
       APPEND PROPERTY COMPILE_DEFINITIONS "LFBUILD_ENGINE_VERSION=\"${LFBUILD_ENGINE_VERSION}\"")

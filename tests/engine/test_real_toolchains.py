@@ -24,6 +24,7 @@ from lfbuild.engine.cosmocc import find_cosmocc
 from lfbuild.engine.job import LLAMA_CPP, EngineJob, digest_folder
 from lfbuild.engine.zig import Zig, find_zig
 from lfbuild.errors import ToolError
+from lfbuild.formats.executable import Program, identify_program
 from lfbuild.host.machine import look_at_machine
 from lfbuild.report import SilentReport
 from lfbuild.store import Store
@@ -158,13 +159,40 @@ def test_zig_gives_the_same_bytes_in_two_folders(folder: Path, builder: Builder,
     assert str(folder).encode() not in engines[0].path.read_bytes()
 
 
-def test_zig_compiles_for_the_other_architecture(folder: Path, builder: Builder, zig: Zig) -> None:
-    order = replace(order_in(folder, zig), target="linux-aarch64", cpus=("armv8.2-a+dotprod",))
+@pytest.mark.parametrize(
+    ("target", "program"),
+    [
+        ("linux-aarch64", Program(kind="elf", machines=("aarch64",))),
+        ("windows-x86_64", Program(kind="pe", machines=("x86_64",))),
+        ("macos-aarch64", Program(kind="macho", machines=("aarch64",))),
+        ("macos-x86_64", Program(kind="macho", machines=("x86_64",))),
+    ],
+)
+def test_zig_gives_the_same_bytes_for_another_system(
+    folder: Path, builder: Builder, zig: Zig, target: str, program: Program
+) -> None:
+    cpus = ("armv8.2-a+dotprod",) if target.endswith("aarch64") else ("x86-64-v3",)
+    orders = {name: replace(order_in(folder / name, zig), target=target, cpus=cpus) for name in ("here", "there")}
 
-    engine = builder.build(order, folder / "store")
+    heads = [builder.build(order, folder / name / "a store").path for name, order in orders.items()]
 
-    elf = engine.path.read_bytes()[:20]
-    assert (elf[:4], int.from_bytes(elf[18:20], "little")) == (b"\x7fELF", 183)
+    contents = [head.read_bytes() for head in heads]
+    assert identify_program(contents[0]) == program
+    assert contents[0] == contents[1]
+    assert str(folder).encode() not in contents[0]
+
+
+def test_a_linux_program_is_static(folder: Path, builder: Builder, zig: Zig) -> None:
+    engine = builder.build(order_in(folder, zig), folder / "store")
+    root = folder / "an empty system"
+    root.mkdir()
+    shutil.copy(engine.path, root / "tiny")
+
+    if os.geteuid() != 0:
+        pytest.skip("only root can start a program in a system without files")
+    finished = subprocess.run(["chroot", root, "/tiny"], capture_output=True, text=True, check=True)
+
+    assert finished.stdout == ANSWER
 
 
 def test_ccache_compiles_nothing_again_in_another_folder(folder: Path, builder: Builder, zig: Zig) -> None:
