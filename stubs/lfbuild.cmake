@@ -5,6 +5,7 @@
 #   LFBUILD_STUBS           this folder (default: where this file lies)
 #   LFBUILD_CPU             the level that ggml-cpu is compiled for, such as x86-64-v3 or armv8.2-a+dotprod
 #   LFBUILD_ENGINE_VERSION  kept in the program's bytes
+#   LFBUILD_VERB_ALIASES    other spellings of the program's verbs, such as server=serve,client=cli
 #
 # Two checks make an engine version that goes past the layer fail loudly: of the source, here and before anything is
 # compiled; and of the objects, before the program is made (check_objects.cmake).
@@ -139,6 +140,8 @@ function(lfbuild_attach_main)
     set_property(SOURCE "${LFBUILD_STUBS}/main.cpp" TARGET_DIRECTORY llama-app
       APPEND PROPERTY COMPILE_DEFINITIONS "LFBUILD_ENGINE_VERSION=\"${LFBUILD_ENGINE_VERSION}\"")
   endif()
+  set_property(SOURCE "${LFBUILD_STUBS}/default_args.c" TARGET_DIRECTORY llama-app
+    APPEND PROPERTY COMPILE_DEFINITIONS "LFBUILD_VERB_ALIASES=\"${LFBUILD_VERB_ALIASES}\"")
 endfunction()
 
 # The objects are looked at when the libraries are made, and nothing of the program itself is built before. (That

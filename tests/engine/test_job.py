@@ -93,6 +93,22 @@ def test_build_number_and_commit_come_from_the_order_and_never_from_git(order: E
     assert (options["LFBUILD_CPU"], options["LFBUILD_ENGINE_VERSION"]) == ("x86-64-v3", "llama.cpp 0.3.36")
 
 
+def test_the_verbs_other_spellings_are_compiled_in(order: EngineJob, tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    table = """
+    {"serve", "HTTP API server", {"server"}, false, llama_server},
+    {"update", "Update llama", {}, true, llama_update},
+    {"completion", "Text completion", {"complete", "text"}, true, llama_completion},
+"""
+    (tmp_path / "app" / "llama.cpp").write_text(table, encoding="utf-8")
+    known = replace(order, source=tmp_path)
+
+    assert known.cmake_options(known.levels()[0])["LFBUILD_VERB_ALIASES"] == (
+        "server=serve,complete=completion,text=completion"
+    )
+    assert order.cmake_options(order.levels()[0])["LFBUILD_VERB_ALIASES"] == ""
+
+
 def test_levels_come_in_the_order_of_the_targets_architectures(order: EngineJob, compiler: Toolchain) -> None:
     fat = replace(order, toolchain=compiler, target="both", cpus=("armv8-a", "x86-64-v2"))
 

@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 STUBS = ROOT / "stubs"
 STRICT = ("-Wall", "-Wextra", "-Werror", "-g", "-O1")
+ALIASES = ('-DLFBUILD_VERB_ALIASES="server=serve,client=cli,get=download"',)
+"""As an engine's build passes them to the C layer."""
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
@@ -65,7 +67,7 @@ def probe_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compiler = find_compiler("gcc")
     target = tmp_path_factory.mktemp("stubs") / "probe"
     return compile_program(
-        compiler, target, [Path(__file__).parent / "probe.c", *layer_sources()], "-std=c11", *SANITIZERS
+        compiler, target, [Path(__file__).parent / "probe.c", *layer_sources()], "-std=c11", *ALIASES, *SANITIZERS
     )
 
 
@@ -81,7 +83,7 @@ def probe_istream(tmp_path_factory: pytest.TempPathFactory) -> Probe:
     objects = []
     for source in layer_sources():
         target = folder / f"{source.stem}.o"
-        compile_program(compiler, target, [source], "-std=c11", "-c", *SANITIZERS)
+        compile_program(compiler, target, [source], "-std=c11", "-c", *ALIASES, *SANITIZERS)
         objects.append(target)
     sources = [Path(__file__).parent / "probe_istream.cpp", *objects]
     return runner(compile_program(cxx, folder / "probe_istream", sources, "-std=c++17", *SANITIZERS))

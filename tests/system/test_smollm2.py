@@ -35,6 +35,12 @@ def test_the_file_answers_from_its_own_weights(smollm2: Path) -> None:
     assert "Paris" in answer.stdout, answer.stderr[-2000:]
 
 
+def test_a_verb_by_another_name_has_the_same_arguments(smollm2: Path) -> None:
+    answer = run_file(smollm2, "complete", *QUESTION[1:])
+
+    assert "Paris" in answer.stdout, answer.stderr[-2000:]
+
+
 def test_it_answers_in_another_folder_under_another_name_with_spaces(smollm2: Path, tmp_path: Path) -> None:
     moved = tmp_path / "ein Modell – groß" / "chat file"
     moved.parent.mkdir()

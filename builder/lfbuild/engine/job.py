@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import lfbuild
 from lfbuild.engine.cpu import CpuLevel, parse_cpu
 from lfbuild.engine.render import templates_text
+from lfbuild.engine.source import read_verbs
 from lfbuild.errors import ToolError
 
 if TYPE_CHECKING:
@@ -113,8 +114,16 @@ class EngineJob:
             "LLAMA_BUILD_UI": "ON" if self.ui else "OFF",
         }
         if self.project.stubs:
-            fixed |= {"LFBUILD_CPU": level.name, "LFBUILD_ENGINE_VERSION": f"{self.name} {self.version}"}
+            fixed |= {
+                "LFBUILD_CPU": level.name,
+                "LFBUILD_ENGINE_VERSION": f"{self.name} {self.version}",
+                "LFBUILD_VERB_ALIASES": self.verb_aliases(),
+            }
         return fixed | dict(self.project.options) | dict(level.options) | dict(self.options)
+
+    def verb_aliases(self) -> str:
+        """Other spellings of the program's verbs, as default_args.c reads them: `server=serve,client=cli`."""
+        return ",".join(f"{alias}={verb.name}" for verb in read_verbs(self.source) for alias in verb.aliases)
 
     def key(self) -> str:
         """A sha256 over everything that decides the bytes: not over paths, the number of jobs, or the launcher."""
