@@ -26,6 +26,7 @@ KINDS = {
     "trees": "source tree",
     "engines": "engine",
     "toolchains": "toolchain",
+    "logs": "log of a failed build",
 }
 
 
