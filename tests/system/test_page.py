@@ -8,7 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.system.conftest import RECIPES, run_lfbuild
+from tests.system.conftest import LAUNCHER, RECIPES, run_lfbuild
 from tests.system.test_smollm2 import serving
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def smollm2_with_page(tmp_path: Path) -> Path:
     recipe = tmp_path / "page.toml"
     text = (RECIPES / "smollm2.toml").read_text(encoding="utf-8")
     recipe.write_text(text.replace("[toolchain]", "ui = true\n\n[toolchain]"), encoding="utf-8")
-    run_lfbuild("build", recipe, "-o", "page.llamafile", cwd=tmp_path)
+    run_lfbuild("build", recipe, "-o", "page.llamafile", *LAUNCHER, cwd=tmp_path)
     return tmp_path / "page.llamafile"
 
 
