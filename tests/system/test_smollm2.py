@@ -139,12 +139,12 @@ def test_a_second_build_compiles_and_fetches_nothing_and_gives_the_same_bytes(sm
 
 
 @contextmanager
-def serving(file: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run `FILE serve` until it is ready; yields its address and process."""
+def serving(file: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run `FILE serve`, with more words perhaps, until it is ready; yields its address and process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [str(file), "serve", "--host", "127.0.0.1", "--port", str(port)]
+    command = [str(file), "serve", "--host", "127.0.0.1", "--port", str(port), *words]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:
