@@ -1,4 +1,4 @@
-"""An mmproj inside the file: `clip.cpp` reads it by a stream of its own. Ours is made up; what it sees means nothing."""
+"""An mmproj inside the file: `clip.cpp` reads it by a stream of its own. Ours is made up; it sees nothing."""
 
 from __future__ import annotations
 
