@@ -98,6 +98,22 @@ def test_a_program_is_called_as_its_system_wants_it(order: EngineJob, target: st
     assert replace(order, target=target).program == program
 
 
+def test_the_verbs_other_spellings_are_compiled_in(order: EngineJob, tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    table = """
+    {"serve", "HTTP API server", {"server"}, false, llama_server},
+    {"update", "Update llama", {}, true, llama_update},
+    {"completion", "Text completion", {"complete", "text"}, true, llama_completion},
+"""
+    (tmp_path / "app" / "llama.cpp").write_text(table, encoding="utf-8")
+    known = replace(order, source=tmp_path)
+
+    assert known.cmake_options(known.goals()[0])["LFBUILD_VERB_ALIASES"] == (
+        "server=serve,complete=completion,text=completion"
+    )
+    assert order.cmake_options(order.goals()[0])["LFBUILD_VERB_ALIASES"] == ""
+
+
 def test_programs_come_in_the_order_of_the_targets_architectures(order: EngineJob, compiler: Toolchain) -> None:
     fat = replace(order, toolchain=compiler, target="both", cpus=("armv8-a", "x86-64-v2"))
 

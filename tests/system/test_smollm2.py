@@ -35,6 +35,12 @@ def test_the_file_answers_from_its_own_weights(smollm2: Path) -> None:
     assert "Paris" in answer.stdout, answer.stderr[-2000:]
 
 
+def test_a_verb_by_another_name_has_the_same_arguments(smollm2: Path) -> None:
+    answer = run_file(smollm2, "complete", *QUESTION[1:])
+
+    assert "Paris" in answer.stdout, answer.stderr[-2000:]
+
+
 def test_it_answers_in_another_folder_under_another_name_with_spaces(smollm2: Path, tmp_path: Path) -> None:
     moved = tmp_path / "ein Modell – groß" / "chat file"
     moved.parent.mkdir()
@@ -133,12 +139,12 @@ def test_a_second_build_compiles_and_fetches_nothing_and_gives_the_same_bytes(sm
 
 
 @contextmanager
-def serving(file: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run `FILE serve` until it is ready; yields its address and process."""
+def serving(file: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run `FILE serve`, with more words perhaps, until it is ready; yields its address and process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [str(file), "serve", "--host", "127.0.0.1", "--port", str(port)]
+    command = [str(file), "serve", "--host", "127.0.0.1", "--port", str(port), *words]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:
