@@ -132,12 +132,24 @@ def wine(tmp_path_factory: pytest.TempPathFactory) -> Wine:
     return made
 
 
+WINDOWS = ("-target", "x86_64-windows-gnu")
+
+
 @pytest.fixture(scope="session")
-def windows_probe_path(zig: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def windows_layer(zig: str, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The layer's objects."""
+    folder, sources = tmp_path_factory.mktemp("layer"), layer_sources(windows=True)
+    return [
+        compile_program(zig, folder / f"{source.stem}.obj", [source], "cc", *WINDOWS, "-std=c11", "-c")
+        for source in sources
+    ]
+
+
+@pytest.fixture(scope="session")
+def windows_probe_path(zig: str, windows_layer: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("stubs") / "probe.exe"
     probe = [Path(__file__).parent / name for name in ("probe_windows.c", "probe_common.c")]
-    sources = [*probe, *layer_sources(windows=True)]
-    return compile_program(zig, target, sources, "cc", "-target", "x86_64-windows-gnu", "-std=c11", "-lshell32")
+    return compile_program(zig, target, [*probe, *windows_layer], "cc", *WINDOWS, "-std=c11", "-lshell32")
 
 
 @pytest.fixture

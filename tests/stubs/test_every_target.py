@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 @pytest.mark.parametrize("target", TRIPLES)
 def test_the_layer_compiles_without_a_warning(zig: str, tmp_path: Path, target: str) -> None:
-    options = ("-target", TRIPLES[target], "-c")
+    options = ("-target", TRIPLES[target], "-c", f"-I{tmp_path}")
+    (tmp_path / "cpu_variants.inc").write_text('VARIANT(some, "x86-64-v3")\n', encoding="utf-8")
 
-    for source in layer_sources(windows=target.startswith("windows-")):
+    for source in [*layer_sources(windows=target.startswith("windows-")), STUBS / "cpu_variants.c"]:
         compile_program(zig, tmp_path / "layer.o", [source], "cc", "-std=c11", *options)
     main = STUBS / "main.cpp"
     compile_program(zig, tmp_path / "main.o", [main], "c++", "-std=c++17", *options)
