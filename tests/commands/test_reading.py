@@ -107,6 +107,12 @@ def test_inspect_names_the_file_that_a_thin_program_needs(tmp_path: Path, capsys
     assert "needs beside it  chat.llamafile\n" in shown
 
 
+def test_inspect_says_of_weights_alone_that_another_file_starts_them(tmp_path: Path, capsys: Captured) -> None:
+    shown = answer_of(capsys, "inspect", write_tiny_file(tmp_path, head=tiny_launcher([])))
+
+    assert "begins with  a note that another file starts it\n" in shown
+
+
 def test_inspect_refuses_a_slice_table_that_was_changed(tmp_path: Path, capsys: Captured) -> None:
     path = write_tiny_file(tmp_path, head=tiny_launcher())
     flip(path, path.read_bytes().index(b"slice linux") + 7)

@@ -179,6 +179,22 @@ def test_over_4_gib_there_are_two_files_and_both_verify(
     assert (world / "chat.llamafile").read_bytes().startswith(b"#!/bin/sh\n")
 
 
+def test_weights_that_nothing_starts_are_not_told_how_to_be_run(
+    world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lfbuild.plan.files, "WINDOWS_LIMIT_BYTES", 1000)
+    write_recipe(world, systems='systems = ["windows-x86_64"]')
+    keep_engines(world, capsys)
+
+    assert main(["chat.toml", "--quiet"]) == 0
+
+    told = capsys.readouterr().out
+    assert "run it" not in told
+    assert "for Windows  chat.exe" in told
+    assert manifest_of(world / "chat.llamafile").engine is None
+    assert main(["verify", "chat.llamafile", "--quiet"]) == 0
+
+
 def test_a_second_file_is_not_written_over_a_source(
     world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
