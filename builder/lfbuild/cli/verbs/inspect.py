@@ -90,20 +90,20 @@ def _engines(inspection: Inspection) -> Table:
 
     columns = [
         Column(title="engine for"),
-        Column(title="levels"),
         Column(title="kept"),
         Column(title="stored", right=True),
         Column(title="size", right=True),
         Column(title="digest"),
+        Column(title="levels"),  # thirteen of them make a long line
     ]
     rows = [
         [
             item.target,
-            ", ".join(item.cpus),
             method_words(item.method),
             size_words(item.stored_size),
             size_words(item.decoded_size),
             item.digest,
+            ", ".join(item.cpus),
         ]
         for item in inspection.slices
     ]
