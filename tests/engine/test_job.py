@@ -70,9 +70,11 @@ def test_what_decides_the_bytes_is_in_the_key(order: EngineJob, change: dict[str
     assert replace(order, **change).key() != order.key()  # type: ignore[arg-type]  # fields by name
 
 
-def test_our_own_layer_is_in_the_key_but_its_tests_are_not(order: EngineJob) -> None:
+def test_our_own_layer_is_in_the_key_but_its_tests_and_the_launcher_are_not(order: EngineJob) -> None:
     before = order.key()
     (order.stubs / "tests" / "test_layer.c").write_text("int test;\n", encoding="utf-8")
+    (order.stubs / "launcher").mkdir()
+    (order.stubs / "launcher" / "launcher.c").write_text("int main;\n", encoding="utf-8")
     assert order.key() == before
 
     (order.stubs / "layer.c").write_text("long layer;\n", encoding="utf-8")

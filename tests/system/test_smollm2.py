@@ -49,10 +49,9 @@ def test_it_answers_in_another_folder_under_another_name_with_spaces(smollm2: Pa
     assert "Paris" in run_file(moved, *QUESTION).stdout
 
 
-# 7-Zip looks for the first local header in the first 8 MiB only, and this engine is longer; it reads our smaller files
-# (tests/archive).
 @pytest.mark.parametrize(
-    "command", [["unzip", "-tq"], ["zipinfo", "-t"], ["bsdtar", "-tf"], ["busybox", "unzip", "-t"]]
+    "command",
+    [["unzip", "-tq"], ["zipinfo", "-t"], ["bsdtar", "-tf"], ["busybox", "unzip", "-t"], ["7z", "t", "-tzip"]],
 )
 def test_independent_readers_accept_it(smollm2: Path, command: list[str]) -> None:
     if shutil.which(command[0]) is None:

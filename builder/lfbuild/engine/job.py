@@ -159,7 +159,7 @@ class EngineJob:
 
     def stubs_sha256(self) -> str:
         """The digest of our C layer as it is compiled in; empty where it is not."""
-        return digest_folder(self.stubs, leave_out=("tests",)) if self.project.stubs else ""
+        return digest_folder(self.stubs, leave_out=("tests", "launcher")) if self.project.stubs else ""
 
     def facts(self) -> EngineFacts:
         """What is kept of the order beside its result."""
