@@ -111,8 +111,10 @@ def test_weights_are_mapped_from_the_file_itself(smollm2: Path) -> None:
 def test_the_server_answers_the_openai_client(smollm2: Path) -> None:
     import openai
 
-    with serving(smollm2) as (address, _):
-        client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", timeout=60)
+    with (
+        serving(smollm2) as (address, _),
+        openai.OpenAI(base_url=f"{address}/v1", api_key="none", timeout=60) as client,
+    ):
         answer = client.chat.completions.create(
             model="smollm2",
             messages=[{"role": "user", "content": "Which city is the capital of France?"}],

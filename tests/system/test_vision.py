@@ -97,21 +97,14 @@ def packed_with(mmproj: Path, smollm2: Path) -> Path:
 def answer_of(address: str) -> openai.types.chat.ChatCompletion:
     import openai
 
-    client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", timeout=60)
-    return client.chat.completions.create(
-        model="vision",
-        messages=[
-            {
-                "role": "user",
-                "content": [
-                    {"type": "image_url", "image_url": {"url": picture()}},
-                    {"type": "text", "text": "What is this?"},
-                ],
-            }
-        ],
-        max_tokens=8,
-        temperature=0,
-    )
+    image = {"type": "image_url", "image_url": {"url": picture()}}
+    with openai.OpenAI(base_url=f"{address}/v1", api_key="none", timeout=60) as client:
+        return client.chat.completions.create(
+            model="vision",
+            messages=[{"role": "user", "content": [image, {"type": "text", "text": "What is this?"}]}],
+            max_tokens=8,
+            temperature=0,
+        )
 
 
 # The gguf package leaves the file it maps to the garbage collector.
