@@ -190,6 +190,9 @@ def static_busybox() -> Path:
     if os.geteuid() != 0:
         pytest.skip("chroot is root's")
     shell = shutil.which("busybox")
-    if shell is None or b"interpreter" in subprocess.run(["file", "-L", shell], capture_output=True, check=False).stdout:
+    if (
+        shell is None
+        or b"interpreter" in subprocess.run(["file", "-L", shell], capture_output=True, check=False).stdout
+    ):
         pytest.skip("there is no static busybox (Debian: busybox-static)")
     return Path(shell)
