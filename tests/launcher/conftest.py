@@ -34,7 +34,11 @@ def answer(path: Path | str, *words: str, argv0: Path | str | None = None, no_ar
 
 
 def start(
-    *words: str | Path, cwd: Path | None = None, stdin: str = "", pass_fds: tuple[int, ...] = (), **variables: str | Path
+    *words: str | Path,
+    cwd: Path | None = None,
+    stdin: str = "",
+    pass_fds: tuple[int, ...] = (),
+    **variables: str | Path,
 ) -> Result:
     """Run a program with these variables and no others."""
     environment = {"ASAN_OPTIONS": "detect_leaks=0"} | {name: str(value) for name, value in variables.items()}
@@ -104,7 +108,14 @@ def sanitized_launcher(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def _zig_object(folder: Path, source: str, cpu: str, mode: str) -> Path:
     target = folder / f"{Path(source).stem}-{cpu}.o"
     command = [sys.executable, "-m", "ziglang", "build-obj", str(STUBS / "launcher" / source), "-fPIC", "-O", mode]
-    command += ["-target", f"{platform.machine()}-linux-gnu", f"-mcpu={cpu}", "-fstrip", "-fno-stack-check", f"-femit-bin={target}"]
+    command += [
+        "-target",
+        f"{platform.machine()}-linux-gnu",
+        f"-mcpu={cpu}",
+        "-fstrip",
+        "-fno-stack-check",
+        f"-femit-bin={target}",
+    ]
     environment = {**os.environ, "ZIG_LOCAL_CACHE_DIR": str(folder / "zig")}
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
@@ -119,9 +130,7 @@ def engine_program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def make_world(folder: Path, head: bytes, program: bytes) -> World:
     """A folder of its own for files with this head and this engine."""
-    return World(
-        folder=folder, head=head, engine=Engine(program=program, target=TARGET, cpus=CPUS[platform.machine()])
-    )
+    return World(folder=folder, head=head, engine=Engine(program=program, target=TARGET, cpus=CPUS[platform.machine()]))
 
 
 @pytest.fixture

@@ -134,9 +134,7 @@ def test_a_folder_from_which_nothing_may_be_started_is_passed_over(world: World,
 def test_a_full_disk_makes_it_go_on_to_the_next_folder(world: World, namespace: list[str]) -> None:
     path = world.write()
     world.cache.mkdir()
-    script = (
-        'mount -t tmpfs -o size=4096,mode=700 none "$LFBUILD_CACHE_DIR" && "$0"; ls -A "$LFBUILD_CACHE_DIR" >&2'
-    )
+    script = 'mount -t tmpfs -o size=4096,mode=700 none "$LFBUILD_CACHE_DIR" && "$0"; ls -A "$LFBUILD_CACHE_DIR" >&2'
 
     result = world.start(namespace[0], *namespace[1:], "sh", "-c", script, str(path), TMPDIR=world.folder)
 
@@ -176,7 +174,13 @@ def test_when_there_is_no_folder_each_is_told_with_its_reason(world: World, name
     script = f'mount --bind "$0" /mnt && {NOWHERE.strip()}\ncd / && touch /tmp/file && exec /mnt/tiny.lf --lf-cache-dir'
 
     result = start(
-        *namespace, "sh", "-c", script, str(path.parent), PATH=os.environ["PATH"], LFBUILD_CACHE_DIR="/tmp/file"  # noqa: S108
+        *namespace,
+        "sh",
+        "-c",
+        script,
+        str(path.parent),
+        PATH=os.environ["PATH"],
+        LFBUILD_CACHE_DIR="/tmp/file",  # noqa: S108
     )
 
     assert (result.stderr, result.returncode) == (
