@@ -9,7 +9,7 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,7 @@ class World:
     """Where files stand and where their engines are placed."""
 
     folder: Path
-    head: bytes
+    head: bytes = field(repr=False)
     engine: Engine
 
     @property

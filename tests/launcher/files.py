@@ -27,7 +27,7 @@ CPUS = {"x86_64": "x86-64-v3,x86-64", "aarch64": "armv8.2-a+dotprod,armv8-a"}
 class Engine:
     """A program for a target, as it goes into a file."""
 
-    program: bytes
+    program: bytes = field(repr=False)
     target: str = "linux-x86_64"
     cpus: str = CPUS["x86_64"]
     method: int = DEFLATED
@@ -63,7 +63,7 @@ def same(data: bytes) -> bytes:
 class Plan:
     """A file to be written; each `spoil` changes a part before what vouches for it is made, each `forge` behind."""
 
-    head: bytes
+    head: bytes = field(repr=False)
     engines: tuple[Engine, ...]
     members: dict[str, bytes] = field(default_factory=dict)
     spoil_table: Callable[[bytes], bytes] = same
