@@ -34,20 +34,19 @@ def answer(path: Path | str, *words: str, argv0: Path | str | None = None, no_ar
 
 
 def start(
-    *words: str | Path, cwd: Path | None = None, stdin: str = "", pass_fds: tuple[int, ...] = (), **variables: str | Path
+    *words: str | Path, cwd: Path | None = None, stdin: str = "", variables: Mapping[str, str | Path] | None = None
 ) -> Result:
     """Run a program with these variables and no others."""
-    environment = {"ASAN_OPTIONS": "detect_leaks=0"} | {name: str(value) for name, value in variables.items()}
+    environment = {name: str(value) for name, value in (variables or {}).items()}
     return subprocess.run(
         words,
         cwd=cwd,
-        env=environment,
+        env={"ASAN_OPTIONS": "detect_leaks=0"} | environment,
         input=stdin,
         capture_output=True,
         check=False,
         encoding="utf-8",
         errors="surrogateescape",
-        pass_fds=pass_fds,
     )
 
 
@@ -75,11 +74,11 @@ class World:
         return write_file(self.folder / name, self.plan(**changes))
 
     def start(self, path: Path | str, *words: str, **more: str | Path) -> Result:
-        variables: Mapping[str, str | Path] = {"LFBUILD_CACHE_DIR": self.cache, "PATH": os.environ["PATH"]} | more
-        return start(path, *words, **variables)  # type: ignore[arg-type]  # variables, not the named ones
+        variables = {"LFBUILD_CACHE_DIR": self.cache, "PATH": os.environ["PATH"], **more}
+        return start(path, *words, variables=variables)
 
     def in_cache(self) -> list[str]:
-        return sorted(os.listdir(self.cache)) if self.cache.is_dir() else []
+        return sorted(path.name for path in self.cache.iterdir()) if self.cache.is_dir() else []
 
 
 def assert_refused(result: Result, sentence: str) -> None:
@@ -104,7 +103,14 @@ def sanitized_launcher(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def _zig_object(folder: Path, source: str, cpu: str, mode: str) -> Path:
     target = folder / f"{Path(source).stem}-{cpu}.o"
     command = [sys.executable, "-m", "ziglang", "build-obj", str(STUBS / "launcher" / source), "-fPIC", "-O", mode]
-    command += ["-target", f"{platform.machine()}-linux-gnu", f"-mcpu={cpu}", "-fstrip", "-fno-stack-check", f"-femit-bin={target}"]
+    command += [
+        "-target",
+        f"{platform.machine()}-linux-gnu",
+        f"-mcpu={cpu}",
+        "-fstrip",
+        "-fno-stack-check",
+        f"-femit-bin={target}",
+    ]
     environment = {**os.environ, "ZIG_LOCAL_CACHE_DIR": str(folder / "zig")}
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
@@ -119,9 +125,7 @@ def engine_program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def make_world(folder: Path, head: bytes, program: bytes) -> World:
     """A folder of its own for files with this head and this engine."""
-    return World(
-        folder=folder, head=head, engine=Engine(program=program, target=TARGET, cpus=CPUS[platform.machine()])
-    )
+    return World(folder=folder, head=head, engine=Engine(program=program, target=TARGET, cpus=CPUS[platform.machine()]))
 
 
 @pytest.fixture

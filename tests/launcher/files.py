@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from lfbuild.formats.seal import State
+
 HEAD_BYTES = 1 << 20
 CPUS = {"x86_64": "x86-64-v3,x86-64", "aarch64": "armv8.2-a+dotprod,armv8-a"}
 
@@ -111,7 +113,7 @@ def write_file(path: Path, plan: Plan) -> Path:
     manifest = plan.spoil_manifest(_manifest(table, plan).to_bytes())
     zip_file.add(SLICES_NAME, plan.forge_table(table))
     zip_file.add(MANIFEST_NAME, plan.forge_manifest(manifest))
-    state = "redo" if plan.state == "redo" else "clean"
+    state: State = "redo" if plan.state == "redo" else "clean"
     seal = Seal(generation=1, state=state, manifest_digest=blake3(manifest).hexdigest()).to_bytes()
     path.write_bytes(zip_file.finish({"none": b"", "later": b"lfbuild 2" + seal[9:]}.get(plan.state, seal)))
     path.chmod(0o755)

@@ -56,7 +56,16 @@ class Maker:
     def engine(self, target: str, folder: Path) -> bytes:
         """The tiny engine for another system."""
         program = folder / "engine.exe"
-        command = [self.zig.program, "cc", "-target", TRIPLES[target], "-Os", "-s", ENGINE_SOURCE, "-lshell32"]
+        command: list[str | Path] = [
+            self.zig.program,
+            "cc",
+            "-target",
+            TRIPLES[target],
+            "-Os",
+            "-s",
+            ENGINE_SOURCE,
+            "-lshell32",
+        ]
         libraries = self.kept / "toolchains" / f"zig-{self.zig.version}-libraries"
         cache = {**os.environ, **self.zig.environment(cache=libraries, scratch=folder)}
         subprocess.run([*command, "-o", program], env=cache, check=True)
@@ -131,9 +140,13 @@ def linux_world(folder: Path, maker: Maker, architecture: str, engine_program: b
 def test_the_native_one_starts_verifies_and_refuses(maker: Maker, tmp_path: Path, engine_program: bytes) -> None:
     if platform.system() != "Linux":
         pytest.skip("this is not Linux")
-    world = linux_world(tmp_path, maker, platform.machine(), engine_program, "x86-64,armv8-a".split(",")[
-        platform.machine() == "aarch64"
-    ])
+    world = linux_world(
+        tmp_path,
+        maker,
+        platform.machine(),
+        engine_program,
+        ["x86-64", "armv8-a"][platform.machine() == "aarch64"],
+    )
     path = world.write()
 
     assert world.start(path, "exit=3").stdout == answer(path, "exit=3")
@@ -153,7 +166,7 @@ def test_a_chroot_with_nothing_in_it_is_enough(maker: Maker, tmp_path: Path) -> 
     world.write()
     (tmp_path / "tmp").mkdir()
 
-    result = start("chroot", tmp_path, "/tiny.lf", "x", PATH=os.environ["PATH"])
+    result = start("chroot", tmp_path, "/tiny.lf", "x", variables={"PATH": os.environ["PATH"]})
 
     assert result.stdout == answer("/tiny.lf", "x")
     assert (tmp_path / "tmp" / "lfbuild-0" / world.placed.name).is_file()
@@ -194,8 +207,13 @@ class Wine:
     def start(
         self, *words: str | Path, cwd: Path | None = None, stdin: str = "", **variables: str | Path
     ) -> subprocess.CompletedProcess[str]:
-        environment = {"WINEPREFIX": self.prefix, "WINEDEBUG": "-all", "LC_ALL": "C.UTF-8", "PATH": os.environ["PATH"]}
-        return start(WINE, *words, cwd=cwd, stdin=stdin, **environment, **variables)  # type: ignore[arg-type]  # variables
+        environment: dict[str, str | Path] = {
+            "WINEPREFIX": self.prefix,
+            "WINEDEBUG": "-all",
+            "LC_ALL": "C.UTF-8",
+            "PATH": os.environ["PATH"],
+        }
+        return start(WINE, *words, cwd=cwd, stdin=stdin, variables=environment | variables)
 
     def path(self, path: Path) -> str:
         return "Z:" + str(path).replace("/", "\\")

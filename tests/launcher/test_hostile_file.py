@@ -17,8 +17,8 @@ from tests.launcher.conftest import TARGET, World, answer, assert_refused, make_
 from tests.launcher.files import Engine, change, find_data, write_file
 
 from lfbuild.formats.seal import SEAL_BYTES
-from lfbuild.formats.zip import DEFLATED
 from lfbuild.formats.slices import SLICES_NAME, parse_slices, slices_to_bytes
+from lfbuild.formats.zip import DEFLATED
 from lfbuild.manifest.model import MANIFEST_NAME
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ def property_world(tmp_path_factory: pytest.TempPathFactory, sanitized_launcher:
     return make_world(tmp_path_factory.mktemp("hostile"), sanitized_launcher, engine_program)
 
 
-def inflated(stored: bytes) -> bytes | None:
+def inflated(stored: bytes | bytearray) -> bytes | None:
     try:
         return zlib.decompress(stored, wbits=-15)
     except zlib.error:
@@ -248,7 +248,7 @@ def inflated(stored: bytes) -> bytes | None:
 def test_no_flipped_bit_of_a_stored_engine_is_ever_executed(
     property_world: World, place: float, bit: int, method: int
 ) -> None:
-    """Some bits of a compressed stream do not matter (a run of zeros copied from elsewhere): the engine is the same then."""
+    """Some bits of a compressed stream do not matter (zeros copied from elsewhere): the engine is the same then."""
     world, engine = property_world, replace(property_world.engine, method=method)
     stored = bytearray(engine.stored)
     offset = int(place * len(stored))
@@ -262,7 +262,9 @@ def test_no_flipped_bit_of_a_stored_engine_is_ever_executed(
     if method == DEFLATED and inflated(stored) == engine.program:
         assert result.stdout == answer(path)
     else:
-        refused_as_damaged = rf"{re.escape(str(path))}: its engine for {TARGET} is damaged \([^)]+\); get the file again\n"
+        refused_as_damaged = (
+            rf"{re.escape(str(path))}: its engine for {TARGET} is damaged \([^)]+\); get the file again\n"
+        )
         assert re.fullmatch(refused_as_damaged, result.stderr)
         assert (result.stdout, result.returncode, world.in_cache()) == ("", 1, [])
 
@@ -272,7 +274,7 @@ def test_no_flipped_bit_of_a_stored_engine_is_ever_executed(
 def test_a_changed_byte_in_what_vouches_for_the_engine_never_lets_another_one_run(
     property_world: World, place: float, byte: int
 ) -> None:
-    """Table, manifest, directory, end records: either it is refused, or the byte did not matter and the engine is right."""
+    """Table, manifest, directory, end records: it is refused, or the byte did not matter and the engine is right."""
     world = property_world
     path = world.write("tail.lf")
     start_of_tail = find_data(path, SLICES_NAME) - 30 - len(SLICES_NAME)

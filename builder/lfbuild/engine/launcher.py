@@ -167,9 +167,7 @@ def _commands(target: str, toolchain: Zig, *, stubs: Path, folder: Path) -> list
     return [*calls, link]
 
 
-def _compile(
-    target: str, toolchain: Zig, *, key: str, stubs: Path, store: Store, passed: Mapping[str, str]
-) -> None:
+def _compile(target: str, toolchain: Zig, *, key: str, stubs: Path, store: Store, passed: Mapping[str, str]) -> None:
     libraries = store.entry_path("toolchains", f"{toolchain.kind}-{toolchain.version}-libraries").absolute()
     # The scratch folder is gone before the entry is flushed.
     with store.making("launchers", key) as entry, store.incoming() as scratch:
