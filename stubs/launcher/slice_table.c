@@ -58,9 +58,10 @@ static bool read_line(char *line, size_t length, struct lfbuild_slice *slice) {
         }
     }
     uint64_t method;
-    if (!is_digest(fields[7]) || fields[7] + LFBUILD_DIGEST_DIGITS != line + length || strcmp(fields[0], "slice") != 0 || !read_number(fields[4], &method) ||
-        method > UINT16_MAX || !read_number(fields[5], &slice->stored_bytes) ||
-        !read_number(fields[6], &slice->decoded_bytes)) {
+    bool is_slice = strcmp(fields[0], "slice") == 0 && is_digest(fields[7]) &&
+                    fields[7] + LFBUILD_DIGEST_DIGITS == line + length;
+    if (!is_slice || !read_number(fields[4], &method) || method > UINT16_MAX ||
+        !read_number(fields[5], &slice->stored_bytes) || !read_number(fields[6], &slice->decoded_bytes)) {
         return false;
     }
     slice->target = fields[1];

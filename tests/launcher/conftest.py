@@ -9,7 +9,7 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,24 +34,19 @@ def answer(path: Path | str, *words: str, argv0: Path | str | None = None, no_ar
 
 
 def start(
-    *words: str | Path,
-    cwd: Path | None = None,
-    stdin: str = "",
-    pass_fds: tuple[int, ...] = (),
-    **variables: str | Path,
+    *words: str | Path, cwd: Path | None = None, stdin: str = "", variables: Mapping[str, str | Path] | None = None
 ) -> Result:
     """Run a program with these variables and no others."""
-    environment = {"ASAN_OPTIONS": "detect_leaks=0"} | {name: str(value) for name, value in variables.items()}
+    environment = {name: str(value) for name, value in (variables or {}).items()}
     return subprocess.run(
         words,
         cwd=cwd,
-        env=environment,
+        env={"ASAN_OPTIONS": "detect_leaks=0"} | environment,
         input=stdin,
         capture_output=True,
         check=False,
         encoding="utf-8",
         errors="surrogateescape",
-        pass_fds=pass_fds,
     )
 
 
@@ -60,7 +55,7 @@ class World:
     """Where files stand and where their engines are placed."""
 
     folder: Path
-    head: bytes
+    head: bytes = field(repr=False)
     engine: Engine
 
     @property
@@ -79,11 +74,11 @@ class World:
         return write_file(self.folder / name, self.plan(**changes))
 
     def start(self, path: Path | str, *words: str, **more: str | Path) -> Result:
-        variables: Mapping[str, str | Path] = {"LFBUILD_CACHE_DIR": self.cache, "PATH": os.environ["PATH"]} | more
-        return start(path, *words, **variables)  # type: ignore[arg-type]  # variables, not the named ones
+        variables = {"LFBUILD_CACHE_DIR": self.cache, "PATH": os.environ["PATH"], **more}
+        return start(path, *words, variables=variables)
 
     def in_cache(self) -> list[str]:
-        return sorted(os.listdir(self.cache)) if self.cache.is_dir() else []
+        return sorted(path.name for path in self.cache.iterdir()) if self.cache.is_dir() else []
 
 
 def assert_refused(result: Result, sentence: str) -> None:

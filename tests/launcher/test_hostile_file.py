@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import re
+import shutil
+import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from tests.launcher.files import Engine, change, find_data, write_file
 
 from lfbuild.formats.seal import SEAL_BYTES
 from lfbuild.formats.slices import SLICES_NAME, parse_slices, slices_to_bytes
+from lfbuild.formats.zip import DEFLATED
 from lfbuild.manifest.model import MANIFEST_NAME
 
 if TYPE_CHECKING:
@@ -233,35 +236,49 @@ def property_world(tmp_path_factory: pytest.TempPathFactory, sanitized_launcher:
     return make_world(tmp_path_factory.mktemp("hostile"), sanitized_launcher, engine_program)
 
 
+def inflated(stored: bytes | bytearray) -> bytes | None:
+    try:
+        return zlib.decompress(stored, wbits=-15)
+    except zlib.error:
+        return None
+
+
 @settings(max_examples=60)
-@given(data=st.data(), method=st.sampled_from([0, 8]))
+@given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7), method=st.sampled_from([0, 8]))
 def test_no_flipped_bit_of_a_stored_engine_is_ever_executed(
-    property_world: World, data: st.DataObject, method: int
+    property_world: World, place: float, bit: int, method: int
 ) -> None:
+    """Some bits of a compressed stream do not matter (zeros copied from elsewhere): the engine is the same then."""
     world, engine = property_world, replace(property_world.engine, method=method)
+    stored = bytearray(engine.stored)
+    offset = int(place * len(stored))
+    stored[offset] ^= 1 << bit
     path = write_file(world.folder / "flipped.lf", world.plan(engines=(engine,)))
-    offset = data.draw(st.integers(0, len(engine.stored) - 1))
-    change(path, find_data(path, engine.member) + offset, engine.stored[offset] ^ 1 << data.draw(st.integers(0, 7)))
+    change(path, find_data(path, engine.member) + offset, stored[offset])
+    shutil.rmtree(world.cache, ignore_errors=True)
 
     result = world.start(path)
 
-    assert re.fullmatch(
-        rf"{re.escape(str(path))}: its engine for {TARGET} is damaged \([^)]+\); get the file again\n", result.stderr
-    )
-    assert (result.stdout, result.returncode, world.in_cache()) == ("", 1, [])
+    if method == DEFLATED and inflated(stored) == engine.program:
+        assert result.stdout == answer(path)
+    else:
+        refused_as_damaged = (
+            rf"{re.escape(str(path))}: its engine for {TARGET} is damaged \([^)]+\); get the file again\n"
+        )
+        assert re.fullmatch(refused_as_damaged, result.stderr)
+        assert (result.stdout, result.returncode, world.in_cache()) == ("", 1, [])
 
 
 @settings(max_examples=60)
-@given(data=st.data())
+@given(place=st.floats(0, 1, exclude_max=True), byte=st.integers(0, 255))
 def test_a_changed_byte_in_what_vouches_for_the_engine_never_lets_another_one_run(
-    property_world: World, data: st.DataObject
+    property_world: World, place: float, byte: int
 ) -> None:
-    """Table, manifest, directory, end records: either it is refused, or the byte did not matter and the engine is right."""
+    """Table, manifest, directory, end records: it is refused, or the byte did not matter and the engine is right."""
     world = property_world
     path = world.write("tail.lf")
     start_of_tail = find_data(path, SLICES_NAME) - 30 - len(SLICES_NAME)
-    offset = data.draw(st.integers(start_of_tail, path.stat().st_size - 1))
-    change(path, offset, data.draw(st.integers(0, 255)))
+    change(path, start_of_tail + int(place * (path.stat().st_size - start_of_tail)), byte)
 
     result = world.start(path)
 

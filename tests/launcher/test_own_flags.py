@@ -93,7 +93,9 @@ def test_verify_finds_an_engine_for_another_machine_that_is_damaged(world: World
 
 def extracted(world: World, *words: str, folder: Path) -> tuple[str, int]:
     folder.mkdir(exist_ok=True)
-    result = start(world.folder / "tiny.lf", "--lf-extract", *words, cwd=folder, LFBUILD_CACHE_DIR=world.cache)
+    result = start(
+        world.folder / "tiny.lf", "--lf-extract", *words, cwd=folder, variables={"LFBUILD_CACHE_DIR": world.cache}
+    )
     assert result.stdout == ""
     return result.stderr, result.returncode
 
@@ -173,7 +175,7 @@ def test_a_flag_that_is_not_the_first_argument_is_the_engines(world: World) -> N
 
 def test_crc_32_of_every_length_is_zlibs(world: World, tmp_path: Path) -> None:
     """The launcher counts eight bytes at a time, and the rest one by one."""
-    members = {f"m{size}": bytes(range(size)) for size in range(0, 40)}
+    members = {f"m{size}": bytes(range(size)) for size in range(40)}
     assert len({zlib.crc32(data) for data in members.values()}) == 40
     path = world.write(members=members)
 

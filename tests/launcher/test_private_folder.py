@@ -15,7 +15,7 @@ USER = os.geteuid()
 
 
 def chosen(world: World, path: Path, **variables: str | Path) -> str:
-    result = start(path, "--lf-cache-dir", **variables)
+    result = start(path, "--lf-cache-dir", variables=variables)
     assert (result.stderr, result.returncode) == ("", 0)
     return result.stdout.removesuffix("\n")
 
@@ -65,7 +65,9 @@ def test_a_home_that_is_not_there_is_not_made(world: World) -> None:
 def test_a_relative_path_is_not_used(world: World) -> None:
     path = world.write()
 
-    result = start(path, "--lf-cache-dir", cwd=world.folder, LFBUILD_CACHE_DIR="here", TMPDIR=world.folder)
+    result = start(
+        path, "--lf-cache-dir", cwd=world.folder, variables={"LFBUILD_CACHE_DIR": "here", "TMPDIR": world.folder}
+    )
 
     assert result.stdout == f"{world.folder}/lfbuild-{USER}\n"
     assert not (world.folder / "here").exists()
@@ -105,7 +107,7 @@ def test_what_was_planted_is_passed_over_and_not_touched(world: World, plant: ob
     plant(world.cache)  # type: ignore[operator]  # one of the above
     before = world.cache.lstat()
 
-    result = start(path, LFBUILD_CACHE_DIR=world.cache, TMPDIR=world.folder)
+    result = start(path, variables={"LFBUILD_CACHE_DIR": world.cache, "TMPDIR": world.folder})
 
     assert result.stdout == answer(path)
     assert (world.folder / f"lfbuild-{USER}" / world.placed.name).is_file()
@@ -153,7 +155,7 @@ def test_without_any_folder_the_engine_runs_from_memory(world: World, namespace:
     path = world.write()
     script = f'mount --bind "$0" /mnt && {NOWHERE.strip()}\ncd / && exec /mnt/tiny.lf x'
 
-    result = start(*namespace, "sh", "-c", script, str(path.parent), PATH=os.environ["PATH"])
+    result = start(*namespace, "sh", "-c", script, str(path.parent), variables={"PATH": os.environ["PATH"]})
 
     assert result.stdout == answer("/mnt/tiny.lf", "x")
 
@@ -173,19 +175,12 @@ def test_when_there_is_no_folder_each_is_told_with_its_reason(world: World, name
     world.cache.touch()
     script = f'mount --bind "$0" /mnt && {NOWHERE.strip()}\ncd / && touch /tmp/file && exec /mnt/tiny.lf --lf-cache-dir'
 
-    result = start(
-        *namespace,
-        "sh",
-        "-c",
-        script,
-        str(path.parent),
-        PATH=os.environ["PATH"],
-        LFBUILD_CACHE_DIR="/tmp/file",  # noqa: S108
-    )
+    variables = {"PATH": os.environ["PATH"], "LFBUILD_CACHE_DIR": "/tmp/file"}  # noqa: S108
+    result = start(*namespace, "sh", "-c", script, str(path.parent), variables=variables)
 
-    assert (result.stderr, result.returncode) == (
+    assert result.returncode == 1
+    assert result.stderr == (
         "/mnt/tiny.lf: there is no folder to place its engine in: /tmp/file (it is no folder), "
-        f"/dev/shm/lfbuild-{USER} (programs may not be started from it), "
-        f"/tmp/lfbuild-{USER} (programs may not be started from it)\n",
-        1,
+        f"/dev/shm/lfbuild-{USER} (programs may not be started from it), "  # noqa: S108  # the launcher's own
+        f"/tmp/lfbuild-{USER} (programs may not be started from it)\n"  # noqa: S108
     )

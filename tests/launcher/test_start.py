@@ -47,7 +47,7 @@ def test_a_stored_engine_starts_as_a_compressed_one_does(world: World) -> None:
 def test_stdin_and_stdout_go_through_byte_by_byte(world: World) -> None:
     text = "".join(chr(number) for number in range(0x20, 0x700)) * 100
 
-    assert start(world.write(), "copy", stdin=text, LFBUILD_CACHE_DIR=world.cache).stdout == text
+    assert start(world.write(), "copy", stdin=text, variables={"LFBUILD_CACHE_DIR": world.cache}).stdout == text
 
 
 def test_an_engine_that_dies_of_a_signal_takes_the_file_with_it(world: World) -> None:
@@ -97,8 +97,13 @@ def test_a_link_starts_the_file_it_leads_to(world: World) -> None:
 def test_argv_0_is_what_the_user_typed(world: World) -> None:
     path = world.write()
 
-    relative = start("./tiny.lf", cwd=world.folder, LFBUILD_CACHE_DIR=world.cache)
-    found = start("sh", "-c", "tiny.lf", LFBUILD_CACHE_DIR=world.cache, PATH=f"{world.folder}:{os.environ['PATH']}")
+    relative = start("./tiny.lf", cwd=world.folder, variables={"LFBUILD_CACHE_DIR": world.cache})
+    found = start(
+        "sh",
+        "-c",
+        "tiny.lf",
+        variables={"LFBUILD_CACHE_DIR": world.cache, "PATH": f"{world.folder}:{os.environ['PATH']}"},
+    )
 
     assert relative.stdout == answer(path, argv0="./tiny.lf")
     assert found.stdout == answer(path, argv0="tiny.lf")
@@ -110,7 +115,9 @@ def test_a_placed_launcher_takes_the_file_that_the_shell_named(world: World) -> 
     placed.chmod(0o700)
 
     absolute = world.start(placed, "x", LFBUILD_FILE=path)
-    relative = start(placed, cwd=world.folder, LFBUILD_FILE="./tiny.lf", LFBUILD_CACHE_DIR=world.cache)
+    relative = start(
+        placed, cwd=world.folder, variables={"LFBUILD_FILE": "./tiny.lf", "LFBUILD_CACHE_DIR": world.cache}
+    )
 
     assert absolute.stdout == answer(path, "x")
     assert relative.stdout == answer(path)
@@ -152,8 +159,8 @@ def test_weights_that_are_not_beside_the_file_are_named(world: World) -> None:
 
     assert_refused(
         world.start(path),
-        f"{path}: its weights are in a file of their own, 'weights.llamafile', which must stand beside it; get that file "
-        "too, into the same folder",
+        f"{path}: its weights are in a file of their own, 'weights.llamafile', which must stand beside it; get that "
+        "file too, into the same folder",
     )
 
 
@@ -207,8 +214,8 @@ def test_an_engine_that_is_no_program_is_told(world: World) -> None:
 
     assert_refused(
         world.start(path),
-        f"{path}: its engine for {world.engine.target} does not start on this machine (Exec format error); run: lfbuild "
-        f"verify {path}",
+        f"{path}: its engine for {world.engine.target} does not start on this machine (Exec format error); run: "
+        f"lfbuild verify {path}",
     )
 
 
