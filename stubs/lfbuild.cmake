@@ -6,6 +6,7 @@
 #   LFBUILD_CPU             the level that a CPU must have at the least, such as x86-64-v3 or armv8.2-a+dotprod
 #   LFBUILD_VARIANTS        the levels that ggml-cpu is compiled for, see variants.cmake; without, upstream's options decide
 #   LFBUILD_ENGINE_VERSION  kept in the program's bytes
+#   LFBUILD_VERB_ALIASES    other spellings of the program's verbs, such as server=serve,client=cli
 #
 # Two checks make an engine version that goes past the layer fail loudly: of the source, here and before anything is
 # compiled; and of the objects, before the program is made (check_objects.cmake).
@@ -169,6 +170,8 @@ function(lfbuild_attach_main)
     set_property(SOURCE "${LFBUILD_STUBS}/main.cpp" TARGET_DIRECTORY llama-app
       APPEND PROPERTY COMPILE_DEFINITIONS "LFBUILD_ENGINE_VERSION=\"${LFBUILD_ENGINE_VERSION}\"")
   endif()
+  set_property(SOURCE "${LFBUILD_STUBS}/default_args.c" TARGET_DIRECTORY llama-app
+    APPEND PROPERTY COMPILE_DEFINITIONS "LFBUILD_VERB_ALIASES=\"${LFBUILD_VERB_ALIASES}\"")
 endfunction()
 
 # On Windows upstream puts the process's own command line in the place of what main was given; ours has more in it.

@@ -63,6 +63,8 @@ void lfbuild_complain_of_no_slice(const char *path, const struct lfbuild_slice_t
     char missing[MISSING_CAPACITY_BYTES];
     const char *level = lfbuild_slice_lowest_cpu(last);
     lfbuild_cpu_missing(level, missing, sizeof missing);
-    lfbuild_complain(path, "its engine for %s needs a CPU with %s, and this one lacks %s; run it on a newer machine, or "
-                           "build it for this one with a lower level in targets.cpus", lfbuild_own_target, level, missing);
+    lfbuild_complain(path,
+                     "its engine for %s needs a CPU with %s, and this one lacks %s; run it on a newer machine, or "
+                     "build it for this one with a lower level in targets.cpus",
+                     lfbuild_own_target, level, missing);
 }

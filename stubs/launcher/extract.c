@@ -23,8 +23,8 @@ static bool find(const struct lfbuild_own *own, const char *name, struct zip_mem
     case ZIP_MEMBER_FOUND:
         return true;
     case ZIP_MEMBER_REPEATED:
-        lfbuild_complain(own->path, "the member '%s' is there twice, so it is unclear which is meant; get the file again",
-                         name);
+        lfbuild_complain(own->path, "the member '%s' is there twice, so it is unclear which is meant; get the file "
+                                    "again", name);
         return false;
     default:
         lfbuild_complain(own->path, "there is no member '%s' in this file", name);

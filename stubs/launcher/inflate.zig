@@ -7,13 +7,8 @@ const std = @import("std");
 
 const flate = std.compress.flate;
 
-pub const panic = std.debug.FullPanic(stop);
-
-fn stop(message: []const u8, address: ?usize) noreturn {
-    _ = message;
-    _ = address;
-    @trap();
-}
+/// A trap and nothing else: no words, and none of the code that would find them.
+pub const panic = std.debug.no_panic;
 
 /// Gives up to `capacity` bytes; 0 at the end, negative when they cannot be read.
 const Give = *const fn (context: *anyopaque, bytes: [*]u8, capacity: usize) callconv(.c) isize;
@@ -39,6 +34,7 @@ const Input = struct {
 // Not on the stack: some of the systems give a program little of it. A launcher has one thread.
 var input_buffer: [1 << 16]u8 = undefined;
 var window: [2 * flate.max_window_len]u8 = undefined;
+var decoder: flate.Decompress = undefined;
 
 /// True: a whole stream was decoded, and all of it was taken.
 export fn lfbuild_inflate(context: *anyopaque, give: Give, take: Take) bool {
@@ -47,7 +43,7 @@ export fn lfbuild_inflate(context: *anyopaque, give: Give, take: Take) bool {
         .give = give,
         .context = context,
     };
-    var decoder: flate.Decompress = .init(&input.reader, .raw, &window);
+    decoder = .init(&input.reader, .raw, &window);
     const reader = &decoder.reader;
     while (true) {
         const bytes = reader.peekGreedy(1) catch |problem| return problem == error.EndOfStream and decoder.err == null;

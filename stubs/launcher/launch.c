@@ -97,7 +97,9 @@ void lfbuild_launch(const struct lfbuild_own *own, char **argv, unsigned left_ou
         lfbuild_tried_add(&tried, folder.path, problem);
     }
     if (!launch_from_memory(own, slice, &program, argv, &tried)) {
-        lfbuild_complain(own->path, "its engine cannot be placed in any folder: %s; set LFBUILD_CACHE_DIR to a folder of "
-                                    "yours from which programs may be started", tried.text);
+        lfbuild_complain(own->path,
+                         "its engine cannot be placed in any folder: %s; set LFBUILD_CACHE_DIR to a folder of yours "
+                         "from which programs may be started",
+                         tried.text);
     }
 }

@@ -31,7 +31,7 @@ const char *lfbuild_manifest_load(const struct zip_directory *directory, struct 
     return NULL;
 }
 
-/* Inside a JSON string a quote has a backslash before it, so nothing that somebody named or wrote can look like this. */
+/* Inside a JSON string a quote has a backslash before it, so nothing that somebody wrote can look like this. */
 bool lfbuild_manifest_has_slices(const struct lfbuild_manifest *manifest, const void *bytes, size_t size_bytes) {
     char record[RECORD_CAPACITY_BYTES];
     snprintf(record, sizeof record,

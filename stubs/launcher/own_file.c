@@ -44,8 +44,8 @@ static bool check_seal(const struct lfbuild_own *own) {
         lfbuild_complain(own->path, "an update of this file was interrupted; run: lfbuild recover %s", own->path);
         return false;
     case ZIP_SEAL_UNKNOWN:
-        lfbuild_complain(own->path, "its seal is damaged, or of a later lfbuild than this program; run: lfbuild verify %s",
-                         own->path);
+        lfbuild_complain(own->path, "its seal is damaged, or of a later lfbuild than this program; run: lfbuild "
+                                    "verify %s", own->path);
         return false;
     default:
         lfbuild_complain(own->path, "it has no seal, so another program has changed it; get the file again");
@@ -136,8 +136,8 @@ bool lfbuild_own_engine_file(const struct lfbuild_own *own, char *path) {
     }
     memcpy(path + folder_bytes, name, strlen(name) + 1);
     if (!lfbuild_system_exists(path)) {
-        lfbuild_complain(own->path, "its weights are in a file of their own, '%s', which must stand beside it; get that "
-                                    "file too, into the same folder", name);
+        lfbuild_complain(own->path, "its weights are in a file of their own, '%s', which must stand beside it; get "
+                                    "that file too, into the same folder", name);
         return false;
     }
     return true;

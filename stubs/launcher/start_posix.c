@@ -31,7 +31,7 @@ static void become(const struct lfbuild_program *program, char **argv) {
 
 #else
 
-/* No system call here starts a descriptor. Only the user can change the folder; the name must still mean the same file. */
+/* No system call here starts a descriptor. Only the user can change the folder; the name must still mean this file. */
 static void become(const struct lfbuild_program *program, char **argv) {
     struct stat verified, named;
     if (fstat(program->fd, &verified) != 0 || lstat(program->path, &named) != 0) {

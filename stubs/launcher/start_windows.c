@@ -8,8 +8,8 @@
 #define WIN32_LEAN_AND_MEAN
 #include <windows.h>
 
-/* Ctrl-C goes to every program of the console: the engine decides what it means, and the launcher waits for it. When the
- * console closes, Windows ends a program as soon as this returns, and the engine with it: so it does not. */
+/* Ctrl-C goes to every program of the console: the engine decides what it means, and the launcher waits for it. When
+ * the console closes, Windows ends a program as soon as this returns, and the engine with it: so it does not. */
 static BOOL WINAPI leave_it_to_the_engine(DWORD event) {
     if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) {
         Sleep(INFINITE);
@@ -51,7 +51,7 @@ static HANDLE pass_on(DWORD which) {
     return handle;
 }
 
-/* When the launcher is killed, so is the engine; what the engine starts may outlive it, as it may without a launcher. */
+/* When the launcher is killed, so is the engine; what the engine starts may outlive it, as without a launcher. */
 static HANDLE make_job(void) {
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = {
         .BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE | JOB_OBJECT_LIMIT_SILENT_BREAKAWAY_OK,
@@ -90,7 +90,7 @@ enum lfbuild_start lfbuild_start(const struct lfbuild_program *program, char **a
                                                                                         : LFBUILD_START_FAILED;
     }
     HANDLE job = make_job();
-    if (job) { /* refused inside another job before Windows 8: then the engine only outlives a launcher that is killed */
+    if (job) { /* if Windows refuses, the engine only outlives a launcher that is killed */
         AssignProcessToJobObject(job, process.hProcess);
     }
     ResumeThread(process.hThread);

@@ -1,5 +1,5 @@
-/* --lf-verify: every member against its CRC-32, every engine against its digest. What only the manifest's roots can say,
- * and what lies between the members, is `lfbuild verify`'s. */
+/* --lf-verify: every member against its CRC-32, every engine against its digest. What only the manifest's roots can
+ * say, and what lies between the members, is `lfbuild verify`'s. */
 #include "../complaint.h"
 #include "own_flags.h"
 #include "place.h"
@@ -18,8 +18,8 @@ static size_t count_damaged_members(const struct lfbuild_own *own) {
     for (size_t cursor = 0; lfbuild_zip_next(&own->directory, &cursor, &member);) {
         const char *problem = lfbuild_member_copy(&own->directory, &member, (struct lfbuild_sink){drop, NULL});
         if (problem) {
-            lfbuild_complain(own->path, "the member '%.*s' is damaged (%s); get the file again", (int)member.name_length,
-                             member.name, problem);
+            lfbuild_complain(own->path, "the member '%.*s' is damaged (%s); get the file again",
+                             (int)member.name_length, member.name, problem);
             damaged++;
         }
     }
@@ -32,7 +32,8 @@ static size_t count_damaged_slices(const struct lfbuild_own *own) {
         const struct lfbuild_slice *slice = &own->table.slices[i];
         const char *problem = lfbuild_check_slice(&own->directory, slice);
         if (problem) {
-            lfbuild_complain(own->path, "its engine for %s is damaged (%s); get the file again", slice->target, problem);
+            lfbuild_complain(own->path, "its engine for %s is damaged (%s); get the file again", slice->target,
+                             problem);
             damaged++;
         }
     }

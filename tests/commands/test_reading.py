@@ -78,8 +78,8 @@ def test_inspect_tells_the_engines_that_a_launcher_starts(tmp_path: Path, capsys
     assert "begins with  a launcher, which starts the engine for its machine\n" in shown
     assert "runs on      linux-x86_64, windows-x86_64\n" in shown
     assert [line.split() for line in shown.splitlines() if "x86-64-v4" in line] == [
-        ["linux-x86_64", "x86-64-v4,", "x86-64-v2", "deflate", "59", "B", "2.8", "KiB", linux],
-        ["windows-x86_64", "x86-64-v4,", "x86-64-v2", "stored", "700", "B", "700", "B", windows],
+        ["linux-x86_64", "deflate", "59", "B", "2.8", "KiB", linux, "x86-64-v4,", "x86-64-v2"],
+        ["windows-x86_64", "stored", "700", "B", "700", "B", windows, "x86-64-v4,", "x86-64-v2"],
     ]
 
 
@@ -105,6 +105,12 @@ def test_inspect_names_the_file_that_a_thin_program_needs(tmp_path: Path, capsys
     shown = answer_of(capsys, "inspect", write_tiny_file(tmp_path, head=tiny_launcher(), members=members))
 
     assert "needs beside it  chat.llamafile\n" in shown
+
+
+def test_inspect_says_of_weights_alone_that_another_file_starts_them(tmp_path: Path, capsys: Captured) -> None:
+    shown = answer_of(capsys, "inspect", write_tiny_file(tmp_path, head=tiny_launcher([])))
+
+    assert "begins with  a note that another file starts it\n" in shown
 
 
 def test_inspect_refuses_a_slice_table_that_was_changed(tmp_path: Path, capsys: Captured) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import zipfile
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from tests.world.programs import tiny_launchers
 import lfbuild.plan.files
 from lfbuild.archive.reader import Reader
 from lfbuild.cli import main
+from lfbuild.formats.executable import certificate_table
 from lfbuild.formats.head import HEAD_BYTES, TARGETS
 from lfbuild.manifest.verify import load_manifest
 
@@ -177,6 +179,22 @@ def test_over_4_gib_there_are_two_files_and_both_verify(
     assert (world / "chat.llamafile").read_bytes().startswith(b"#!/bin/sh\n")
 
 
+def test_weights_that_nothing_starts_are_not_told_how_to_be_run(
+    world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lfbuild.plan.files, "WINDOWS_LIMIT_BYTES", 1000)
+    write_recipe(world, systems='systems = ["windows-x86_64"]')
+    keep_engines(world, capsys)
+
+    assert main(["chat.toml", "--quiet"]) == 0
+
+    told = capsys.readouterr().out
+    assert "run it" not in told
+    assert "for Windows  chat.exe" in told
+    assert manifest_of(world / "chat.llamafile").engine is None
+    assert main(["verify", "chat.llamafile", "--quiet"]) == 0
+
+
 def test_a_second_file_is_not_written_over_a_source(
     world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +269,33 @@ def test_a_finished_file_may_be_left_as_it_is(world: Path, capsys: Captured) -> 
     file = built(world, capsys)
 
     assert (world / "signed").read_bytes() == file.read_bytes()
+
+
+@pytest.mark.skipif(
+    shutil.which("osslsigncode") is None or shutil.which("openssl") is None,
+    reason="osslsigncode or openssl is not installed",
+)
+def test_a_signature_for_windows_closes_the_file_and_verifies_on_both_sides(world: Path, capsys: Captured) -> None:
+    words = ["-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=Acme", "-keyout", "key.pem", "-out", "cert.pem"]
+    subprocess.run(["openssl", "req", *words], check=True, capture_output=True)
+    write_signer(
+        world, 'osslsigncode sign -certs cert.pem -key key.pem -in "$1" -out "$1.signed" && mv "$1.signed" "$1"'
+    )
+    write_recipe(world, more='[sign]\nwindows = "sh sign.sh {file}"\n')
+
+    file = built(world, capsys)
+
+    table = certificate_table(file.read_bytes()[:4096])
+    assert table is not None
+    assert 0 < table[1] <= 48 << 10
+    assert sum(table) == file.stat().st_size
+    assert main(["verify", str(file), "--quiet"]) == 0
+    assert subprocess.run(["unzip", "-tqq", file], check=False).returncode == 0
+    checked = subprocess.run(
+        ["osslsigncode", "verify", "-CAfile", "cert.pem", "-in", file], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout
+    assert file.stat().st_mode & 0o100
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_a_failed_compile_shows_its_command_and_last_words(source: Path, store: 
     assert "host-cc" in command
     assert command.endswith("source/part2.c")
     assert any("unknown type name" in word for word in words)
-    log = store.root / "logs" / f"tiny-{order.key()[:12]}.log"
+    log = store.root / "logs" / f"engines-{order.key()}.log"
     assert caught.value.hint == f"the whole log is {log}"
     assert "unknown type name" in log.read_text(encoding="utf-8")
     assert load_engine(store, order.key()) is None

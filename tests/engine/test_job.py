@@ -70,9 +70,11 @@ def test_what_decides_the_bytes_is_in_the_key(order: EngineJob, change: dict[str
     assert replace(order, **change).key() != order.key()  # type: ignore[arg-type]  # fields by name
 
 
-def test_our_own_layer_is_in_the_key_but_its_tests_are_not(order: EngineJob) -> None:
+def test_our_own_layer_is_in_the_key_but_its_tests_and_the_launcher_are_not(order: EngineJob) -> None:
     before = order.key()
     (order.stubs / "tests" / "test_layer.c").write_text("int test;\n", encoding="utf-8")
+    (order.stubs / "launcher").mkdir()
+    (order.stubs / "launcher" / "launcher.c").write_text("int main;\n", encoding="utf-8")
     assert order.key() == before
 
     (order.stubs / "layer.c").write_text("long layer;\n", encoding="utf-8")
@@ -96,6 +98,22 @@ def test_build_number_and_commit_come_from_the_order_and_never_from_git(order: E
 @pytest.mark.parametrize(("target", "program"), [("linux-x86_64", "bin/llama"), ("windows-x86_64", "bin/llama.exe")])
 def test_a_program_is_called_as_its_system_wants_it(order: EngineJob, target: str, program: str) -> None:
     assert replace(order, target=target).program == program
+
+
+def test_the_verbs_other_spellings_are_compiled_in(order: EngineJob, tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    table = """
+    {"serve", "HTTP API server", {"server"}, false, llama_server},
+    {"update", "Update llama", {}, true, llama_update},
+    {"completion", "Text completion", {"complete", "text"}, true, llama_completion},
+"""
+    (tmp_path / "app" / "llama.cpp").write_text(table, encoding="utf-8")
+    known = replace(order, source=tmp_path)
+
+    assert known.cmake_options(known.goals()[0])["LFBUILD_VERB_ALIASES"] == (
+        "server=serve,complete=completion,text=completion"
+    )
+    assert order.cmake_options(order.goals()[0])["LFBUILD_VERB_ALIASES"] == ""
 
 
 def test_programs_come_in_the_order_of_the_targets_architectures(order: EngineJob, compiler: Toolchain) -> None:

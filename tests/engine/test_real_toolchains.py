@@ -1,6 +1,7 @@
-"""The toolchains and launchers themselves, on the ten-file project; llama.cpp where a tree of it is named.
+"""The toolchains and launchers themselves, on the ten-file project; in `ci/full` on llama.cpp, too.
 
-`LFBUILD_TEST_LLAMA_CPP` names an unpacked source tree of llama.cpp, `LFBUILD_COSMOCC` an unpacked cosmocc.
+`LFBUILD_TEST_LLAMA_CPP` names another source tree of llama.cpp than the smallest recipe's, `LFBUILD_COSMOCC` an
+unpacked cosmocc.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.engine.tiny import tiny_job, write_tiny_project
 
+from lfbuild.commands.origins import tree_origin
+from lfbuild.commands.settings import read_settings
 from lfbuild.engine.compile import compile_engine
 from lfbuild.engine.cosmocc import find_cosmocc
 from lfbuild.engine.job import LLAMA_CPP, EngineJob, digest_folder
@@ -26,7 +30,9 @@ from lfbuild.engine.zig import Zig, find_zig
 from lfbuild.errors import ToolError
 from lfbuild.formats.executable import Program, identify_program
 from lfbuild.host.machine import look_at_machine
+from lfbuild.recipe import load_recipe
 from lfbuild.report import SilentReport
+from lfbuild.sources import fetch_tree
 from lfbuild.store import Store
 
 if TYPE_CHECKING:
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.real
 
+RECIPE = Path(__file__).parents[2] / "recipes" / "smollm2.toml"
 ANSWER = "110 /lfbuild/source/part3.c made /text.cpp\n"
 SOURCES = 7
 """Files of the tiny project that are compiled."""
@@ -264,18 +271,39 @@ def test_cosmocc_gives_one_program_for_two_architectures(folder: Path, machine: 
     assert answer(heads[0], str(qemu), str(loader)) == ANSWER
 
 
+def llama_cpp_tree() -> Path:
+    """The tree that the environment names, else the smallest recipe's, out of the user's cache."""
+    named = os.environ.get("LFBUILD_TEST_LLAMA_CPP")
+    if named:
+        return Path(named)
+    settings = read_settings(
+        os.environ, proxies=urllib.request.getproxies(), cache_folder=None, offline=False, now=time.time()
+    )
+    recipe = load_recipe(RECIPE)
+    source = recipe.engine.source
+    tree = fetch_tree(
+        tree_origin(source, recipe),
+        folder=source.folder,
+        sha256=None,
+        store=settings.store(),
+        network=settings.network(),
+        report=SilentReport(),
+        now=settings.now,
+    )
+    return tree.path
+
+
+@pytest.mark.full
 def test_llama_cpp_through_distcc_and_ccache_is_the_same_program(folder: Path, builder: Builder, zig: Zig) -> None:
     """Half an hour of compiling: `ci/full` runs it."""
-    tree = os.environ.get("LFBUILD_TEST_LLAMA_CPP")
-    if tree is None:
-        pytest.skip("LFBUILD_TEST_LLAMA_CPP does not name a source tree of llama.cpp")
     program_or_skip("distcc")
     program_or_skip("ccache")
+    tree = llama_cpp_tree()
     (folder / "state").mkdir()
     order = EngineJob(
         version="real",
-        source=Path(tree),
-        source_sha256=digest_folder(Path(tree), leave_out=(".git",)),
+        source=tree,
+        source_sha256=digest_folder(tree, leave_out=(".git",)),
         target="linux-x86_64",
         cpus=("x86-64-v3",),
         toolchain=zig,

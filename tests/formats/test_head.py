@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from tests.world.programs import linked_pe, tiny_elf, tiny_launchers, tiny_macho
+from tests.world.programs import linked_pe, tiny_elf, tiny_launchers, tiny_macho, unix_launchers
 
 from lfbuild.errors import FormatError
 from lfbuild.formats.executable import Program, certificate_table, identify_program, signature_holes
@@ -17,7 +17,7 @@ from lfbuild.formats.resources import WindowsFacts
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "head"
 FACTS = WindowsFacts(product="Acme", description="Acme", version="1.0")
-UNIX = {target: data for target, data in tiny_launchers().items() if target != "windows-x86_64"}
+UNIX = unix_launchers()
 
 
 @pytest.mark.parametrize(
@@ -120,9 +120,9 @@ def test_the_layout_is_known_from_sizes_alone(facts: WindowsFacts | None) -> Non
         ("elf", {"macos-aarch64": tiny_macho()}, "head: an elf head is for one Linux target, not for macos-aarch64"),
         ("script", tiny_launchers(), "head: a script head does not start on Windows"),
         ("polyglot", UNIX, "head: a polyglot head needs a launcher for Windows"),
-        ("elf", {"linux-aarch64": tiny_elf()}, "head: the launcher of linux-aarch64 is elf x86_64"),
-        ("script", {"macos-aarch64": tiny_elf()}, "head: the launcher of macos-aarch64 is elf x86_64"),
-        ("polyglot", {"windows-x86_64": b"text"}, "head: the launcher of windows-x86_64 is none"),
+        ("elf", {"linux-aarch64": tiny_elf()}, "head: the launcher of linux-aarch64 is elf for x86_64"),
+        ("script", {"macos-aarch64": tiny_elf()}, "head: the launcher of macos-aarch64 is elf for x86_64"),
+        ("polyglot", {"windows-x86_64": b"text"}, "head: the launcher of windows-x86_64 is no program"),
         (
             "elf",
             {"linux-x86_64": tiny_elf(HEAD_BYTES + 1)},

@@ -1,6 +1,9 @@
 /* A tiny engine: says what it was started with, and ends as it is told.
  *
- *   exit=N ends with that code; signal=N by that signal; copy copies stdin to stdout; wait says "ready" and sleeps. */
+ *   exit=N      ends with that code; signal=N by that signal
+ *   copy        copies stdin to stdout
+ *   wait        sleeps after it has said all that
+ *   descriptors names those that are open, and nothing else */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +12,9 @@
 #ifdef _WIN32
 #include <fcntl.h>
 #include <io.h>
-#include <shellapi.h>
 #include <windows.h>
+
+#include <shellapi.h>
 
 static const char *variable(const char *name) {
     static char text[2][32768];
@@ -41,6 +45,7 @@ static void prepare(void) {
     _setmode(1, _O_BINARY);
 }
 #else
+#include <fcntl.h>
 #include <unistd.h>
 
 static const char *variable(const char *name) {
@@ -72,6 +77,16 @@ int main(int argc, char **argv) {
         }
         return 0;
     }
+#ifndef _WIN32
+    if (strcmp(word, "descriptors") == 0) {
+        for (int fd = 0; fd < 256; fd++) {
+            if (fcntl(fd, F_GETFD) >= 0) {
+                printf("%d\n", fd);
+            }
+        }
+        return 0;
+    }
+#endif
     for (int i = 0; i < argc; i++) {
         printf("argv %s\n", argv[i]);
     }

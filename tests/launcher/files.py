@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from lfbuild.formats.seal import State
+
 HEAD_BYTES = 1 << 20
 CPUS = {"x86_64": "x86-64-v3,x86-64", "aarch64": "armv8.2-a+dotprod,armv8-a"}
 
@@ -27,7 +29,7 @@ CPUS = {"x86_64": "x86-64-v3,x86-64", "aarch64": "armv8.2-a+dotprod,armv8-a"}
 class Engine:
     """A program for a target, as it goes into a file."""
 
-    program: bytes
+    program: bytes = field(repr=False)
     target: str = "linux-x86_64"
     cpus: str = CPUS["x86_64"]
     method: int = DEFLATED
@@ -46,7 +48,7 @@ class Engine:
     def slice(self) -> Slice:
         return Slice(
             target=self.target,
-            cpu=self.cpus,
+            cpus=tuple(self.cpus.split(",")),
             member=self.member,
             method=self.method,
             stored_size=len(self.stored),
@@ -63,7 +65,7 @@ def same(data: bytes) -> bytes:
 class Plan:
     """A file to be written; each `spoil` changes a part before what vouches for it is made, each `forge` behind."""
 
-    head: bytes
+    head: bytes = field(repr=False)
     engines: tuple[Engine, ...]
     members: dict[str, bytes] = field(default_factory=dict)
     spoil_table: Callable[[bytes], bytes] = same
@@ -111,7 +113,7 @@ def write_file(path: Path, plan: Plan) -> Path:
     manifest = plan.spoil_manifest(_manifest(table, plan).to_bytes())
     zip_file.add(SLICES_NAME, plan.forge_table(table))
     zip_file.add(MANIFEST_NAME, plan.forge_manifest(manifest))
-    state = "redo" if plan.state == "redo" else "clean"
+    state: State = "redo" if plan.state == "redo" else "clean"
     seal = Seal(generation=1, state=state, manifest_digest=blake3(manifest).hexdigest()).to_bytes()
     path.write_bytes(zip_file.finish({"none": b"", "later": b"lfbuild 2" + seal[9:]}.get(plan.state, seal)))
     path.chmod(0o755)

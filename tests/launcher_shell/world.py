@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.world.programs import tiny_launchers
+from tests.world.programs import tiny_launchers, unix_launchers
 
 from lfbuild.formats.head import HeadForm, make_head
 
@@ -97,7 +97,5 @@ class World:
 
 @cache
 def _head(form: HeadForm, launcher: bytes) -> bytes:
-    launchers = tiny_launchers() | {host_target(): launcher}
-    if form == "script":
-        del launchers["windows-x86_64"]
-    return make_head(form, launchers)
+    others = tiny_launchers() if form == "polyglot" else unix_launchers()
+    return make_head(form, others | {host_target(): launcher})

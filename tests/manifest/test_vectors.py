@@ -14,7 +14,15 @@ from lfbuild.errors import LfbuildError
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAMES = ("seal/clean", "seal/redo", "blocks/tiny.blocks", "slices/two.slices", "manifest/full.json", *FILES)
+NAMES = (
+    "seal/clean",
+    "seal/redo",
+    "blocks/tiny.blocks",
+    "slices/two.slices",
+    "manifest/full.json",
+    "head/script",
+    *FILES,
+)
 POINTS = json.loads((FOLDER / "damage.json").read_text(encoding="utf-8"))
 
 

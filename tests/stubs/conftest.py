@@ -20,6 +20,8 @@ STUBS = ROOT / "stubs"
 STRICT = ("-Wall", "-Wextra", "-Werror", "-g", "-O1")
 POSIX_ONLY = frozenset({"platform_posix.c", "weights_descriptor.c", "weights_map.c"})
 WINDOWS_ONLY = frozenset({"platform_windows.c", "weights_windows.c"})
+ALIASES = ('-DLFBUILD_VERB_ALIASES="server=serve,client=cli,get=download"',)
+"""As an engine's build passes them to the C layer."""
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
@@ -73,7 +75,7 @@ def probe_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compiler = find_compiler("gcc")
     target = tmp_path_factory.mktemp("stubs") / "probe"
     probe = [Path(__file__).parent / name for name in ("probe.c", "probe_common.c")]
-    return compile_program(compiler, target, [*probe, *layer_sources()], "-std=c11", *SANITIZERS)
+    return compile_program(compiler, target, [*probe, *layer_sources()], "-std=c11", *ALIASES, *SANITIZERS)
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +90,7 @@ def probe_istream(tmp_path_factory: pytest.TempPathFactory) -> Probe:
     objects = []
     for source in layer_sources():
         target = folder / f"{source.stem}.o"
-        compile_program(compiler, target, [source], "-std=c11", "-c", *SANITIZERS)
+        compile_program(compiler, target, [source], "-std=c11", "-c", *ALIASES, *SANITIZERS)
         objects.append(target)
     sources = [Path(__file__).parent / "probe_istream.cpp", *objects]
     return runner(compile_program(cxx, folder / "probe_istream", sources, "-std=c++17", *SANITIZERS))

@@ -9,12 +9,14 @@ from pathlib import Path
 from blake3 import blake3
 from tests.manifest.test_manifest_model import FULL
 from tests.world.files import places_of, verified, write_tiny_file
-from tests.world.programs import tiny_elf
+from tests.world.programs import tiny_elf, unix_launchers
 from tests.world.slices import tiny_launcher
 
 from lfbuild.errors import LfbuildError
 from lfbuild.formats.blocks import BlockIndex, Cuts, Run
+from lfbuild.formats.head import make_head
 from lfbuild.formats.seal import Seal
+from lfbuild.formats.shell import BLOCK_BYTES
 from lfbuild.formats.slices import Slice, parse_slices, slices_to_bytes
 from lfbuild.manifest.model import parse_manifest
 
@@ -58,6 +60,7 @@ def vectors() -> dict[str, bytes]:
         "manifest/full.json": FULL.to_bytes(),
         "file/tiny": whole,
         "file/launcher": launcher,
+        "head/script": make_head("script", unix_launchers())[:BLOCK_BYTES].rstrip(b"\0"),
     }
 
 

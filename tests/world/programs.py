@@ -73,6 +73,11 @@ def tiny_launchers() -> dict[str, bytes]:
     }
 
 
+def unix_launchers() -> dict[str, bytes]:
+    """Those that a shell script can start."""
+    return {target: data for target, data in tiny_launchers().items() if not target.startswith("windows")}
+
+
 def tiny_ape(size: int = 900, *, checksum: int = 0) -> bytes:
     """An Actually Portable Executable with a PE inside and two members of its own, as cosmocc's linker leaves it."""
     program = bytearray(tiny_pe(size, checksum=checksum, start=b"MZqFpD='"))

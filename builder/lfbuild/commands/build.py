@@ -29,6 +29,8 @@ class Built:
     path: Path
     """The file with the weights."""
     manifest: Manifest
+    starts: bool = True
+    """Whether anything starts that file: not where Windows alone does, by a file of its own."""
     beside: tuple[Path, ...] = ()
     """The program for Windows, where that is a file of its own."""
 
@@ -59,7 +61,12 @@ def build(
     with settings.store().incoming() as scratch:
         programs = make_programs(plan, scratch=scratch, jobs=jobs, settings=settings, report=report)
         manifests = [_pack(file, plan, programs, settings=settings, report=report) for file in plan.files]
-    return Built(path=plan.output, manifest=manifests[0], beside=tuple(file.output for file in plan.files[1:]))
+    return Built(
+        path=plan.output,
+        manifest=manifests[0],
+        starts=bool(plan.files[0].targets),
+        beside=tuple(file.output for file in plan.files[1:]),
+    )
 
 
 def _pack(file: PlannedFile, plan: Plan, programs: Programs, *, settings: Settings, report: Report) -> Manifest:

@@ -25,7 +25,9 @@ KINDS = {
     "partial": "unfinished download",
     "trees": "source tree",
     "engines": "engine",
+    "launchers": "launcher",
     "toolchains": "toolchain",
+    "logs": "log of a failed build",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lfbuild.commands.prepare import Preparation, load_checked_lock
+from lfbuild.commands.prepare import Preparation, check_tools, load_checked_lock
 from lfbuild.engine.compile import load_engine
 from lfbuild.recipe import load_recipe
 
@@ -82,11 +82,12 @@ def plan_build(
 
     Raises:
         RecipeError: recipe, lock or arguments cannot be carried out.
-        ToolError: the toolchain is not here.
+        ToolError: the toolchain, or a tool that it is used with, is not here.
         FormatError, IntegrityError: a source that is here is not what it should be.
     """
     recipe = load_recipe(recipe_path)
     lock = load_checked_lock(recipe) if locked else None
+    check_tools(recipe, launcher=launcher, settings=settings)
     preparation = Preparation(recipe, lock, settings=replace(settings, offline=True), report=report)
     states = preparation.survey()
     if not all(state.here for state in states):

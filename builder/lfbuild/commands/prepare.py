@@ -12,6 +12,7 @@ from lfbuild.commands.models import check_architecture, confirm_header, load_hea
 from lfbuild.commands.origins import file_origin, tree_origin
 from lfbuild.engine.source import read_architectures, read_flags
 from lfbuild.engine.toolchains import find_toolchain
+from lfbuild.engine.workshop import find_tools
 from lfbuild.errors import FetchError, LfbuildError, Problem, RecipeError
 from lfbuild.formats.blocks import Cuts
 from lfbuild.formats.gguf import cut_gguf
@@ -64,6 +65,7 @@ def prepare(
     """
     recipe = load_recipe(recipe_path)
     lock = load_checked_lock(recipe) if locked else None
+    check_tools(recipe, launcher=launcher, settings=settings)
     preparation = Preparation(recipe, lock, settings=settings, report=report)
     return preparation.plan(output=output, launcher=launcher, epoch=epoch)
 
@@ -85,6 +87,15 @@ def load_checked_lock(recipe: Recipe) -> LockFile:
     if problems:
         raise RecipeError(path, problems, hint=f"lfbuild lock {recipe.path}")
     return lock
+
+
+def check_tools(recipe: Recipe, *, launcher: str | None, settings: Settings) -> None:
+    """Ask this machine for all that compiling the recipe takes, before an hour is spent on downloads.
+
+    Raises:
+        ToolError: CMake, Ninja, the launcher or npm is missing.
+    """
+    find_tools(launcher=launcher or recipe.toolchain.launcher, ui=recipe.engine.ui, machine=settings.machine)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ from lfbuild.commands.sign import sign
 from lfbuild.commands.slices import make_slice
 from lfbuild.engine.compile import compile_engine
 from lfbuild.engine.launcher import compile_launcher
+from lfbuild.engine.zig import Zig
 from lfbuild.formats.head import make_head
 from lfbuild.manifest.pack import LauncherHead
 
@@ -46,17 +47,24 @@ def make_programs(plan: Plan, *, scratch: Path, jobs: int, settings: Settings, r
         job.target: compile_engine(job, store=store, machine=machine, jobs=jobs, report=report, passed=passed)
         for job in plan.engine_jobs
     }
-    toolchain = plan.engine_jobs[0].toolchain
-    launchers = {
-        target: compile_launcher(target, toolchain, store=store, machine=machine, report=report)
-        for target in plan.launcher_targets
-    }
+    launchers = _launchers(plan, settings, report)
     signing = _MacosSigning(plan, scratch, settings)
     return Programs(
         engines={target: signing.engine(target, engine.path) for target, engine in engines.items()},
         facts={target: engine.facts for target, engine in engines.items()},
         launchers={target: signing.launcher(target, data) for target, data in launchers.items()},
     )
+
+
+def _launchers(plan: Plan, settings: Settings, report: Report) -> dict[str, bytes]:
+    zig = plan.engine_jobs[0].toolchain
+    if not isinstance(zig, Zig):
+        return {}  # what cosmocc makes is the head itself
+    store, passed = settings.store(), settings.environment
+    return {
+        target: compile_launcher(target, zig, store=store, report=report, passed=passed)
+        for target in plan.launcher_targets
+    }
 
 
 def make_head_of(

@@ -91,9 +91,8 @@ def _compile(
     passed: Mapping[str, str],
 ) -> None:
     goals = job.goals()
-    tools = find_tools(job, machine)
-    log_path = store.root / "logs" / f"{job.name}-{facts.key[:12]}.log"
-    log_path.parent.mkdir(parents=True, exist_ok=True)
+    tools = find_tools(launcher=job.launcher, ui=job.ui, machine=machine)
+    log_path = store.log("engines", facts.key)
     cache = store.entry_path("toolchains", f"{job.toolchain.kind}-{job.toolchain.version}-libraries").absolute()
     # Beyond this point nothing is decided any more: the order is carried out.
     with store.making("engines", facts.key) as entry:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import lfbuild
 from lfbuild.engine.cpu import Goal, parse_cpu, sorted_levels
 from lfbuild.engine.render import templates_text
+from lfbuild.engine.source import read_verbs
 from lfbuild.errors import ToolError
 
 if TYPE_CHECKING:
@@ -129,8 +130,15 @@ class EngineJob:
             "LLAMA_BUILD_UI": "ON" if self.ui else "OFF",
         }
         if self.project.stubs:
-            fixed |= {"LFBUILD_ENGINE_VERSION": f"{self.name} {self.version}"} | _variants(goal)
+            fixed |= {
+                "LFBUILD_ENGINE_VERSION": f"{self.name} {self.version}",
+                "LFBUILD_VERB_ALIASES": self.verb_aliases(),
+            } | _variants(goal)
         return fixed | dict(self.project.options) | dict(goal.least.options) | dict(self.options)
+
+    def verb_aliases(self) -> str:
+        """Other spellings of the program's verbs, as default_args.c reads them: `server=serve,client=cli`."""
+        return ",".join(f"{alias}={verb.name}" for verb in read_verbs(self.source) for alias in verb.aliases)
 
     def key(self) -> str:
         """A sha256 over everything that decides the bytes: not over paths, the number of jobs, or the launcher."""
@@ -151,7 +159,7 @@ class EngineJob:
 
     def stubs_sha256(self) -> str:
         """The digest of our C layer as it is compiled in; empty where it is not."""
-        return digest_folder(self.stubs, leave_out=("tests",)) if self.project.stubs else ""
+        return digest_folder(self.stubs, leave_out=("tests", "launcher")) if self.project.stubs else ""
 
     def facts(self) -> EngineFacts:
         """What is kept of the order beside its result."""

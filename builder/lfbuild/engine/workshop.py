@@ -47,8 +47,8 @@ class Tools:
     node: tuple[Path, ...]
 
 
-def find_tools(job: EngineJob, machine: Machine) -> Tools:
-    """Everything the order needs of this machine.
+def find_tools(*, launcher: str | None, ui: bool, machine: Machine) -> Tools:
+    """Everything that a build with this launcher, and with the chat page or without, needs of this machine.
 
     Raises:
         ToolError: one of them is missing; nothing has been started yet.
@@ -56,8 +56,8 @@ def find_tools(job: EngineJob, machine: Machine) -> Tools:
     return Tools(
         cmake=find_cmake(),
         ninja=find_ninja(),
-        launcher=find_launcher(job.launcher, machine) if job.launcher else None,
-        node=find_node(machine) if job.ui else (),
+        launcher=find_launcher(launcher, machine) if launcher else None,
+        node=find_node(machine) if ui else (),
     )
 
 

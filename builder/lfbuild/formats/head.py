@@ -124,7 +124,8 @@ def _check_launcher(target: str, launcher: bytes) -> None:
     system, _, machine = target.partition("-")
     found = identify_program(launcher)
     if found != Program(kind=_PROGRAM_KINDS[system], machines=(machine,)):
-        raise FormatError("head", f"the launcher of {target} is {' '.join((found.kind, *found.machines))}")
+        told = "no program" if found.kind == "none" else " for ".join((found.kind, *found.machines))
+        raise FormatError("head", f"the launcher of {target} is {told}")
 
 
 def _windows_half(launcher: bytes, facts: WindowsFacts | None) -> bytes:

@@ -54,43 +54,45 @@ lf_own() {
 lf_sha256() {
     if command -v sha256sum >&2; then sha256sum; else shasum -a 256; fi
 }
+lf_mine() {
+    [ ! -L "$1" ] && [ -O "$1" ] && case $(ls -ld "$1") in ?????-??-*) ;; *) false ;; esac
+}
 lf_same() {
-    [ -f "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] && [ -x "$1" ] && [ -s "$1" ] || return 1
+    [ -f "$1" ] && [ -x "$1" ] && [ -s "$1" ] && lf_mine "$1" || return 1
     if command -v cmp; then
         lf_own | cmp -s - "$1"
     else
         lf_digest=$(lf_sha256 <"$1") && [ "$lf_digest" = "$(lf_own | lf_sha256)" ]
     fi
 }
-lf_private() {
-    case $1 in /*) [ -d "${1%/*/*}/" ] || return ;; *) return 1 ;; esac
-    [ -d "$1" ] || mkdir -p -m 700 "$1"
-    [ ! -L "$1" ] && [ -O "$1" ] && case $(ls -ld "$1") in d????-??-*) ;; *) false ;; esac
-}
 lf_place() {
     [ "$(lf_own | lf_sha256)" = "$lf_name  -" ] || return 3
-    [ ! -d "$1" ] && lf_new=$(mktemp "$1.XXXXXX") || return 1
+    [ ! -d "$1" ] && lf_new=$(mktemp "${1%/*}/.new-XXXXXX") || return 1
     printf '#!/bin/sh\\n' >|"$lf_new" && chmod 700 "$lf_new" && "$lf_new" &&
         lf_own >|"$lf_new" && lf_same "$lf_new" && mv -f "$lf_new" "$1" && return
     rm -f "$lf_new"
     return 1
 }
 lf_try() {
+    case $1 in /*) ;; *) return 1 ;; esac
     lf_placed=$1/$lf_name
-    lf_said=$({ lf_private "$1" && { lf_same "$lf_placed" || lf_place "$lf_placed"; }; } 2>&1)
+    lf_said=$({
+        [ -d "$2" ] && { [ -d "$1" ] || mkdir -p -m 700 "$1"; } && lf_mine "$1" &&
+            { lf_same "$lf_placed" || lf_place "$lf_placed"; }
+    } 2>&1)
     case $? in
     0) ;;
     3) lf_refuse 'its launcher is damaged, or there is no sha256sum to check it; get the file again' ;;
     *) return 1 ;;
     esac
 }
-if lf_try "${LFBUILD_CACHE_DIR-}" ||
-    lf_try "${XDG_CACHE_HOME:+$XDG_CACHE_HOME/lfbuild}" ||
-    lf_try "${HOME:+$HOME/$lf_cache/lfbuild}" ||
-    lf_try "${TMPDIR:+$TMPDIR/lfbuild-$(id -u)}" ||
-    lf_try "${XDG_RUNTIME_DIR:+$XDG_RUNTIME_DIR/lfbuild}" ||
-    lf_try "/dev/shm/lfbuild-$(id -u)" ||
-    lf_try "/tmp/lfbuild-$(id -u)"; then
+if lf_try "${LFBUILD_CACHE_DIR-}" / ||
+    lf_try "${XDG_CACHE_HOME:+$XDG_CACHE_HOME/lfbuild}" / ||
+    lf_try "${HOME:+$HOME/$lf_cache/lfbuild}" "${HOME-}" ||
+    lf_try "${TMPDIR:+$TMPDIR/lfbuild-$(id -u)}" "${TMPDIR-}" ||
+    lf_try "${XDG_RUNTIME_DIR:+$XDG_RUNTIME_DIR/lfbuild}" "${XDG_RUNTIME_DIR-}" ||
+    lf_try "/dev/shm/lfbuild-$(id -u)" /dev/shm ||
+    lf_try "/tmp/lfbuild-$(id -u)" /tmp; then
     LFBUILD_FILE=$lf_file
     export LFBUILD_FILE
     exec "$lf_placed" "$@"

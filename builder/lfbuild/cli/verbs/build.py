@@ -66,7 +66,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     )
     size_bytes = built.path.stat().st_size
     document = {"path": built.path, "size_bytes": size_bytes, "beside": list(built.beside)}
-    facts = [("made", str(built.path)), ("size", size_words(size_bytes)), ("run it", _runnable(built.path))]
+    run_it = _runnable(built.path) if built.starts else ""
+    facts = [("made", str(built.path)), ("size", size_words(size_bytes)), ("run it", run_it)]
     facts += [("for Windows", str(path)) for path in built.beside]
     context.output.show(document, Facts(facts))
     return 0

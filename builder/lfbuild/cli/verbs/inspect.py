@@ -76,7 +76,12 @@ def _blocks(inspection: Inspection) -> list[Block]:
     return [*blocks, *(Cell(f"note: {note}", "warn") for note in inspection.notes)]
 
 
-_HEAD_WORDS = {"engine": "the engine itself", "launcher": "a launcher, which starts the engine for its machine"}
+def _head_words(inspection: Inspection) -> str:
+    if inspection.manifest is not None and inspection.manifest.head.kind == "engine":
+        return "the engine itself"
+    if not inspection.slices:
+        return "a note that another file starts it"
+    return "a launcher, which starts the engine for its machine"
 
 
 def _engines(inspection: Inspection) -> Table:
@@ -85,20 +90,20 @@ def _engines(inspection: Inspection) -> Table:
 
     columns = [
         Column(title="engine for"),
-        Column(title="levels"),
         Column(title="kept"),
         Column(title="stored", right=True),
         Column(title="size", right=True),
         Column(title="digest"),
+        Column(title="levels"),  # thirteen of them make a long line
     ]
     rows = [
         [
             item.target,
-            ", ".join(item.cpus),
             method_words(item.method),
             size_words(item.stored_size),
             size_words(item.decoded_size),
             item.digest,
+            ", ".join(item.cpus),
         ]
         for item in inspection.slices
     ]
@@ -148,7 +153,7 @@ def _facts(inspection: Inspection) -> list[tuple[str, str]]:
             ("runs on", ", ".join(engine.targets)),
             ("levels", ", ".join(engine.cpus)),
         ]
-    facts.append(("begins with", _HEAD_WORDS.get(manifest.head.kind, manifest.head.kind)))
+    facts.append(("begins with", _head_words(inspection)))
     facts.append(("needs beside it", inspection.beside))
     return [*facts, ("generation", str(inspection.generation)), ("updates", manifest.update_url)]
 

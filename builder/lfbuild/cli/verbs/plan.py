@@ -71,8 +71,9 @@ def _blocks(planned: Planned) -> list[Block]:
         Table(columns=[Column(title="source"), Column(title=""), size], rows=sources),
     ]
     if planned.engines:
-        columns = [Column(title="engine"), Column(title="runs on"), Column(title="levels"), Column(title=""), size]
-        blocks += ["", Table(columns=[*columns, Column(title="key")], rows=[_engine(it) for it in planned.engines])]
+        columns = [Column(title="engine"), Column(title="runs on"), Column(title=""), size]
+        columns += [Column(title="key"), Column(title="levels")]
+        blocks += ["", Table(columns=columns, rows=[_engine(it) for it in planned.engines])]
     for file in planned.files:
         members = [[member.name, member.role, size_words(member.size_bytes)] for member in file.members]
         title = "member" if len(planned.files) == 1 else f"member of {file.path}"
@@ -95,4 +96,4 @@ def _engine(engine: PlannedEngine) -> list[str | Cell]:
     state = "in the cache" if engine.compiled else Cell("to compile", "warn")
     size = size_words(engine.size_bytes) if engine.compiled else ""
     name = f"{engine.name} by {engine.toolchain}"
-    return [name, engine.target, ", ".join(engine.cpus), state, size, engine.key[:12]]
+    return [name, engine.target, state, size, engine.key[:12], ", ".join(engine.cpus)]
