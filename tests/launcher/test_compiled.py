@@ -150,7 +150,7 @@ def test_the_native_one_starts_verifies_and_refuses(maker: Maker, tmp_path: Path
     path = world.write()
 
     assert world.start(path, "exit=3").stdout == answer(path, "exit=3")
-    assert world.start(path, "--lf-verify").stdout == f"{path}: 3 members and 1 engines are whole\n"
+    assert world.start(path, "--lf-verify").stdout == f"{path}: all of it is whole (members: 3, engines: 1)\n"
     change(world.placed, 1000, 0x55)
     assert world.start(path).stdout == answer(path)
     change(path, find_data(path, world.engine.member) + 1000, 0x55)
@@ -181,7 +181,7 @@ def test_a_cpu_without_avx2_gets_the_same_digests(maker: Maker, tmp_path: Path, 
 
     for cpu in ("qemu64", "max"):
         result = world.start(qemu, "-cpu", cpu, str(path), "--lf-verify")
-        assert result.stdout == f"{path}: 3 members and 1 engines are whole\n"
+        assert result.stdout == f"{path}: all of it is whole (members: 3, engines: 1)\n"
 
 
 def test_the_one_for_arm_starts_under_an_emulator(maker: Maker, tmp_path: Path, engine_program: bytes) -> None:
@@ -193,7 +193,7 @@ def test_the_one_for_arm_starts_under_an_emulator(maker: Maker, tmp_path: Path, 
     path = world.write()
 
     assert world.start(qemu, str(path), "x", "exit=3").stdout == answer(path, "x", "exit=3")
-    assert world.start(qemu, str(path), "--lf-verify").stdout == f"{path}: 3 members and 1 engines are whole\n"
+    assert world.start(qemu, str(path), "--lf-verify").stdout == f"{path}: all of it is whole (members: 3, engines: 1)\n"
     change(world.placed, 1000, 0x55)
     assert world.start(qemu, str(path)).stdout == answer(path)
 
