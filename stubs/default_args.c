@@ -9,10 +9,40 @@
 
 #define ARGS_NAME ".args"
 #define VERB_FOLDER ".lfbuild/args/"
+/* Other spellings of the engine's verbs, out of its source: "server=serve,client=cli". */
+#ifndef LFBUILD_VERB_ALIASES
+#define LFBUILD_VERB_ALIASES ""
+#endif
 /* Set by the server's router for the programs that it starts from this same file, with complete arguments. */
 #define ROUTER_CHILD_VARIABLE "LLAMA_SERVER_ROUTER_PORT"
 /* Set to 1 by who wants the program as it is without this file, such as the launcher's --lf-no-args. */
 #define NO_ARGS_VARIABLE "LFBUILD_NO_ARGS"
+
+/* A verb by its first name; not terminated. */
+struct verb {
+    const char *name;
+    size_t length;
+};
+
+static bool is_same(struct verb one, struct verb other) {
+    return one.length == other.length && memcmp(one.name, other.name, one.length) == 0;
+}
+
+/* The word itself, unless it is another spelling. */
+static struct verb verb_of(const char *word) {
+    struct verb named = {.name = word, .length = strlen(word)};
+    const char *row = LFBUILD_VERB_ALIASES;
+    while (*row) {
+        struct verb alias = {.name = row, .length = strcspn(row, "=,")};
+        row += alias.length + (row[alias.length] == '=');
+        struct verb meant = {.name = row, .length = strcspn(row, ",")};
+        row += meant.length + (row[meant.length] == ',');
+        if (is_same(named, alias)) {
+            return meant;
+        }
+    }
+    return named;
+}
 
 static bool add_all(struct lfbuild_words *words, char *const *list) {
     for (; *list; list++) {
@@ -23,28 +53,26 @@ static bool add_all(struct lfbuild_words *words, char *const *list) {
     return true;
 }
 
-/* The first word of .args, if it is a verb; to be freed. */
-static char *find_default_verb(const char *text, size_t size_bytes) {
+/* Whether .args begins with this verb, by whatever name. */
+static bool is_default_verb(const char *text, size_t size_bytes, struct verb verb) {
     static char *const nobody[] = {NULL};
     struct lfbuild_words words = {0};
-    char *verb = NULL;
-    if (lfbuild_read_args(text, size_bytes, nobody, &words) && words.count && words.words[0][0] != '-') {
-        verb = words.words[0];
-        words.words[0] = NULL;
-    }
+    bool is_default = lfbuild_read_args(text, size_bytes, nobody, &words) && words.count &&
+                      is_same(verb_of(words.words[0]), verb);
     lfbuild_words_free(&words);
-    return verb;
+    return is_default;
 }
 
-static enum lfbuild_text read_verb_text(struct lfbuild_own_texts *texts, const char *verb, char **text,
+static enum lfbuild_text read_verb_text(struct lfbuild_own_texts *texts, struct verb verb, char **text,
                                         size_t *size_bytes) {
-    size_t prefix_length = strlen(VERB_FOLDER), length = strlen(verb);
-    char *name = malloc(prefix_length + length + 1);
+    size_t prefix_length = strlen(VERB_FOLDER);
+    char *name = malloc(prefix_length + verb.length + 1);
     if (!name) {
         return LFBUILD_TEXT_ABSENT;
     }
     memcpy(name, VERB_FOLDER, prefix_length);
-    memcpy(name + prefix_length, verb, length + 1);
+    memcpy(name + prefix_length, verb.name, verb.length);
+    name[prefix_length + verb.length] = '\0';
     enum lfbuild_text found = lfbuild_read_own_text(texts, name, text, size_bytes);
     free(name);
     return found;
@@ -53,11 +81,8 @@ static enum lfbuild_text read_verb_text(struct lfbuild_own_texts *texts, const c
 /* The user named a verb: the default one's text is .args, another's is its own, and one without a text gets none. */
 static bool add_for_verb(struct lfbuild_own_texts *texts, const char *args, size_t args_bytes, char *const *user,
                          struct lfbuild_words *words) {
-    const char *verb = user[0];
-    char *default_verb = find_default_verb(args, args_bytes);
-    bool is_default = default_verb && strcmp(default_verb, verb) == 0;
-    free(default_verb);
-    if (is_default) {
+    struct verb verb = verb_of(user[0]);
+    if (is_default_verb(args, args_bytes, verb)) {
         return lfbuild_read_args(args, args_bytes, user + 1, words);
     }
     char *text = NULL;
@@ -65,7 +90,7 @@ static bool add_for_verb(struct lfbuild_own_texts *texts, const char *args, size
     bool added = false;
     switch (read_verb_text(texts, verb, &text, &size_bytes)) {
     case LFBUILD_TEXT_READ:
-        added = lfbuild_words_add(words, verb, strlen(verb)) &&
+        added = lfbuild_words_add(words, verb.name, verb.length) &&
                 lfbuild_read_args(text, size_bytes, user + 1, words);
         break;
     case LFBUILD_TEXT_ABSENT:

@@ -3,8 +3,10 @@
 # Read by upstream's own CMake, through -DCMAKE_PROJECT_INCLUDE=<this file>, after each project(); it acts once, when the
 # top-level directory is done and every target exists. Variables:
 #   LFBUILD_STUBS           this folder (default: where this file lies)
-#   LFBUILD_CPU             the level that ggml-cpu is compiled for, such as x86-64-v3 or armv8.2-a+dotprod
+#   LFBUILD_CPU             the level that a CPU must have at the least, such as x86-64-v3 or armv8.2-a+dotprod
+#   LFBUILD_VARIANTS        the levels that ggml-cpu is compiled for, see variants.cmake; without, upstream's options decide
 #   LFBUILD_ENGINE_VERSION  kept in the program's bytes
+#   LFBUILD_VERB_ALIASES    other spellings of the program's verbs, such as server=serve,client=cli
 #
 # Two checks make an engine version that goes past the layer fail loudly: of the source, here and before anything is
 # compiled; and of the objects, before the program is made (check_objects.cmake).
@@ -22,6 +24,8 @@ endif()
 function(lfbuild_fail what)
   message(FATAL_ERROR "lfbuild: ${what}; this engine version needs a newer lfbuild, or an older engine version")
 endfunction()
+
+include("${LFBUILD_STUBS}/variants.cmake")
 
 # --- what of upstream opens weights ----------------------------------------------------------------------------------
 # TARGET SOURCE REDIRECT NAMES…: the target that compiles the source, the header forced into it, and names that it must
@@ -108,20 +112,36 @@ function(lfbuild_redirect target source headers)
   set_property(SOURCE "${CMAKE_SOURCE_DIR}/${source}" TARGET_DIRECTORY ${target} PROPERTY SKIP_UNITY_BUILD_INCLUSION ON)
 endfunction()
 
+# macOS starts a program's constructors in the order of its link, whatever priority they ask for. There the check has to
+# be among the program's own objects, which come before every library's.
+function(lfbuild_attach_check)
+  set(source "${LFBUILD_STUBS}/cpu_check.c")
+  set(target ggml-base)
+  if(APPLE AND NOT BUILD_SHARED_LIBS)
+    set(target llama-app)
+  endif()
+  target_sources(${target} PRIVATE "${source}")
+  set_property(SOURCE "${source}" TARGET_DIRECTORY ${target} APPEND PROPERTY COMPILE_OPTIONS -Wall -Wextra)
+  set_property(SOURCE "${source}" TARGET_DIRECTORY ${target} APPEND PROPERTY COMPILE_DEFINITIONS LFBUILD_BUILDING)
+  set_property(SOURCE "${source}" TARGET_DIRECTORY ${target} PROPERTY SKIP_PRECOMPILE_HEADERS ON)
+  set_property(SOURCE "${source}" TARGET_DIRECTORY ${target} PROPERTY SKIP_UNITY_BUILD_INCLUSION ON)
+  if(LFBUILD_CPU)
+    set_property(SOURCE "${source}" TARGET_DIRECTORY ${target}
+      APPEND PROPERTY COMPILE_DEFINITIONS "LFBUILD_CPU=\"${LFBUILD_CPU}\"")
+  endif()
+endfunction()
+
 function(lfbuild_attach_layer)
   # In ggml-base, on which all the others rest: so it is there once, in a static and in a shared build, and in a shared
   # one the CPU check runs before the constructors of ggml-cpu.
-  set(layer complaint.c cpu_check.c member_file.c open_weights.c weights_stream.c zip_directory.c ${lfbuild_platform})
+  set(layer complaint.c member_file.c open_weights.c weights_stream.c zip_directory.c ${lfbuild_platform})
   list(TRANSFORM layer PREPEND "${LFBUILD_STUBS}/")
   target_sources(ggml-base PRIVATE ${layer})
   set_property(SOURCE ${layer} TARGET_DIRECTORY ggml-base APPEND PROPERTY COMPILE_OPTIONS -Wall -Wextra)
   set_property(SOURCE ${layer} TARGET_DIRECTORY ggml-base APPEND PROPERTY COMPILE_DEFINITIONS LFBUILD_BUILDING)
   set_property(SOURCE ${layer} TARGET_DIRECTORY ggml-base PROPERTY SKIP_PRECOMPILE_HEADERS ON)
   set_property(SOURCE ${layer} TARGET_DIRECTORY ggml-base PROPERTY SKIP_UNITY_BUILD_INCLUSION ON)
-  if(LFBUILD_CPU)
-    set_property(SOURCE "${LFBUILD_STUBS}/cpu_check.c" TARGET_DIRECTORY ggml-base
-      APPEND PROPERTY COMPILE_DEFINITIONS "LFBUILD_CPU=\"${LFBUILD_CPU}\"")
-  endif()
+  lfbuild_attach_check()
   if(BUILD_SHARED_LIBS)
     foreach(target IN ITEMS ggml-base llama mtmd llama-app)
       target_compile_definitions(${target} PRIVATE LFBUILD_SHARED)
@@ -143,10 +163,15 @@ function(lfbuild_attach_main)
   endforeach()
   target_sources(llama-app PRIVATE
     "${LFBUILD_STUBS}/main.cpp" "${LFBUILD_STUBS}/args_grammar.c" "${LFBUILD_STUBS}/default_args.c")
+  if(WIN32)
+    target_sources(llama-app PRIVATE "${LFBUILD_STUBS}/windows.rc")
+  endif()
   if(LFBUILD_ENGINE_VERSION)
     set_property(SOURCE "${LFBUILD_STUBS}/main.cpp" TARGET_DIRECTORY llama-app
       APPEND PROPERTY COMPILE_DEFINITIONS "LFBUILD_ENGINE_VERSION=\"${LFBUILD_ENGINE_VERSION}\"")
   endif()
+  set_property(SOURCE "${LFBUILD_STUBS}/default_args.c" TARGET_DIRECTORY llama-app
+    APPEND PROPERTY COMPILE_DEFINITIONS "LFBUILD_VERB_ALIASES=\"${LFBUILD_VERB_ALIASES}\"")
 endfunction()
 
 # On Windows upstream puts the process's own command line in the place of what main was given; ours has more in it.

@@ -44,8 +44,10 @@ enum {
 
 /* Mozilla's readers look no further back, so neither may we: all must agree which end record counts. */
 #define TAIL_BYTES ((size_t)65536)
-/* A million members; more is an attack on memory. */
-#define DIRECTORY_LIMIT_BYTES ((uint64_t)64 << 20)
+/* Two hundred thousand members; more is an attack on memory. lfbuild.formats.zip has the same number. */
+#define DIRECTORY_LIMIT_MIB 16
+#define IN_WORDS(number) AS_IT_STANDS(number)
+#define AS_IT_STANDS(text) #text
 /* End records that lie, tried before giving up: 64 KiB of them must not cost 64 KiB of directory reads. */
 enum {
     LYING_RECORDS_LIMIT = 16,
@@ -126,8 +128,8 @@ static const char *check_claim(const struct claim *claim) {
     if (claim->size_bytes > claim->limit || claim->offset > claim->limit - claim->size_bytes) {
         return "its ZIP directory lies outside the file";
     }
-    if (claim->size_bytes > DIRECTORY_LIMIT_BYTES) {
-        return "its ZIP directory is larger than 64 MiB";
+    if (claim->size_bytes > (uint64_t)DIRECTORY_LIMIT_MIB << 20) {
+        return "its ZIP directory is larger than " IN_WORDS(DIRECTORY_LIMIT_MIB) " MiB";
     }
     if (claim->count > claim->size_bytes / HEADER_BYTES) {
         return "its ZIP directory claims more members than it has room for";

@@ -13,17 +13,18 @@ enum {
     END_LINE_BYTES = sizeof END_START - 1 + LFBUILD_DIGEST_DIGITS + 1,
     FIELDS = 8,
     FIELD_LIMIT_BYTES = 255,
+    LEVELS_LIMIT_BYTES = 1023, /* upstream's thirteen levels of x86-64 have 300 */
     NUMBER_LIMIT_DIGITS = 19, /* fits 64 bits, whatever the digits are */
 };
 
-/* 1 to 255 printable ASCII characters without spaces; the space behind it becomes its end. */
-static char *cut_field(char **rest) {
+/* Printable ASCII characters without spaces, at least one; the space behind them becomes their end. */
+static char *cut_field(char **rest, size_t limit_bytes) {
     char *field = *rest;
     size_t length = 0;
     while (field[length] > ' ' && field[length] <= '~') {
         length++;
     }
-    if (length == 0 || length > FIELD_LIMIT_BYTES || (field[length] != ' ' && field[length] != '\0')) {
+    if (length == 0 || length > limit_bytes || (field[length] != ' ' && field[length] != '\0')) {
         return NULL;
     }
     *rest = field[length] ? field + length + 1 : field + length;
@@ -51,7 +52,8 @@ static bool is_digest(const char *field) {
 static bool read_line(char *line, size_t length, struct lfbuild_slice *slice) {
     char *fields[FIELDS], *rest = line;
     for (size_t i = 0; i < FIELDS; i++) {
-        if ((fields[i] = cut_field(&rest)) == NULL) {
+        fields[i] = cut_field(&rest, i == 2 ? LEVELS_LIMIT_BYTES : FIELD_LIMIT_BYTES);
+        if (fields[i] == NULL) {
             return false;
         }
     }

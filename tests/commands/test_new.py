@@ -54,7 +54,7 @@ def test_a_recipe_for_a_chat_model_begins_with_a_chat(tmp_path: Path) -> None:
         },
         "engine": {"source": {"pypi": ENGINE_PIN, "folder": ENGINE_FOLDER, "sha256": ENGINE_SHA256}},
         "toolchain": {"kind": "zig"},
-        "targets": {"cpus": ["x86-64-v3", "armv8.2-a+dotprod"]},
+        "targets": {"systems": ["host"], "cpus": ["x86-64-v3", "armv8.2-a+dotprod"]},
         "model": [{"source": {"path": "tiny.Q4_1.gguf"}}],
         "args": {"verb": "cli", "common": []},
     }

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.world.files import MODEL_NAME, write_tiny_file
+from blake3 import blake3
+from tests.world.files import MODEL_NAME, plain, write_tiny_file
 from tests.world.models import tiny_gguf
 from tests.world.programs import tiny_ape, tiny_elf
+from tests.world.slices import DEFLATED, LINUX_ENGINE, WINDOWS_ENGINE, tiny_launcher, tiny_slice
+from tests.world.zips import raw_deflate
 
+from lfbuild.archive.deflate import look_at
 from lfbuild.cli import main
 
 if TYPE_CHECKING:
@@ -60,8 +65,91 @@ def test_inspect_tells_release_engine_model_and_arguments_of_our_file(tmp_path: 
 
     assert "a file of lfbuild" in shown
     assert "llama.cpp 0.5.0 by zig 0.17.1" in shown
-    assert "linux-x86_64 (x86-64-v3)" in shown
+    assert "runs on      linux-x86_64\n" in shown
+    assert "levels       x86-64-v3\n" in shown
+    assert "begins with  the engine itself\n" in shown
     assert f"cli -m /zip/{MODEL_NAME} ..." in shown
+
+
+def test_inspect_tells_the_engines_that_a_launcher_starts(tmp_path: Path, capsys: Captured) -> None:
+    shown = answer_of(capsys, "inspect", write_tiny_file(tmp_path, head=tiny_launcher()))
+
+    linux, windows = blake3(LINUX_ENGINE).hexdigest(), blake3(WINDOWS_ENGINE).hexdigest()
+    assert "begins with  a launcher, which starts the engine for its machine\n" in shown
+    assert "runs on      linux-x86_64, windows-x86_64\n" in shown
+    assert [line.split() for line in shown.splitlines() if "x86-64-v4" in line] == [
+        ["linux-x86_64", "deflate", "59", "B", "2.8", "KiB", linux, "x86-64-v4,", "x86-64-v2"],
+        ["windows-x86_64", "stored", "700", "B", "700", "B", windows, "x86-64-v4,", "x86-64-v2"],
+    ]
+
+
+def test_inspect_tells_machines_of_each_engine(tmp_path: Path, capsys: Captured) -> None:
+    document = json.loads(answer_of(capsys, "inspect", write_tiny_file(tmp_path, head=tiny_launcher()), "--json"))
+
+    assert document["program"]["kind"] == "polyglot"
+    assert document["slices"][0] == {
+        "target": "linux-x86_64",
+        "cpus": ["x86-64-v4", "x86-64-v2"],
+        "member": ".lfbuild/engine/linux-x86_64",
+        "method": 8,
+        "stored_size": len(DEFLATED),
+        "decoded_size": len(LINUX_ENGINE),
+        "digest": blake3(LINUX_ENGINE).hexdigest(),
+    }
+    assert document["manifest"]["engine"]["slices"][1]["member"] == ".lfbuild/engine/windows-x86_64"
+
+
+def test_inspect_names_the_file_that_a_thin_program_needs(tmp_path: Path, capsys: Captured) -> None:
+    members = (plain(".lfbuild/file", b"chat.llamafile\n", place="tail"),)
+
+    shown = answer_of(capsys, "inspect", write_tiny_file(tmp_path, head=tiny_launcher(), members=members))
+
+    assert "needs beside it  chat.llamafile\n" in shown
+
+
+def test_inspect_says_of_weights_alone_that_another_file_starts_them(tmp_path: Path, capsys: Captured) -> None:
+    shown = answer_of(capsys, "inspect", write_tiny_file(tmp_path, head=tiny_launcher([])))
+
+    assert "begins with  a note that another file starts it\n" in shown
+
+
+def test_inspect_refuses_a_slice_table_that_was_changed(tmp_path: Path, capsys: Captured) -> None:
+    path = write_tiny_file(tmp_path, head=tiny_launcher())
+    flip(path, path.read_bytes().index(b"slice linux") + 7)
+
+    said = refusal_of(capsys, "inspect", path, code=5)
+
+    assert f"{path}: .lfbuild/slices: the slice table does not match its own digest" in said
+
+
+def test_list_shows_how_much_a_compression_left(tmp_path: Path, capsys: Captured) -> None:
+    shown = answer_of(capsys, "list", write_tiny_file(tmp_path, head=tiny_launcher()))
+
+    assert [line.split()[2:] for line in shown.splitlines() if "engine" in line] == [
+        ["deflate", "2", "%", ".lfbuild/engine/linux-x86_64"],
+        ["stored", ".lfbuild/engine/windows-x86_64"],
+    ]
+
+
+def test_extract_decodes_an_engine_and_leaves_it_runnable(tmp_path: Path, capsys: Captured) -> None:
+    file = write_tiny_file(tmp_path, head=tiny_launcher())
+
+    answer_of(capsys, "extract", file, ".lfbuild/engine/linux-x86_64", "-d", tmp_path / "out")
+
+    target = tmp_path / "out" / ".lfbuild" / "engine" / "linux-x86_64"
+    assert target.read_bytes() == LINUX_ENGINE
+    assert target.stat().st_mode & 0o100
+
+
+def test_extract_holds_decoded_bytes_against_what_the_manifest_promises(tmp_path: Path, capsys: Captured) -> None:
+    other = LINUX_ENGINE.replace(b"small", b"SMALL")
+    lying = replace(tiny_slice(stored=raw_deflate(other)), program=replace(look_at([other]), root="0" * 64))
+    file = write_tiny_file(tmp_path, head=tiny_launcher([lying]))
+
+    said = refusal_of(capsys, "extract", file, ".lfbuild/engine/linux-x86_64", "-d", tmp_path / "out", code=5)
+
+    assert f"{file}: .lfbuild/engine/linux-x86_64: its bytes are not the ones that were promised" in said
+    assert list((tmp_path / "out").rglob("linux*")) == []
 
 
 def test_inspect_keeps_the_manifest_in_its_own_shape_for_machines(tmp_path: Path, capsys: Captured) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from lfbuild.engine.cpu import CpuLevel
+    from lfbuild.engine.cpu import Goal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,16 +33,14 @@ class HostCompiler:
     def targets(self) -> Mapping[str, tuple[str, ...]]:
         return {"linux-x86_64": ("x86_64",), "both": ("x86_64", "aarch64")}
 
-    def identity(self, cpu: CpuLevel, target: str) -> str:
-        del target
-        return f"host {self.version} {cpu.architecture}"
+    def identity(self, goal: Goal) -> str:
+        return f"host {self.version} {goal.architecture}"
 
-    def rendering(self, cpu: CpuLevel, target: str) -> Rendering:
-        del target
+    def rendering(self, goal: Goal) -> Rendering:
         prefix = '-ffile-prefix-map="$LFBUILD_FOLDER"=/lfbuild'
         commands = {f"host-{tool}": f'#!/bin/sh\nexec {tool} {prefix} "$@"\n' for tool in ("cc", "c++")}
         commands |= {f"host-{tool}": f'#!/bin/sh\nexec {tool} "$@"\n' for tool in ("ar", "ranlib")}
-        toolchain = render("zig-toolchain.cmake", prefix="host", architecture=cpu.architecture, system="Linux")
+        toolchain = render("zig-toolchain.cmake", prefix="host", architecture=goal.architecture, system="Linux")
         return Rendering(commands=commands, files={"toolchain.cmake": toolchain})
 
     def environment(self, *, cache: Path, scratch: Path) -> Mapping[str, str]:

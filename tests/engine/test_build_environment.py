@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from tests.engine.tiny import tiny_job
 
-from lfbuild.engine.cpu import parse_cpu
+from lfbuild.engine.cpu import Goal, parse_cpu
 from lfbuild.engine.environment import build_environment, launcher_environment, passed_variables
 from lfbuild.engine.zig import Zig
 
-ZIG, LEVEL = Zig(program=Path("/opt/zig"), version="0.17.1"), parse_cpu("x86-64-v3")
+ZIG = Zig(program=Path("/opt/zig"), version="0.17.1")
+GOAL = Goal(target="windows-x86_64", architecture="x86_64", levels=(parse_cpu("x86-64-v3"),))
 FRONT_DOOR = {
     "HOME": "/home/anna",
     "CFLAGS": "-march=native",
@@ -53,13 +54,13 @@ def test_the_environment_is_the_same_on_every_machine() -> None:
 def test_other_launchers_are_told_nothing(source: Path, launcher: str | None) -> None:
     job = tiny_job(source, ZIG, launcher=launcher)
 
-    assert launcher_environment(job, level=LEVEL, folder=Path("/store/x")) == {}
+    assert launcher_environment(job, goal=GOAL, folder=Path("/store/x")) == {}
 
 
 def test_ccache_is_told_what_a_script_in_a_changing_folder_hides(source: Path) -> None:
     job = tiny_job(source, ZIG, launcher="ccache", target="windows-x86_64")
 
-    assert launcher_environment(job, level=LEVEL, folder=Path("/store/x")) == {
+    assert launcher_environment(job, goal=GOAL, folder=Path("/store/x")) == {
         "CCACHE_COMPILERTYPE": "clang",
         "CCACHE_COMPILERCHECK": "string:zig 0.17.1 x86_64-windows-gnu",
         "CCACHE_BASEDIR": "/store/x",

@@ -84,7 +84,7 @@ def test_an_order_becomes_a_head_with_its_facts_and_its_log(source: Path, store:
     assert engine.facts == order.facts()
     assert engine.path.stat().st_mode & 0o777 == 0o755
     assert "[9/9] Linking CXX executable bin/tiny" in engine.log.read_text(encoding="utf-8")
-    assert report.titles == ["configuring tiny for x86-64-v3", "compiling tiny for x86-64-v3"]
+    assert report.titles == ["configuring tiny for linux-x86_64", "compiling tiny for linux-x86_64"]
     assert (report.total, sum(amount for amount, _ in report.counts)) == (9, 9)
     assert "part0.c" in {detail for _, detail in report.counts}
     assert left_behind(store) == []
@@ -140,7 +140,7 @@ def test_a_failed_compile_shows_its_command_and_last_words(source: Path, store: 
     assert "host-cc" in command
     assert command.endswith("source/part2.c")
     assert any("unknown type name" in word for word in words)
-    log = store.root / "logs" / f"tiny-{order.key()[:12]}.log"
+    log = store.root / "logs" / f"engines-{order.key()}.log"
     assert caught.value.hint == f"the whole log is {log}"
     assert "unknown type name" in log.read_text(encoding="utf-8")
     assert load_engine(store, order.key()) is None
@@ -256,7 +256,7 @@ def test_a_page_that_npm_did_not_build_stops_the_build(
         )
 
     assert str(caught.value) == "tiny 1.0: npm did not build the chat page\n  npm error code ENOTFOUND"
-    assert report.titles == ["configuring tiny for x86-64-v3", "building the chat page"]
+    assert report.titles == ["configuring tiny for linux-x86_64", "building the chat page"]
 
 
 def test_a_source_that_is_gone_is_told_by_its_path(store: Store, compiler: Toolchain, source: Path) -> None:
@@ -328,7 +328,7 @@ def test_two_lfbuilds_on_one_store_compile_an_engine_once(source: Path, store: S
         builder.join()
 
     assert [builder.exitcode for builder in builders] == [0, 0]
-    titles = ["configuring tiny for x86-64-v3", "compiling tiny for x86-64-v3"]
+    titles = ["configuring tiny for linux-x86_64", "compiling tiny for linux-x86_64"]
     assert sorted([told.get(), told.get()]) == [[], titles]
 
 

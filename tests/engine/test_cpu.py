@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lfbuild.engine.cpu import DEFAULT_CPUS, best_cpu, parse_cpu
+from lfbuild.engine.cpu import DEFAULT_CPUS, best_cpu, parse_cpu, shipped_levels, sorted_levels
 from lfbuild.errors import RecipeError
 
 ZEN4 = "sse4.2 avx avx2 bmi2 f16c fma avx512f avx512bw avx512cd avx512dq avx512vl avx512vbmi avx512vnni avx512bf16"
@@ -109,3 +109,22 @@ def test_the_best_level_of_a_cpu_is_named(architecture: str, features: str, name
 def test_a_cpu_below_every_level_has_none() -> None:
     assert best_cpu("x86_64", ["sse2"]) is None
     assert best_cpu("riscv64", ["v"]) is None
+
+
+def test_levels_sort_as_upstreams_scores_do() -> None:
+    names = ("x86-64-v3", "x86-64-v4+avx512vnni", "x86-64-v2", "x86-64-v3+avxvnni", "x86-64-v4")
+
+    assert [level.name for level in sorted_levels(map(parse_cpu, names))] == [
+        *("x86-64-v4+avx512vnni", "x86-64-v4", "x86-64-v3+avxvnni", "x86-64-v3", "x86-64-v2")
+    ]
+
+
+def test_what_upstream_ships_has_no_plain_sse2() -> None:
+    assert shipped_levels("windows-x86_64")[-1] == "x86-64-v2"
+    assert len(shipped_levels("linux-x86_64")) == 13
+    assert shipped_levels("linux-aarch64")[-1] == "armv8-a"
+    assert shipped_levels("macos-aarch64") == ("armv8.6-a+dotprod+i8mm", "armv8.2-a+dotprod")
+
+
+def test_a_levels_tag_is_part_of_a_c_identifier() -> None:
+    assert parse_cpu("armv8.2-a+dotprod").tag == "armv8_2_a_dotprod"

@@ -70,9 +70,11 @@ def test_what_decides_the_bytes_is_in_the_key(order: EngineJob, change: dict[str
     assert replace(order, **change).key() != order.key()  # type: ignore[arg-type]  # fields by name
 
 
-def test_our_own_layer_is_in_the_key_but_its_tests_are_not(order: EngineJob) -> None:
+def test_our_own_layer_is_in_the_key_but_its_tests_and_the_launcher_are_not(order: EngineJob) -> None:
     before = order.key()
     (order.stubs / "tests" / "test_layer.c").write_text("int test;\n", encoding="utf-8")
+    (order.stubs / "launcher").mkdir()
+    (order.stubs / "launcher" / "launcher.c").write_text("int main;\n", encoding="utf-8")
     assert order.key() == before
 
     (order.stubs / "layer.c").write_text("long layer;\n", encoding="utf-8")
@@ -80,14 +82,14 @@ def test_our_own_layer_is_in_the_key_but_its_tests_are_not(order: EngineJob) -> 
 
 
 def test_the_recipes_options_have_the_last_word(order: EngineJob) -> None:
-    (level,) = order.levels()
-    options = replace(order, options=(("GGML_AVX2", "OFF"), ("LLAMA_OPENSSL", "ON"))).cmake_options(level)
+    (goal,) = order.goals()
+    options = replace(order, options=(("GGML_AVX2", "OFF"), ("LLAMA_OPENSSL", "ON"))).cmake_options(goal)
 
     assert (options["GGML_AVX2"], options["LLAMA_OPENSSL"], options["GGML_FMA"]) == ("OFF", "ON", "ON")
 
 
 def test_build_number_and_commit_come_from_the_order_and_never_from_git(order: EngineJob) -> None:
-    options = order.cmake_options(order.levels()[0])
+    options = order.cmake_options(order.goals()[0])
 
     assert (options["LLAMA_BUILD_NUMBER"], options["LLAMA_BUILD_COMMIT"]) == ("0", "5" * 12)
     assert (options["LFBUILD_CPU"], options["LFBUILD_ENGINE_VERSION"]) == ("x86-64-v3", "llama.cpp 0.3.36")
@@ -98,34 +100,66 @@ def test_a_program_is_called_as_its_system_wants_it(order: EngineJob, target: st
     assert replace(order, target=target).program == program
 
 
-def test_levels_come_in_the_order_of_the_targets_architectures(order: EngineJob, compiler: Toolchain) -> None:
+def test_the_verbs_other_spellings_are_compiled_in(order: EngineJob, tmp_path: Path) -> None:
+    (tmp_path / "app").mkdir()
+    table = """
+    {"serve", "HTTP API server", {"server"}, false, llama_server},
+    {"update", "Update llama", {}, true, llama_update},
+    {"completion", "Text completion", {"complete", "text"}, true, llama_completion},
+"""
+    (tmp_path / "app" / "llama.cpp").write_text(table, encoding="utf-8")
+    known = replace(order, source=tmp_path)
+
+    assert known.cmake_options(known.goals()[0])["LFBUILD_VERB_ALIASES"] == (
+        "server=serve,complete=completion,text=completion"
+    )
+    assert order.cmake_options(order.goals()[0])["LFBUILD_VERB_ALIASES"] == ""
+
+
+def test_programs_come_in_the_order_of_the_targets_architectures(order: EngineJob, compiler: Toolchain) -> None:
     fat = replace(order, toolchain=compiler, target="both", cpus=("armv8-a", "x86-64-v2"))
 
-    assert [level.architecture for level in fat.levels()] == ["x86_64", "aarch64"]
+    assert [goal.architecture for goal in fat.goals()] == ["x86_64", "aarch64"]
+
+
+def test_the_levels_of_a_program_come_best_first_and_once(order: EngineJob) -> None:
+    (goal,) = replace(order, cpus=("x86-64-v2", "x86-64-v4", "x86-64-v3", "x86-64-v2+avx2+bmi2+f16c+fma")).goals()
+
+    assert [level.name for level in goal.levels] == ["x86-64-v4", "x86-64-v3", "x86-64-v2"]
+    assert goal.least.name == "x86-64-v2"
+
+
+def test_the_order_of_levels_is_not_in_the_key(order: EngineJob) -> None:
+    one, other = ("x86-64-v2", "x86-64-v4"), ("x86-64-v4", "x86-64-v2")
+
+    assert replace(order, cpus=one).key() == replace(order, cpus=other).key()
+    assert replace(order, cpus=one).key() != replace(order, cpus=("x86-64-v2",)).key()
+
+
+def test_each_level_is_told_to_cmake_by_its_tag(order: EngineJob) -> None:
+    (goal,) = replace(order, cpus=("x86-64-v3", "x86-64-v2")).goals()
+    options = replace(order, cpus=("x86-64-v3", "x86-64-v2")).cmake_options(goal)
+
+    assert options["LFBUILD_VARIANTS"] == "x86_64_v3;x86_64_v2"
+    assert (options["LFBUILD_CPU"], options["LFBUILD_LEVEL_x86_64_v3"]) == ("x86-64-v2", "x86-64-v3")
+    assert options["LFBUILD_OPTIONS_x86_64_v2"] == options["LFBUILD_SCORED_x86_64_v2"] == "GGML_SSE42"
+    assert options["GGML_AVX2"] == "OFF"
 
 
 @pytest.mark.parametrize(
     ("target", "cpus", "what"),
     [
-        (
-            "freebsd-x86_64",
-            ("x86-64-v3",),
-            f"zig makes no files for it, only for {', '.join(TRIPLES)}",
-        ),
-        ("linux-x86_64", ("armv8-a",), "needs one CPU level for each of x86_64, not armv8-a"),
-        (
-            "linux-x86_64",
-            ("x86-64-v2", "x86-64-v3"),
-            "needs one CPU level for each of x86_64, not x86-64-v2, x86-64-v3",
-        ),
-        ("linux-x86_64", (), "needs one CPU level for each of x86_64, not none"),
+        ("freebsd-x86_64", ("x86-64-v3",), f"zig makes no files for it, only for {', '.join(TRIPLES)}"),
+        ("linux-x86_64", ("armv8-a",), "needs CPU levels of x86_64, not armv8-a"),
+        ("linux-x86_64", ("x86-64-v2", "armv8-a"), "needs CPU levels of x86_64, not x86-64-v2, armv8-a"),
+        ("linux-x86_64", (), "needs CPU levels of x86_64, not none"),
     ],
 )
 def test_a_target_and_levels_that_do_not_fit_are_refused(
     order: EngineJob, target: str, cpus: tuple[str, ...], what: str
 ) -> None:
     with pytest.raises(ToolError) as caught:
-        replace(order, target=target, cpus=cpus).levels()
+        replace(order, target=target, cpus=cpus).goals()
 
     assert str(caught.value) == f"{target}: {what}"
 

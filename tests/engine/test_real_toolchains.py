@@ -1,6 +1,7 @@
-"""The toolchains and launchers themselves, on the ten-file project; llama.cpp where a tree of it is named.
+"""The toolchains and launchers themselves, on the ten-file project; in `ci/full` on llama.cpp, too.
 
-`LFBUILD_TEST_LLAMA_CPP` names an unpacked source tree of llama.cpp, `LFBUILD_COSMOCC` an unpacked cosmocc.
+`LFBUILD_TEST_LLAMA_CPP` names another source tree of llama.cpp than the smallest recipe's, `LFBUILD_COSMOCC` an
+unpacked cosmocc.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,13 +21,18 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.engine.tiny import tiny_job, write_tiny_project
 
+from lfbuild.commands.origins import tree_origin
+from lfbuild.commands.settings import read_settings
 from lfbuild.engine.compile import compile_engine
 from lfbuild.engine.cosmocc import find_cosmocc
 from lfbuild.engine.job import LLAMA_CPP, EngineJob, digest_folder
 from lfbuild.engine.zig import Zig, find_zig
 from lfbuild.errors import ToolError
+from lfbuild.formats.executable import Program, identify_program
 from lfbuild.host.machine import look_at_machine
+from lfbuild.recipe import load_recipe
 from lfbuild.report import SilentReport
+from lfbuild.sources import fetch_tree
 from lfbuild.store import Store
 
 if TYPE_CHECKING:
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.real
 
+RECIPE = Path(__file__).parents[2] / "recipes" / "smollm2.toml"
 ANSWER = "110 /lfbuild/source/part3.c made /text.cpp\n"
 SOURCES = 7
 """Files of the tiny project that are compiled."""
@@ -158,13 +166,40 @@ def test_zig_gives_the_same_bytes_in_two_folders(folder: Path, builder: Builder,
     assert str(folder).encode() not in engines[0].path.read_bytes()
 
 
-def test_zig_compiles_for_the_other_architecture(folder: Path, builder: Builder, zig: Zig) -> None:
-    order = replace(order_in(folder, zig), target="linux-aarch64", cpus=("armv8.2-a+dotprod",))
+@pytest.mark.parametrize(
+    ("target", "program"),
+    [
+        ("linux-aarch64", Program(kind="elf", machines=("aarch64",))),
+        ("windows-x86_64", Program(kind="pe", machines=("x86_64",))),
+        ("macos-aarch64", Program(kind="macho", machines=("aarch64",))),
+        ("macos-x86_64", Program(kind="macho", machines=("x86_64",))),
+    ],
+)
+def test_zig_gives_the_same_bytes_for_another_system(
+    folder: Path, builder: Builder, zig: Zig, target: str, program: Program
+) -> None:
+    cpus = ("armv8.2-a+dotprod",) if target.endswith("aarch64") else ("x86-64-v3",)
+    orders = {name: replace(order_in(folder / name, zig), target=target, cpus=cpus) for name in ("here", "there")}
 
-    engine = builder.build(order, folder / "store")
+    heads = [builder.build(order, folder / name / "a store").path for name, order in orders.items()]
 
-    elf = engine.path.read_bytes()[:20]
-    assert (elf[:4], int.from_bytes(elf[18:20], "little")) == (b"\x7fELF", 183)
+    contents = [head.read_bytes() for head in heads]
+    assert identify_program(contents[0]) == program
+    assert contents[0] == contents[1]
+    assert str(folder).encode() not in contents[0]
+
+
+def test_a_linux_program_is_static(folder: Path, builder: Builder, zig: Zig) -> None:
+    engine = builder.build(order_in(folder, zig), folder / "store")
+    root = folder / "an empty system"
+    root.mkdir()
+    shutil.copy(engine.path, root / "tiny")
+
+    if os.geteuid() != 0:
+        pytest.skip("only root can start a program in a system without files")
+    finished = subprocess.run(["chroot", root, "/tiny"], capture_output=True, text=True, check=True)
+
+    assert finished.stdout == ANSWER
 
 
 def test_ccache_compiles_nothing_again_in_another_folder(folder: Path, builder: Builder, zig: Zig) -> None:
@@ -236,18 +271,39 @@ def test_cosmocc_gives_one_program_for_two_architectures(folder: Path, machine: 
     assert answer(heads[0], str(qemu), str(loader)) == ANSWER
 
 
+def llama_cpp_tree() -> Path:
+    """The tree that the environment names, else the smallest recipe's, out of the user's cache."""
+    named = os.environ.get("LFBUILD_TEST_LLAMA_CPP")
+    if named:
+        return Path(named)
+    settings = read_settings(
+        os.environ, proxies=urllib.request.getproxies(), cache_folder=None, offline=False, now=time.time()
+    )
+    recipe = load_recipe(RECIPE)
+    source = recipe.engine.source
+    tree = fetch_tree(
+        tree_origin(source, recipe),
+        folder=source.folder,
+        sha256=None,
+        store=settings.store(),
+        network=settings.network(),
+        report=SilentReport(),
+        now=settings.now,
+    )
+    return tree.path
+
+
+@pytest.mark.full
 def test_llama_cpp_through_distcc_and_ccache_is_the_same_program(folder: Path, builder: Builder, zig: Zig) -> None:
     """Half an hour of compiling: `ci/full` runs it."""
-    tree = os.environ.get("LFBUILD_TEST_LLAMA_CPP")
-    if tree is None:
-        pytest.skip("LFBUILD_TEST_LLAMA_CPP does not name a source tree of llama.cpp")
     program_or_skip("distcc")
     program_or_skip("ccache")
+    tree = llama_cpp_tree()
     (folder / "state").mkdir()
     order = EngineJob(
         version="real",
-        source=Path(tree),
-        source_sha256=digest_folder(Path(tree), leave_out=(".git",)),
+        source=tree,
+        source_sha256=digest_folder(tree, leave_out=(".git",)),
         target="linux-x86_64",
         cpus=("x86-64-v3",),
         toolchain=zig,

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import jinja2
 import pytest
 
 from lfbuild.engine.cosmocc import Cosmocc
-from lfbuild.engine.cpu import parse_cpu
+from lfbuild.engine.cpu import Goal, parse_cpu
 from lfbuild.engine.render import cmake_quoted, render, templates_text
 from lfbuild.engine.zig import Zig
 
-X86 = parse_cpu("x86-64-v3")
-ARM = parse_cpu("armv8.2-a+dotprod")
+X86 = Goal(target="linux-x86_64", architecture="x86_64", levels=(parse_cpu("x86-64-v3"),))
+ARM_LEVELS = (parse_cpu("armv8.2-a+dotprod+fp16"), parse_cpu("armv8.2-a+dotprod"))
+ARM = Goal(target="linux-aarch64", architecture="aarch64", levels=ARM_LEVELS)
 
 
 def wrapped(folder: Path, script: str, *words: str, build: str | None = None) -> list[str]:
@@ -55,7 +57,7 @@ def test_every_template_is_in_their_text() -> None:
 
 
 def test_wrappers_are_named_after_version_and_target() -> None:
-    rendering = Zig(program=Path("/opt/zig"), version="0.17.1").rendering(X86, "linux-x86_64")
+    rendering = Zig(program=Path("/opt/zig"), version="0.17.1").rendering(X86)
 
     assert sorted(rendering.commands) == [
         f"zig-0.17.1-x86_64-linux-musl-{tool}" for tool in ("ar", "c++", "cc", "ranlib", "rc")
@@ -75,11 +77,11 @@ def test_wrappers_are_named_after_version_and_target() -> None:
 def test_a_target_is_named_in_zigs_words_and_in_cmakes(target: str, identity: str, words: list[str]) -> None:
     zig = Zig(program=Path("/opt/zig"), version="0.17.1")
     (architecture,) = zig.targets[target]
-    level = X86 if architecture == "x86_64" else ARM
+    goal = replace(X86 if architecture == "x86_64" else ARM, target=target)
 
-    toolchain = zig.rendering(level, target).files["toolchain.cmake"]
+    toolchain = zig.rendering(goal).files["toolchain.cmake"]
 
-    assert zig.identity(level, target) == identity
+    assert zig.identity(goal) == identity
     for word in [*words, f"set(CMAKE_SYSTEM_PROCESSOR {architecture})"]:
         assert word in toolchain
     assert ("CMAKE_RC_COMPILER" in toolchain) == target.startswith("windows-")
@@ -87,7 +89,7 @@ def test_a_target_is_named_in_zigs_words_and_in_cmakes(target: str, identity: st
 
 
 def test_a_compile_is_told_its_target_and_forgets_its_folder(zig: Zig, tmp_path: Path) -> None:
-    script = zig.rendering(X86, "linux-x86_64").commands["zig-0.17.1-x86_64-linux-musl-cc"]
+    script = zig.rendering(X86).commands["zig-0.17.1-x86_64-linux-musl-cc"]
 
     assert wrapped(tmp_path, script, "-c", "a b.c", build="/some where") == [
         *("cc", "-target", "x86_64-linux-musl", "-g0"),
@@ -100,19 +102,26 @@ def test_a_compile_is_told_its_target_and_forgets_its_folder(zig: Zig, tmp_path:
 def test_a_distcc_server_compiles_what_is_preprocessed_already(
     zig: Zig, tmp_path: Path, suffix: str, language: str
 ) -> None:
-    script = zig.rendering(X86, "linux-x86_64").commands["zig-0.17.1-x86_64-linux-musl-c++"]
+    script = zig.rendering(X86).commands["zig-0.17.1-x86_64-linux-musl-c++"]
 
     assert wrapped(tmp_path, script, "-c", f"sent.{suffix}")[4:] == ["-x", language, "-c", f"sent.{suffix}"]
 
 
-def test_zig_gets_an_arm_level_in_its_own_words(zig: Zig, tmp_path: Path) -> None:
-    script = zig.rendering(ARM, "macos-aarch64").commands["zig-0.17.1-aarch64-macos.13.0-cc"]
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        ("-march=armv8.2-a+dotprod", "-mcpu=generic+v8_2a+dotprod"),
+        ("-march=armv8.2-a+dotprod+fp16", "-mcpu=generic+v8_2a+dotprod+fullfp16"),
+    ],
+)
+def test_zig_gets_every_arm_level_in_its_own_words(zig: Zig, tmp_path: Path, given: str, passed: str) -> None:
+    script = zig.rendering(ARM).commands["zig-0.17.1-aarch64-linux-musl-cc"]
 
-    assert wrapped(tmp_path, script, "-march=armv8.2-a+dotprod")[-1] == "-mcpu=generic+v8_2a+dotprod"
+    assert wrapped(tmp_path, script, given)[-1] == passed
 
 
 def test_cosmocc_is_a_cmake_platform_of_its_own() -> None:
-    rendering = Cosmocc(root=Path("/opt/cosmocc"), version="4.0.2", sha256="5" * 64).rendering(ARM, "cosmo")
+    rendering = Cosmocc(root=Path("/opt/cosmocc"), version="4.0.2", sha256="5" * 64).rendering(ARM)
 
     assert sorted(rendering.commands) == [f"cosmocc-4.0.2-aarch64-{tool}" for tool in ("ar", "c++", "cc", "ranlib")]
     assert "/opt/cosmocc/bin/aarch64-unknown-cosmo-c++" in rendering.commands["cosmocc-4.0.2-aarch64-c++"]

@@ -41,7 +41,8 @@ def grammar(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ctypes.CDLL]:
     if compiler is None or not (STUBS / "args_grammar.c").is_file():
         pytest.skip("no C compiler, or no stubs/args_grammar.c")
     library = tmp_path_factory.mktemp("args") / "args.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, STUBS / "args_grammar.c"], check=True)
+    sources = [STUBS / "args_grammar.c", STUBS / "platform_posix.c"]
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, *sources], check=True)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)

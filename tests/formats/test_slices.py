@@ -7,22 +7,23 @@ from dataclasses import replace
 import pytest
 from blake3 import blake3
 
+from lfbuild.engine.cpu import shipped_levels
 from lfbuild.errors import FormatError, IntegrityError
 from lfbuild.formats.slices import Slice, parse_slices, slices_to_bytes
 
 BEST = Slice(
     target="linux-x86_64",
-    cpu="x86-64-v4",
+    cpus=("x86-64-v4", "x86-64-v3"),
     member=".lfbuild/engine/a",
     method=8,
     stored_size=4194304,
     decoded_size=11534336,
     digest="2f" * 32,
 )
-LEAST = replace(BEST, cpu="x86-64-v2", member=".lfbuild/engine/b", method=0)
+LEAST = replace(BEST, cpus=("x86-64-v2",), member=".lfbuild/engine/b", method=0)
 TABLE = (
     f"lfbuild-slices 1\n"
-    f"slice linux-x86_64 x86-64-v4 .lfbuild/engine/a 8 4194304 11534336 {'2f' * 32}\n"
+    f"slice linux-x86_64 x86-64-v4,x86-64-v3 .lfbuild/engine/a 8 4194304 11534336 {'2f' * 32}\n"
     f"slice linux-x86_64 x86-64-v2 .lfbuild/engine/b 0 4194304 11534336 {'2f' * 32}\n"
 ).encode()
 
@@ -69,6 +70,9 @@ def test_a_table_that_is_cut_off_is_refused(length: int) -> None:
         (f"slice a b c -8 1 2 {'2f' * 32}", "x:2: not a slice line of seven fields"),
         (f"slice a b c 8 1 2 {'2F' * 32}", "x:2: a slice of 'a' has a field that the table cannot hold"),
         (f"slice a  c 8 1 2 {'2f' * 32}", "x:2: a slice of 'a' has a field that the table cannot hold"),
+        (f"slice a b,,b c 8 1 2 {'2f' * 32}", "x:2: a slice of 'a' has a field that the table cannot hold"),
+        (f"slice a b, c 8 1 2 {'2f' * 32}", "x:2: a slice of 'a' has a field that the table cannot hold"),
+        (f"slice a {'b,' * 512}b c 8 1 2 {'2f' * 32}", "x:2: a slice of 'a' has a field that the table cannot hold"),
         (f"slice a {'b' * 256} c 8 1 2 {'2f' * 32}", "x:2: a slice of 'a' has a field that the table cannot hold"),
         (f"slice a b c 8 1 {'9' * 5000} {'2f' * 32}", "x:2: not a slice line of seven fields"),
         ("", "x:2: not a slice line of seven fields"),
@@ -86,6 +90,21 @@ def test_bytes_that_are_no_ascii_are_refused() -> None:
         parse_slices(sealed("lfbuild-slices 1\nslice ä\n".encode()), where="x")
 
     assert str(caught.value) == "x: the slice table is not ASCII"
+
+
+def test_all_levels_that_upstream_ships_fit_into_a_line() -> None:
+    slices = (replace(BEST, cpus=shipped_levels("linux-x86_64")),)
+
+    assert len(slices[0].cpus) == 13
+    assert parse_slices(slices_to_bytes(slices), where="x") == slices
+
+
+@pytest.mark.parametrize("cpus", [(), ("a,b",), ("",), ("two words",)])
+def test_levels_that_the_table_cannot_hold_are_not_written(cpus: tuple[str, ...]) -> None:
+    with pytest.raises(FormatError) as caught:
+        slices_to_bytes((replace(BEST, cpus=cpus),))
+
+    assert str(caught.value) == ".lfbuild/slices: a slice of 'linux-x86_64' has a field that the table cannot hold"
 
 
 @pytest.mark.parametrize("member", ["two words", "", "neue\nzeile", "ä"])

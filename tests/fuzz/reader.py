@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from tests.world.files import verified, write_tiny_file
 from tests.world.models import tiny_gguf
 from tests.world.programs import tiny_ape, tiny_elf
+from tests.world.slices import tiny_launcher
 from tests.world.zips import Stored, zip_of
 
 from lfbuild.archive.check import check_members
@@ -43,11 +44,11 @@ def corpus(folder: Path) -> list[bytes]:
     """Small files of every kind."""
     files = [
         write_tiny_file(folder, head=head, align_bytes=64, room_bytes=70).read_bytes()
-        for head in (tiny_elf(), tiny_ape())
+        for head in (tiny_elf(), tiny_ape(), tiny_launcher())
     ]
     members = (Stored("a", b"text" * 99, method=8), Stored("b", b"x"), Stored("dir/", mode=0o40755))
     table = slices_to_bytes(
-        (Slice(target="a", cpu="b", member="c", method=0, stored_size=1, decoded_size=2, digest="ab" * 32),)
+        (Slice(target="a", cpus=("b",), member="c", method=0, stored_size=1, decoded_size=2, digest="ab" * 32),)
     )
     return [*files, zip_of(*members), zip_of(*members, start=tiny_ape()), tiny_gguf(), table, b"'a' \"b\" $HOME ...\n"]
 

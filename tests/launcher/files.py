@@ -48,7 +48,7 @@ class Engine:
     def slice(self) -> Slice:
         return Slice(
             target=self.target,
-            cpu=self.cpus,
+            cpus=tuple(self.cpus.split(",")),
             member=self.member,
             method=self.method,
             stored_size=len(self.stored),

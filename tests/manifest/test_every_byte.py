@@ -10,12 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.world.files import Place, default_members, places_of, verified, write_tiny_file
 from tests.world.programs import tiny_ape, tiny_elf, tiny_pe
+from tests.world.slices import tiny_launcher
 
 from lfbuild.manifest.model import MANIFEST_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lfbuild.manifest.pack import LauncherHead
     from lfbuild.manifest.verify import Finding
 
 
@@ -45,7 +47,7 @@ class World:
                 file.write(self.data[position : position + 1])
 
 
-def make_world(folder: Path, head: bytes, *, external: bool = False) -> World:
+def make_world(folder: Path, head: bytes | LauncherHead, *, external: bool = False) -> World:
     members = default_members()[1:] if external else default_members()
     path = write_tiny_file(folder, head=head, members=members, align_bytes=64, room_bytes=70)
     assert verified(path) == []
@@ -69,6 +71,12 @@ def ape(tmp_path_factory: pytest.TempPathFactory) -> World:
 def external(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A signable head, and no weights: they stand beside the file."""
     return make_world(tmp_path_factory.mktemp("external"), tiny_pe(), external=True)
+
+
+@pytest.fixture(scope="module")
+def launcher(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A launcher that can be signed, with two engines: one deflated, one stored."""
+    return make_world(tmp_path_factory.mktemp("launcher"), tiny_launcher())
 
 
 def names_the_place(finding: Finding, place: Place) -> bool:
@@ -113,10 +121,17 @@ def test_each_byte_of_a_file_without_weights(external: World) -> None:
         assert_found(external, position, external.data[position] ^ 0xFF)
 
 
+def test_each_byte_of_a_file_with_a_launcher(launcher: World) -> None:
+    for position, byte in enumerate(launcher.data):
+        assert_found(launcher, position, byte ^ 1 << position % 8)
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_any_other_value_of_any_byte(data: st.DataObject, elf: World, ape: World, external: World) -> None:
-    world = data.draw(st.sampled_from([elf, ape, external]))
+def test_any_other_value_of_any_byte(
+    data: st.DataObject, elf: World, ape: World, external: World, launcher: World
+) -> None:
+    world = data.draw(st.sampled_from([elf, ape, external, launcher]))
     position = data.draw(st.integers(0, len(world.data) - 1))
     value = data.draw(st.integers(0, 255).filter(lambda value: value != world.data[position]))
 

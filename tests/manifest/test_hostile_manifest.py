@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.world.files import MODEL_NAME, manifest_of, reseal, verified, write_tiny_file
 from tests.world.programs import tiny_ape
+from tests.world.slices import tiny_launcher
 
 from lfbuild.errors import FormatError
 from lfbuild.manifest.model import MANIFEST_NAME, parse_manifest
@@ -36,9 +37,9 @@ def put(table: Any, path: tuple[Any, ...], value: object) -> None:
     table[path[-1]] = value
 
 
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_file(tmp_path_factory.mktemp("hostile"), head=tiny_ape(), align_bytes=64)
+@pytest.fixture(scope="module", params=[tiny_ape(), tiny_launcher()], ids=["ape", "launcher"])
+def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_file(tmp_path_factory.mktemp("hostile"), head=request.param, align_bytes=64)
 
 
 @settings(max_examples=150)

@@ -20,6 +20,7 @@ from lfbuild.manifest.model import (
     Origin,
     RegionRecord,
     Release,
+    SliceRecord,
     ToolchainRecord,
     parse_manifest,
 )
@@ -59,13 +60,13 @@ FULL = Manifest(
             ),
         ),
         MemberRecord(
-            name=".lfbuild/engine/a",
+            name=".lfbuild/engine/linux-x86_64",
             role="engine",
-            place="body",
+            place="slot",
             size_bytes=5,
             root="ef" * 32,
             encoding=Encoding(
-                decoded_size=9, decoded_root="23" * 32, encoder="zstd", encoder_version="1.5.7", level=19
+                decoded_size=9, decoded_root="23" * 32, encoder="libdeflate", encoder_version="0.9.0", level=12
             ),
         ),
     ),
@@ -79,6 +80,14 @@ FULL = Manifest(
         toolchain=ToolchainRecord(kind="zig", version="0.17.1", sha256="13" * 32),
         targets=("linux-x86_64",),
         cpus=("x86-64-v3",),
+        slices=(
+            SliceRecord(
+                target="linux-x86_64",
+                cpus=("x86-64-v4", "x86-64-v3"),
+                key="67" * 32,
+                member=".lfbuild/engine/linux-x86_64",
+            ),
+        ),
         options=(("A", "ON"),),
         ui=True,
     ),

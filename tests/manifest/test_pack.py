@@ -8,6 +8,7 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
+from blake3 import blake3
 from tests.world.files import (
     EPOCH,
     MODEL_NAME,
@@ -19,17 +20,19 @@ from tests.world.files import (
 )
 from tests.world.models import tiny_gguf
 from tests.world.programs import tiny_ape, tiny_elf, tiny_pe
+from tests.world.slices import DEFLATED, LINUX, LINUX_ENGINE, WINDOWS, WINDOWS_ENGINE, tiny_launcher, tiny_slice
 
 from lfbuild.archive.reader import Reader
-from lfbuild.errors import FormatError, HostError
+from lfbuild.errors import FormatError, HostError, ToolError
 from lfbuild.formats.blocks import BlockIndex
 from lfbuild.formats.executable import signature_holes
-from lfbuild.manifest.model import HEAD_INDEX_NAME, MANIFEST_NAME, ModelRecord, RegionRecord
+from lfbuild.formats.slices import SLICES_NAME, parse_slices
+from lfbuild.manifest.model import HEAD_INDEX_NAME, MANIFEST_NAME, Encoding, ModelRecord, RegionRecord, SliceRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lfbuild.manifest.pack import PackMember
+    from lfbuild.manifest.pack import LauncherHead, PackMember
 
 
 def test_members_stand_in_the_order_of_the_format(tmp_path: Path) -> None:
@@ -48,6 +51,110 @@ def test_members_stand_in_the_order_of_the_format(tmp_path: Path) -> None:
         assert archive.testzip() is None
         offsets = [info.header_offset for info in archive.infolist()]
     assert offsets == sorted(offsets)
+
+
+def test_engines_stand_between_a_launcher_and_the_room_and_their_table_in_the_tail(tmp_path: Path) -> None:
+    path = write_tiny_file(tmp_path, head=tiny_launcher())
+
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == [
+            ".lfbuild/engine/linux-x86_64",
+            ".lfbuild/engine/windows-x86_64",
+            MODEL_NAME,
+            "prompts/hello.txt",
+            "empty",
+            f".lfbuild/blocks/{MODEL_NAME}.blocks",
+            ".args",
+            SLICES_NAME,
+            MANIFEST_NAME,
+        ]
+        assert archive.testzip() is None
+        assert archive.read(".lfbuild/engine/linux-x86_64") == LINUX_ENGINE
+        first = archive.infolist()[0]
+        assert (first.compress_type, first.compress_size, first.external_attr >> 16) == (8, len(DEFLATED), 0o100755)
+        offsets = [info.header_offset for info in archive.infolist()]
+    assert offsets == sorted(offsets)
+    assert subprocess.run(["unzip", "-tqq", path], check=False).returncode == 0
+    assert verified(path) == []
+
+
+def test_the_manifest_of_a_launcher_names_its_engines_and_how_they_were_compressed(tmp_path: Path) -> None:
+    manifest = manifest_of(write_tiny_file(tmp_path, head=tiny_launcher()))
+
+    linux, windows = manifest.members[:2]
+    assert (linux.role, linux.place, linux.size_bytes) == ("engine", "slot", len(DEFLATED))
+    assert linux.encoding == Encoding(
+        decoded_size=len(LINUX_ENGINE),
+        decoded_root=blake3(blake3(LINUX_ENGINE).digest()).hexdigest(),
+        encoder="libdeflate",
+        encoder_version="0.9.0",
+        level=12,
+    )
+    assert windows.encoding is None
+    assert (manifest.head.kind, manifest.head.program) == ("launcher", "polyglot")
+    assert manifest.engine is not None
+    assert manifest.engine.slices == (
+        SliceRecord(target=LINUX, cpus=("x86-64-v4", "x86-64-v2"), key="1" * 64, member=linux.name),
+        SliceRecord(target=WINDOWS, cpus=("x86-64-v4", "x86-64-v2"), key="2" * 64, member=windows.name),
+    )
+
+
+def test_the_room_of_a_launcher_begins_behind_its_engines(tmp_path: Path) -> None:
+    path = write_tiny_file(tmp_path, head=tiny_launcher(), room_bytes=5000)
+    with Reader.open(path) as reader:
+        start = reader.data_offset(reader.record(".lfbuild/engine/windows-x86_64")) + len(WINDOWS_ENGINE)
+        end = reader.record(MODEL_NAME).header_offset
+
+    assert end - start >= 5000
+    assert manifest_of(path).regions == (RegionRecord(kind="spare", offset=start, size_bytes=end - start),)
+
+
+def test_a_launcher_finds_the_root_of_its_table_in_the_manifests_own_text(tmp_path: Path) -> None:
+    path = write_tiny_file(tmp_path, head=tiny_launcher())
+    with Reader.open(path) as reader:
+        table, manifest = reader.read(SLICES_NAME), reader.read(MANIFEST_NAME).decode()
+
+    root = blake3(blake3(table).digest()).hexdigest()
+    record = f'"name":".lfbuild/slices","place":"tail","role":"slices","root":"{root}","size_bytes":{len(table)}}}'
+    assert record in manifest
+    assert [(item.target, item.method, item.digest) for item in parse_slices(table, where="x")] == [
+        (LINUX, 8, blake3(LINUX_ENGINE).hexdigest()),
+        (WINDOWS, 0, blake3(WINDOWS_ENGINE).hexdigest()),
+    ]
+
+
+def test_the_index_of_a_large_engine_is_in_the_tail_as_a_swap_rewrites_it(tmp_path: Path) -> None:
+    large = tiny_slice(program=tiny_elf((1 << 20) + 1))
+    manifest = manifest_of(write_tiny_file(tmp_path, head=tiny_launcher([large])))
+
+    index = manifest.member(".lfbuild/blocks/.lfbuild/engine/linux-x86_64.blocks")
+    assert index is not None
+    assert (index.role, index.place) == ("index", "tail")
+
+
+def test_what_is_done_to_a_finished_file_is_done_before_it_has_its_name(tmp_path: Path) -> None:
+    seen = []
+
+    def sign(path: Path) -> None:
+        seen.append((path.parent == tmp_path, (tmp_path / "tiny.llamafile").exists(), verified(path)))
+        path.write_bytes(path.read_bytes() + b"signature")
+
+    path = write_tiny_file(tmp_path, head=tiny_launcher(), sign=sign)
+
+    assert seen == [(True, False, [])]
+    assert path.read_bytes().endswith(b"signature")
+    assert path.stat().st_mode & 0o100
+    assert [name.name for name in tmp_path.iterdir()] == ["tiny.llamafile"]
+
+
+def test_a_file_that_could_not_be_signed_is_not_there(tmp_path: Path) -> None:
+    def sign(path: Path) -> None:
+        raise ToolError("signtool", "failed")
+
+    with pytest.raises(ToolError):
+        write_tiny_file(tmp_path, head=tiny_launcher(), sign=sign)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_manifest_lists_every_member_but_itself_with_what_is_known(tmp_path: Path) -> None:
@@ -151,16 +258,18 @@ def test_what_is_no_program_is_no_head(tmp_path: Path) -> None:
             "the name '.lfbuild/blocks/m.blocks' is given 2 times",
         ),
         (tiny_ape(), (plain(".cosmo", b"x"),), "the name '.cosmo' is given 2 times"),
+        (tiny_launcher(), (plain(SLICES_NAME, b"x"),), f"the name '{SLICES_NAME}' is given 2 times"),
     ],
 )
 def test_unfit_and_repeated_names_are_refused_before_a_byte_is_written(
-    head: bytes, members: tuple[PackMember, ...], message: str, tmp_path: Path
+    head: bytes | LauncherHead, members: tuple[PackMember, ...], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(FormatError) as caught:
         write_tiny_file(tmp_path, head=head, members=members)
 
     assert str(caught.value) == f"member: {message}"
-    assert [path.name for path in tmp_path.iterdir()] == ["tiny.llamafile.head"]
+    assert not (tmp_path / "tiny.llamafile").exists()
+    assert len(list(tmp_path.iterdir())) == isinstance(head, bytes), "the engine alone"
 
 
 def test_a_folder_in_the_place_of_the_file_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.vectors.make import FOLDER, corruption_points, damaged, read_vector, vectors
+from tests.vectors.make import FILES, FOLDER, corruption_points, damaged, read_vector, vectors
 from tests.world.files import verified
 
 from lfbuild.errors import LfbuildError
@@ -14,7 +14,15 @@ from lfbuild.errors import LfbuildError
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAMES = ("seal/clean", "seal/redo", "blocks/tiny.blocks", "slices/two.slices", "manifest/full.json", "file/tiny")
+NAMES = (
+    "seal/clean",
+    "seal/redo",
+    "blocks/tiny.blocks",
+    "slices/two.slices",
+    "manifest/full.json",
+    "head/script",
+    *FILES,
+)
 POINTS = json.loads((FOLDER / "damage.json").read_text(encoding="utf-8"))
 
 
@@ -28,8 +36,9 @@ def test_the_golden_bytes_are_read(name: str) -> None:
     read_vector(name, (FOLDER / name).read_bytes())
 
 
-def test_the_golden_file_is_true(tmp_path: Path) -> None:
-    (tmp_path / "tiny").write_bytes((FOLDER / "file/tiny").read_bytes())
+@pytest.mark.parametrize("name", FILES)
+def test_the_golden_file_is_true(name: str, tmp_path: Path) -> None:
+    (tmp_path / "tiny").write_bytes((FOLDER / name).read_bytes())
 
     assert verified(tmp_path / "tiny") == []
 
@@ -43,7 +52,7 @@ def test_each_damaged_byte_is_refused_as_the_list_says(point: dict[str, object],
     name, offset = str(point["vector"]), point["offset"]
     assert isinstance(offset, int)
     data = damaged((FOLDER / name).read_bytes(), offset)
-    if name == "file/tiny":
+    if name in FILES:
         (tmp_path / "tiny").write_bytes(data)
         assert sorted({finding.subject for finding in verified(tmp_path / "tiny")}) == point["subjects"]
     elif point["refusal"]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.recipe.conftest import Loads, Problems, Write
 
 A = "a" * 64
+LEVEL = "a processor level such as x86-64-v3, x86-64-v3+avxvnni or armv8.2-a+dotprod"
 KINDS = "must be a table with exactly one of the keys path, url, pypi, hf, zip"
 MODEL = '[[model]]\nsource = { path = "model.gguf" }\n'
 
@@ -27,8 +28,8 @@ def test_a_recipe_of_five_lines_has_sensible_defaults(loads: Loads) -> None:
     assert isinstance(recipe.engine.source, EnginePypiSource)
     assert (recipe.engine.source.package, recipe.engine.source.version) == ("llama-cpp-python", "0.3.36")
     assert recipe.engine_version == "0.3.36"
-    assert (recipe.toolchain.kind, recipe.targets.systems) == ("cosmocc", ("linux",))
-    assert recipe.targets.cpus == ("x86-64-v3", "armv8.2-a+dotprod")
+    assert (recipe.toolchain.kind, recipe.targets.systems) == ("cosmocc", ())
+    assert (recipe.targets.cpus, recipe.targets.head) == ((), "auto")
     assert (recipe.models, recipe.files, recipe.args.verb, recipe.update) == ((), (), "cli", None)
     assert (recipe.archive.align, recipe.archive.block_size) == (65536, 1048576)
     assert recipe.archive.engine_room.beside(1000) == 250
@@ -45,8 +46,9 @@ kind = "zig"
 version = "0.17.1"
 launcher = "ccache"
 [targets]
-systems = ["linux"]
+systems = ["linux-x86_64", "macos-aarch64", "host"]
 cpus = ["x86-64-v4+avx512vnni"]
+head = "script"
 gpus = []
 [[model]]
 name = "chat.gguf"
@@ -127,7 +129,7 @@ LFBUILD_STUBS = "x"
 OK = [1]
 [targets]
 gpus = ["cuda"]
-systems = ["linux", "windows"]
+systems = ["linux-x86_64", "windows"]
 cpus = ["x86-64-v3", "native"]
 [[model]]
 source = { pypi = "a==1", membr = "x" }
@@ -173,9 +175,8 @@ engine-room = "lots"
             "key out"
         ),
         (
-            "recipe.toml:13: targets.systems: 'windows' is not supported as a target yet; what works now is "
-            '"linux", or '
-            'toolchain kind = "cosmocc", whose files start on other systems too but are tested on Linux only'
+            "recipe.toml:13: targets.systems[1]: must be 'linux-x86_64', 'linux-aarch64', 'windows-x86_64', "
+            "'macos-aarch64', 'macos-x86_64' or 'host', not 'windows'"
         ),
         (
             "recipe.toml:14: targets.cpus[1]: 'native' differs from machine to machine; name a level (`lfbuild doctor` "
@@ -210,9 +211,8 @@ def test_an_unknown_table_is_told_with_the_one_that_was_meant(problems: Problems
         "recipe.toml:6: toolchian: unknown key, did you mean 'toolchain'?",
         "recipe.toml:8: models: unknown key, did you mean 'model'?",
         (
-            "recipe.toml:9: zzz: unknown key; known are archive, args, engine, file, llamafile, model, targets, "
-            "toolchain, "
-            "update"
+            "recipe.toml:9: zzz: unknown key; known are archive, args, engine, file, llamafile, model, sign, "
+            "targets, toolchain, update"
         ),
     ]
 
@@ -347,20 +347,65 @@ def test_the_release_s_name_has_to_be_a_file_name(problems: Problems, name: str)
 @pytest.mark.parametrize(
     ("cpus", "what"),
     [
+        ('["x86-64-v3", "x86-64-v4", "x86-64-v3"]', ": 'x86-64-v3' is named more than once"),
+        ("[]", ": must not be empty"),
+        ("{}", ": must not be empty"),
+        ('"x86-64-v3"', ': must be a list, such as ["x86-64-v3"], or "all"'),
         (
-            '["x86-64-v3", "x86-64-v4"]',
+            "3",
+            ': must be a list of processor levels or "all", or a table with one of these for each target, not 3',
+        ),
+        ("{ linux-x86_64 = 3 }", '.linux-x86_64: must be a list of processor levels or "all", not 3'),
+        ('{ linux-x86_64 = "best" }', '.linux-x86_64: must be a list, such as ["best"], or "all"'),
+        ('{ linux-x86_64 = ["x87"] }', f".linux-x86_64[0]: 'x87' is not {LEVEL}"),
+        (
+            '{ linux = ["x86-64-v3"] }',
             (
-                "'x86-64-v3' and 'x86-64-v4' are levels of one architecture, and choosing between levels when "
-                "the file starts "
-                "is not supported yet; name the lowest that it must run on"
+                ".linux: must be 'linux-x86_64', 'linux-aarch64', 'windows-x86_64', 'macos-aarch64' or "
+                "'macos-x86_64', not 'linux'"
             ),
         ),
-        ("[]", "must not be empty"),
-        ('"x86-64-v3"', "must be a list, not 'x86-64-v3'"),
     ],
 )
-def test_one_level_an_architecture(problems: Problems, cpus: str, what: str) -> None:
-    assert problems(f"[targets]\ncpus = {cpus}\n") == [f"recipe.toml:7: targets.cpus: {what}"]
+def test_processor_levels_are_a_list_a_table_or_a_word(problems: Problems, cpus: str, what: str) -> None:
+    assert problems(f"[targets]\ncpus = {cpus}\n") == [f"recipe.toml:7: targets.cpus{what}"]
+
+
+def test_each_target_has_the_levels_that_are_meant_for_it(loads: Loads) -> None:
+    zig = '[toolchain]\nkind = "zig"\n[targets]\n'
+    table = loads(f'{zig}cpus = {{ linux-x86_64 = ["x86-64-v2", "x86-64-v3"], macos-x86_64 = "all" }}\n').targets
+
+    assert [table.cpus_for(name) for name in ("linux-x86_64", "macos-x86_64", "windows-x86_64")] == [
+        ("x86-64-v2", "x86-64-v3"),
+        (),
+        (),
+    ]
+    assert loads(f'{zig}cpus = ["x86-64-v2"]\n').targets.cpus_for("macos-x86_64") == ("x86-64-v2",)
+    assert loads(f'{zig}cpus = "all"\n').targets.cpus_for("macos-x86_64") == ()
+
+
+@pytest.mark.parametrize(
+    ("systems", "what"),
+    [
+        ("[]", "must not be empty"),
+        ('["host", "host"]', "'host' is named more than once"),
+        ('"host"', "must be a list, not 'host'"),
+    ],
+)
+def test_systems_are_named_once_each(problems: Problems, systems: str, what: str) -> None:
+    assert problems(f"[targets]\nsystems = {systems}\n") == [f"recipe.toml:7: targets.systems: {what}"]
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("sign.sh", 'must be a command with "{file}" where the name of the file goes, such as "sign.sh {file}"'),
+        ("{file}", 'must be a command with "{file}" where the name of the file goes, such as "sign.sh {file}"'),
+        ("sign '{file}", "is not a command: no closing quotation"),
+    ],
+)
+def test_a_signing_command_names_the_file(problems: Problems, command: str, what: str) -> None:
+    assert problems(f'[sign]\nwindows = "{command}"\n') == [f"recipe.toml:7: sign.windows: {what}"]
 
 
 @pytest.mark.parametrize(

@@ -315,3 +315,35 @@ def test_arguments_are_not_held_against_models_that_are_wrong_themselves(problem
             "1"
         )
     ]
+
+
+def test_what_cosmocc_cannot_do_is_told_at_once(problems: Problems) -> None:
+    text = """\
+[targets]
+systems = ["linux-x86_64"]
+cpus = { linux-x86_64 = ["x86-64-v3"] }
+head = "elf"
+[sign]
+windows = "sign {file}"
+macos = "sign {file}"
+"""
+    head = """\
+[llamafile]
+name = "chat"
+icon = "chat.ico"
+[engine]
+source = { pypi = "llama-cpp-python==0.3.36" }
+"""
+    assert problems(text, head=head) == [
+        "recipe.toml:3: llamafile.icon: must be left out: only what zig makes for Windows can have an icon",
+        (
+            "recipe.toml:7: targets.systems: must be left out: cosmocc makes one file for all of its systems, and only "
+            "zig makes single ones"
+        ),
+        (
+            "recipe.toml:8: targets.cpus: must be a list: cosmocc has one target for all systems, and only zig has "
+            "several"
+        ),
+        "recipe.toml:9: targets.head: must be left out: what cosmocc makes is the head itself",
+        "recipe.toml:12: sign.macos: must be left out: cosmocc makes no program for macOS alone that could be signed",
+    ]

@@ -65,7 +65,8 @@ def test_each_example_is_a_recipe_for_us_and_for_editors(path: Path) -> None:
 
 
 def test_the_promised_examples_are_there() -> None:
-    assert {path.stem for path in EXAMPLES} >= {"smollm2", "gemma3", "external-weights", "cosmo", "several-models"}
+    promised = {"smollm2", "gemma3", "external-weights", "cosmo", "several-models", "portable", "unix", "linux"}
+    assert {path.stem for path in EXAMPLES} >= promised
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,10 @@ def test_the_promised_examples_are_there() -> None:
         '[[model]]\nsource = { path = "a", membr = "b" }\n',
         "[args]\nserv = {}\n",
         '[toolchain]\nkind = "gcc"\n',
+        '[targets]\nsystems = ["linux"]\n',
+        '[targets]\ncpus = "best"\n',
+        '[targets]\ncpus = { linux = ["x86-64-v3"] }\n',
+        '[targets]\nhead = "pe"\n',
     ],
 )
 def test_an_editor_sees_the_same_mistakes(wrong: str) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """A blob of 10 bytes used at 100, an engine of 20 used at 200, a partial of 30 used at 300."""
+    """A blob of 10 bytes used at 100, an engine of 20 used at 200, a partial of 30 used at 300, a log of 5 at 400."""
     store = Store(tmp_path / "cache")
     with store.adopting() as incoming:
         incoming.path.write_bytes(bytes(10))
@@ -27,6 +27,9 @@ def store(tmp_path: Path) -> Store:
     partial = store.partial("p")
     partial.write_bytes(bytes(30))
     partial.with_suffix(".json").write_bytes(b"{}")
+    log = store.log("engines", "failed")
+    log.write_bytes(bytes(5))
+    store.used(log, now=400)
     store.used(blob, now=100)
     store.used(store.entry_path("engines", "k"), now=200)
     store.used(partial, now=300)
@@ -38,7 +41,12 @@ def told(entries: tuple[StoreEntry, ...]) -> list[tuple[str, int, float]]:
 
 
 def test_everything_is_listed_the_longest_unused_first(store: Store) -> None:
-    assert told(list_store(store)) == [("blobs", 10, 100), ("engines", 20, 200), ("partial", 30, 300)]
+    assert told(list_store(store)) == [
+        ("blobs", 10, 100),
+        ("engines", 20, 200),
+        ("partial", 30, 300),
+        ("logs", 5, 400),
+    ]
 
 
 def test_an_empty_cache_that_does_not_exist_lists_nothing(tmp_path: Path) -> None:
@@ -48,18 +56,18 @@ def test_an_empty_cache_that_does_not_exist_lists_nothing(tmp_path: Path) -> Non
 def test_without_limits_everything_goes(store: Store) -> None:
     pruned = prune_store(store)
 
-    assert pruned.freed_bytes == 60
+    assert pruned.freed_bytes == 65
     assert list_store(store) == ()
 
 
 def test_what_was_used_before_a_moment_goes(store: Store) -> None:
     assert told(prune_store(store, older_than=201).entries) == [("blobs", 10, 100), ("engines", 20, 200)]
-    assert told(list_store(store)) == [("partial", 30, 300)]
+    assert told(list_store(store)) == [("partial", 30, 300), ("logs", 5, 400)]
 
 
 def test_the_longest_unused_go_until_a_size_is_reached(store: Store) -> None:
-    assert told(prune_store(store, max_bytes=55).entries) == [("blobs", 10, 100)]
-    assert prune_store(store, max_bytes=55).entries == ()
+    assert told(prune_store(store, max_bytes=60).entries) == [("blobs", 10, 100)]
+    assert prune_store(store, max_bytes=60).entries == ()
 
 
 def test_what_is_to_be_kept_stays_whatever_its_age(store: Store) -> None:
@@ -68,21 +76,22 @@ def test_what_is_to_be_kept_stays_whatever_its_age(store: Store) -> None:
     assert told(choose_removals(entries, keep={"k"}, older_than=None, max_bytes=0)) == [
         ("blobs", 10, 100),
         ("partial", 30, 300),
+        ("logs", 5, 400),
     ]
 
 
 def test_both_limits_hold_together(store: Store) -> None:
     entries = list_store(store)
 
-    assert told(choose_removals(entries, keep=(), older_than=150, max_bytes=60)) == [("blobs", 10, 100)]
-    assert told(choose_removals(entries, keep=(), older_than=150, max_bytes=30)) == [
+    assert told(choose_removals(entries, keep=(), older_than=150, max_bytes=65)) == [("blobs", 10, 100)]
+    assert told(choose_removals(entries, keep=(), older_than=150, max_bytes=35)) == [
         ("blobs", 10, 100),
         ("engines", 20, 200),
     ]
 
 
 def test_what_is_being_made_or_fetched_is_left_alone(store: Store) -> None:
-    with store.lock("engines/k"), store.lock("p"):
+    with store.lock("engines/k"), store.lock("engines/failed"), store.lock("p"):
         assert told(prune_store(store).entries) == [("blobs", 10, 100)]
 
 

@@ -20,6 +20,8 @@ STUBS = ROOT / "stubs"
 STRICT = ("-Wall", "-Wextra", "-Werror", "-g", "-O1")
 POSIX_ONLY = frozenset({"platform_posix.c", "weights_descriptor.c", "weights_map.c"})
 WINDOWS_ONLY = frozenset({"platform_windows.c", "weights_windows.c"})
+ALIASES = ('-DLFBUILD_VERB_ALIASES="server=serve,client=cli,get=download"',)
+"""As an engine's build passes them to the C layer."""
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
@@ -46,7 +48,8 @@ def compile_program(compiler: str, target: Path, sources: list[Path], *options: 
 
 
 def layer_sources(*, windows: bool = False) -> list[Path]:
-    others = POSIX_ONLY if windows else WINDOWS_ONLY
+    """All of a system's, but for what is compiled together with the variants of an engine (test_cpu_variants.py)."""
+    others = {*(POSIX_ONLY if windows else WINDOWS_ONLY), "cpu_variants.c"}
     return sorted(source for source in STUBS.glob("*.c") if source.name not in others)
 
 
@@ -72,7 +75,7 @@ def probe_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compiler = find_compiler("gcc")
     target = tmp_path_factory.mktemp("stubs") / "probe"
     probe = [Path(__file__).parent / name for name in ("probe.c", "probe_common.c")]
-    return compile_program(compiler, target, [*probe, *layer_sources()], "-std=c11", *SANITIZERS)
+    return compile_program(compiler, target, [*probe, *layer_sources()], "-std=c11", *ALIASES, *SANITIZERS)
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +90,7 @@ def probe_istream(tmp_path_factory: pytest.TempPathFactory) -> Probe:
     objects = []
     for source in layer_sources():
         target = folder / f"{source.stem}.o"
-        compile_program(compiler, target, [source], "-std=c11", "-c", *SANITIZERS)
+        compile_program(compiler, target, [source], "-std=c11", "-c", *ALIASES, *SANITIZERS)
         objects.append(target)
     sources = [Path(__file__).parent / "probe_istream.cpp", *objects]
     return runner(compile_program(cxx, folder / "probe_istream", sources, "-std=c++17", *SANITIZERS))
@@ -129,12 +132,24 @@ def wine(tmp_path_factory: pytest.TempPathFactory) -> Wine:
     return made
 
 
+WINDOWS = ("-target", "x86_64-windows-gnu")
+
+
 @pytest.fixture(scope="session")
-def windows_probe_path(zig: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def windows_layer(zig: str, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The layer's objects."""
+    folder, sources = tmp_path_factory.mktemp("layer"), layer_sources(windows=True)
+    return [
+        compile_program(zig, folder / f"{source.stem}.obj", [source], "cc", *WINDOWS, "-std=c11", "-c")
+        for source in sources
+    ]
+
+
+@pytest.fixture(scope="session")
+def windows_probe_path(zig: str, windows_layer: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("stubs") / "probe.exe"
     probe = [Path(__file__).parent / name for name in ("probe_windows.c", "probe_common.c")]
-    sources = [*probe, *layer_sources(windows=True)]
-    return compile_program(zig, target, sources, "cc", "-target", "x86_64-windows-gnu", "-std=c11", "-lshell32")
+    return compile_program(zig, target, [*probe, *windows_layer], "cc", *WINDOWS, "-std=c11", "-lshell32")
 
 
 @pytest.fixture

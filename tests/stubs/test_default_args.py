@@ -40,6 +40,11 @@ def arguments(probe: Probe, file: Path, *words: str, **variables: str) -> list[s
         (["-p", "hi"], ["cli", "-m", "/zip/model.gguf", "-p", "hi"]),
         (["cli", "-p", "hi"], ["cli", "-m", "/zip/model.gguf", "-p", "hi"]),
         (["serve", "--port", "9000"], ["serve", "-m", "/zip/model.gguf", "--port", "8080", "--port", "9000"]),
+        (["client", "-p", "hi"], ["cli", "-m", "/zip/model.gguf", "-p", "hi"]),
+        (["server", "-c", "1"], ["serve", "-m", "/zip/model.gguf", "--port", "8080", "-c", "1"]),
+        (["get", "x"], ["get", "x"]),
+        (["serv"], ["serv"]),
+        (["serve="], ["serve="]),
         (["bench", "-m", "/zip/model.gguf"], ["bench", "-m", "/zip/model.gguf"]),
         (["--version"], ["cli", "-m", "/zip/model.gguf", "--version"]),
         (["", "x"], ["", "x"]),
@@ -48,6 +53,12 @@ def arguments(probe: Probe, file: Path, *words: str, **variables: str) -> list[s
 )
 def test_a_leading_verb_chooses_the_text(probe: Probe, packed: Path, user: list[str], expected: list[str]) -> None:
     assert arguments(probe, packed, *user) == expected
+
+
+def test_a_default_verb_by_another_name_is_still_the_default(probe: Probe, tmp_path: Path) -> None:
+    packed = write_zip(tmp_path / "by-hand.llamafile", {".args": b"server --port 8080 ..."})
+
+    assert arguments(probe, packed, "serve", "-c", "1") == ["server", "--port", "8080", "-c", "1"]
 
 
 def test_a_file_without_default_arguments_leaves_the_users(probe: Probe, tmp_path: Path) -> None:

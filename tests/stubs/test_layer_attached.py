@@ -181,7 +181,12 @@ def engine(tmp_path: Path) -> Engine:
 
 @pytest.mark.parametrize("shared", ["OFF", "ON"])
 def test_an_engine_reads_weights_and_arguments_out_of_its_own_file(engine: Engine, tmp_path: Path, shared: str) -> None:
-    assert engine.configure(f"-DBUILD_SHARED_LIBS={shared}", "-DLFBUILD_CPU=x86-64") == ""
+    options = (
+        f"-DBUILD_SHARED_LIBS={shared}",
+        "-DLFBUILD_CPU=x86-64",
+        "-DLFBUILD_VERB_ALIASES=server=serve,client=cli",
+    )
+    assert engine.configure(*options) == ""
     assert engine.compile() == ""
     packed = tmp_path / "packed"
     program = (engine.build / "bin" / "llama-app").read_bytes()
@@ -190,10 +195,11 @@ def test_an_engine_reads_weights_and_arguments_out_of_its_own_file(engine: Engin
     write_by_hand(packed, model, arguments, head=program, end=EndRecord(comment=seal()))
     packed.chmod(0o755)
 
-    finished = subprocess.run([packed, "-p"], capture_output=True, text=True, check=False)
+    for words in (["-p"], ["client", "-p"]):
+        finished = subprocess.run([packed, *words], capture_output=True, text=True, check=False)
 
-    assert finished.stdout == "[cli][-p][/zip/model.gguf] GGUF!, GGUF!, GGUF!, 0\n"
-    assert finished.stderr == ""
+        assert finished.stdout == "[cli][-p][/zip/model.gguf] GGUF!, GGUF!, GGUF!, 0\n"
+        assert finished.stderr == ""
     assert b"lfbuild-engine: toy 1\0" in program
 
 

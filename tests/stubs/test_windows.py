@@ -6,7 +6,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.stubs.conftest import runner
+from tests.stubs.conftest import STUBS, WINDOWS, compile_program, runner
 from tests.stubs.containers import HEAD, MODEL, EndRecord, Record, seal, write_by_hand, write_zip
 
 if TYPE_CHECKING:
@@ -18,6 +18,36 @@ if TYPE_CHECKING:
 TEXT = MODEL.data.decode()
 NOTES = Record(name=b"notes.txt", data=b"behind the weights")
 NEGATIVE_SEEK, INVALID_PARAMETER = -131, -87
+
+
+# Upstream's calls of src/llama-mmap.cpp and common/arg.cpp, by which the layer is never named.
+UPSTREAM = """
+#include <cstdio>
+#include <cstring>
+
+int main() {
+    FILE * file = ggml_fopen("/zip/model.gguf", "rb");
+    HANDLE handle = (HANDLE) _get_osfhandle(_fileno(file));
+    LARGE_INTEGER position;
+    position.QuadPart = 0;
+    SetFilePointerEx(handle, position, &position, FILE_END);
+    printf("%lld ", position.QuadPart);
+    position.QuadPart = 4;
+    SetFilePointerEx(handle, position, NULL, FILE_BEGIN);
+    char text[16] = "";
+    DWORD got = 0;
+    ReadFile(handle, text, 4, &got, NULL);
+    HANDLE mapping = CreateFileMappingA(handle, NULL, PAGE_READONLY, 0, 0, NULL);
+    void * address = MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, 0);
+    std::fclose(file);
+    printf("%s %d ", text, memcmp(address, "GGUF the", 8));
+    printf("%d %d ", UnmapViewOfFile(address), CloseHandle(mapping));
+    int count = 7;
+    LPWSTR * words = CommandLineToArgvW(GetCommandLineW(), &count);
+    printf("%d %d\\n", words == NULL, count);
+}
+"""
+GGML = '#include <stdio.h>\nextern "C" FILE * ggml_fopen(const char * name, const char * mode);\n'
 
 
 @pytest.fixture
@@ -106,6 +136,23 @@ def test_zip_is_the_file_that_a_launcher_names(windows_probe: Probe, container: 
     finished = windows_probe("stream", "/zip/model.gguf", "read:1:100", LFBUILD_FILE=str(container))
 
     assert finished.stdout == answer(f"16 {TEXT}")
+
+
+def test_upstreams_own_calls_come_to_the_layer(
+    zig: str, wine: Wine, windows_layer: list[Path], container: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "upstream.cpp"
+    source.write_text(UPSTREAM)
+    (tmp_path / "ggml.h").write_text(GGML)
+    forced = [word for name in ("redirect_mmap.h", "redirect_argv.h") for word in ("-include", str(STUBS / name))]
+    options = ["c++", *WINDOWS, "-std=c++17", f"-I{tmp_path}", *forced, "-c"]
+    upstream = compile_program(zig, tmp_path / "upstream.obj", [source], *options)
+    # Linked as C: zig would compile its whole C++ library first.
+    program = compile_program(zig, tmp_path / "upstream.exe", [upstream, *windows_layer], "cc", *WINDOWS, "-lshell32")
+
+    finished = runner(wine.program, program, **wine.environment)(LFBUILD_FILE=str(container))
+
+    assert (finished.stdout, finished.stderr) == ("16  the 0 1 1 1 0\n", "")
 
 
 def test_zip_is_else_the_program_itself(wine: Wine, windows_probe_path: Path, folder: Path) -> None:

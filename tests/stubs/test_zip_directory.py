@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 import zipfile
@@ -9,7 +10,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.stubs.containers import MODEL, ZIP32_MODEL, EndRecord, Record, gguf, seal, write_by_hand, write_zip
+from tests.stubs.containers import HEAD, MODEL, ZIP32_MODEL, EndRecord, Record, gguf, seal, write_by_hand, write_zip
+
+from lfbuild.formats.zip import LONGEST_DIRECTORY_BYTES
 
 if TYPE_CHECKING:
     import subprocess
@@ -72,6 +75,20 @@ def test_a_zip_that_lies_is_refused(
     if not sentence.endswith("again"):
         sentence += "; get the file again"
     assert_refused(open_whole(probe, path), path, sentence)
+
+
+def test_the_largest_directory_is_the_one_that_lfbuild_reads_too(probe: Probe, tmp_path: Path) -> None:
+    path = tmp_path / "large.llamafile"
+    for size, problem in (
+        (LONGEST_DIRECTORY_BYTES, "is malformed"),
+        (LONGEST_DIRECTORY_BYTES + 1, f"is larger than {LONGEST_DIRECTORY_BYTES >> 20} MiB"),
+    ):
+        path.write_bytes(HEAD)
+        os.truncate(path, len(HEAD) + size)  # a directory of nothing but zeros
+        with path.open("ab") as file:
+            file.write(struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, size, len(HEAD), 0))
+
+        assert_refused(open_whole(probe, path), path, f"its ZIP directory {problem}; get the file again")
 
 
 def test_a_size_inside_the_file_is_believed(probe: Probe, tmp_path: Path) -> None:

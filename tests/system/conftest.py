@@ -1,6 +1,7 @@
 """Real runs: a real compiler, llama.cpp, model and server, through the command line as a user calls it.
 
 The engine is compiled once a session at most; the cache is the user's own, so that a developer's second run is quick.
+`LFBUILD_TEST_LAUNCHER` names a compiler launcher to compile engines through, such as ccache.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "recipes"
 TWO_MINUTES = 120
+LAUNCHER = ("--launcher", os.environ["LFBUILD_TEST_LAUNCHER"]) if os.environ.get("LFBUILD_TEST_LAUNCHER") else ()
+"""Words of `build` for the tests that only want an engine, however it was compiled."""
 
 
 def run_lfbuild(
@@ -54,5 +57,5 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if importlib.util.find_spec("ziglang") is None:
         pytest.skip("the package ziglang is not installed")
     folder = tmp_path_factory.mktemp("smollm2")
-    run_lfbuild("build", RECIPES / "smollm2.toml", cwd=folder)
+    run_lfbuild("build", RECIPES / "smollm2.toml", *LAUNCHER, cwd=folder)
     return folder / "smollm2.llamafile"

@@ -35,6 +35,12 @@ def test_the_file_answers_from_its_own_weights(smollm2: Path) -> None:
     assert "Paris" in answer.stdout, answer.stderr[-2000:]
 
 
+def test_a_verb_by_another_name_has_the_same_arguments(smollm2: Path) -> None:
+    answer = run_file(smollm2, "complete", *QUESTION[1:])
+
+    assert "Paris" in answer.stdout, answer.stderr[-2000:]
+
+
 def test_it_answers_in_another_folder_under_another_name_with_spaces(smollm2: Path, tmp_path: Path) -> None:
     moved = tmp_path / "ein Modell – groß" / "chat file"
     moved.parent.mkdir()
@@ -43,10 +49,9 @@ def test_it_answers_in_another_folder_under_another_name_with_spaces(smollm2: Pa
     assert "Paris" in run_file(moved, *QUESTION).stdout
 
 
-# 7-Zip looks for the first local header in the first 8 MiB only, and this engine is longer; it reads our smaller files
-# (tests/archive).
 @pytest.mark.parametrize(
-    "command", [["unzip", "-tq"], ["zipinfo", "-t"], ["bsdtar", "-tf"], ["busybox", "unzip", "-t"]]
+    "command",
+    [["unzip", "-tq"], ["zipinfo", "-t"], ["bsdtar", "-tf"], ["busybox", "unzip", "-t"], ["7z", "t", "-tzip"]],
 )
 def test_independent_readers_accept_it(smollm2: Path, command: list[str]) -> None:
     if shutil.which(command[0]) is None:
@@ -106,8 +111,10 @@ def test_weights_are_mapped_from_the_file_itself(smollm2: Path) -> None:
 def test_the_server_answers_the_openai_client(smollm2: Path) -> None:
     import openai
 
-    with serving(smollm2) as (address, _):
-        client = openai.OpenAI(base_url=f"{address}/v1", api_key="none", timeout=60)
+    with (
+        serving(smollm2) as (address, _),
+        openai.OpenAI(base_url=f"{address}/v1", api_key="none", timeout=60) as client,
+    ):
         answer = client.chat.completions.create(
             model="smollm2",
             messages=[{"role": "user", "content": "Which city is the capital of France?"}],
@@ -133,12 +140,12 @@ def test_a_second_build_compiles_and_fetches_nothing_and_gives_the_same_bytes(sm
 
 
 @contextmanager
-def serving(file: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run `FILE serve` until it is ready; yields its address and process."""
+def serving(file: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run `FILE serve`, with more words perhaps, until it is ready; yields its address and process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [str(file), "serve", "--host", "127.0.0.1", "--port", str(port)]
+    command = [str(file), "serve", "--host", "127.0.0.1", "--port", str(port), *words]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
     try:

@@ -9,11 +9,14 @@ from pathlib import Path
 from blake3 import blake3
 from tests.manifest.test_manifest_model import FULL
 from tests.world.files import places_of, verified, write_tiny_file
-from tests.world.programs import tiny_elf
+from tests.world.programs import tiny_elf, unix_launchers
+from tests.world.slices import tiny_launcher
 
 from lfbuild.errors import LfbuildError
 from lfbuild.formats.blocks import BlockIndex, Cuts, Run
+from lfbuild.formats.head import make_head
 from lfbuild.formats.seal import Seal
+from lfbuild.formats.shell import BLOCK_BYTES
 from lfbuild.formats.slices import Slice, parse_slices, slices_to_bytes
 from lfbuild.manifest.model import parse_manifest
 
@@ -22,9 +25,9 @@ DIGEST = blake3(b"lfbuild").hexdigest()
 _LEAVES = b"".join(blake3(bytes([number])).digest() for number in range(6))
 _SLICE = Slice(
     target="linux-x86_64",
-    cpu="x86-64-v4",
-    member=".lfbuild/engine/linux-x86_64-v4",
-    method=93,
+    cpus=("x86-64-v4", "x86-64-v3", "x86-64-v2"),
+    member=".lfbuild/engine/linux-x86_64",
+    method=8,
     stored_size=4_194_304,
     decoded_size=11_534_336,
     digest=DIGEST,
@@ -34,6 +37,7 @@ _RUNS = (
     Run(size_bytes=50, block_bytes=18, label="blk.0.attn_q.weight", tensor_type=2),
     Run(size_bytes=7),
 )
+FILES = ("file/tiny", "file/launcher")
 DAMAGE: dict[str, tuple[int, ...]] = {
     "seal/clean": (0, 8, 10, 27, 33, 97),
     "blocks/tiny.blocks": (0, 8, 12, 16, 24, 32, 36, 64, 72, 76, 84, 136),
@@ -47,13 +51,16 @@ def vectors() -> dict[str, bytes]:
     """Every vector and its bytes."""
     with tempfile.TemporaryDirectory() as folder:
         whole = write_tiny_file(Path(folder), head=tiny_elf(), align_bytes=64, room_bytes=70).read_bytes()
+        launcher = write_tiny_file(Path(folder), head=tiny_launcher(), align_bytes=64, room_bytes=70).read_bytes()
     return {
         "seal/clean": Seal(generation=1, state="clean", manifest_digest=DIGEST).to_bytes(),
         "seal/redo": Seal(generation=41, state="redo", manifest_digest=DIGEST).to_bytes(),
         "blocks/tiny.blocks": BlockIndex(cuts=Cuts(runs=_RUNS), leaves=_LEAVES).to_bytes(),
-        "slices/two.slices": slices_to_bytes((_SLICE, Slice(**_worse()))),
+        "slices/two.slices": slices_to_bytes((_SLICE, Slice(**_other()))),
         "manifest/full.json": FULL.to_bytes(),
         "file/tiny": whole,
+        "file/launcher": launcher,
+        "head/script": make_head("script", unix_launchers())[:BLOCK_BYTES].rstrip(b"\0"),
     }
 
 
@@ -93,10 +100,10 @@ def corruption_points() -> list[dict[str, object]]:
             except LfbuildError as error:
                 refusal = str(error)
             points.append({"vector": name, "offset": offset % len(made[name]), "refusal": refusal})
-    return points + _points_of_file(made["file/tiny"])
+    return points + [point for name in FILES for point in _points_of_file(name, made[name])]
 
 
-def _points_of_file(whole: bytes) -> list[dict[str, object]]:
+def _points_of_file(name: str, whole: bytes) -> list[dict[str, object]]:
     """The first byte of every part of a whole file, and the subjects that verification names."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tiny"
@@ -107,13 +114,14 @@ def _points_of_file(whole: bytes) -> list[dict[str, object]]:
             if place.end > place.start:
                 path.write_bytes(damaged(whole, place.start))
                 subjects = sorted({finding.subject for finding in verified(path)})
-                points.append({"vector": "file/tiny", "offset": place.start, "subjects": subjects})
+                points.append({"vector": name, "offset": place.start, "subjects": subjects})
     return points
 
 
-def _worse() -> dict[str, object]:
+def _other() -> dict[str, object]:
     fields = {name: getattr(_SLICE, name) for name in _SLICE.__slots__}
-    return fields | {"cpu": "x86-64-v2", "member": ".lfbuild/engine/linux-x86_64-v2", "method": 0}
+    aarch64 = {"target": "linux-aarch64", "cpus": ("armv8.2-a+dotprod",), "member": ".lfbuild/engine/linux-aarch64"}
+    return fields | aarch64 | {"method": 0, "stored_size": _SLICE.decoded_size}
 
 
 def main() -> None:

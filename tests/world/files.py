@@ -21,11 +21,12 @@ from lfbuild.formats.model import model_facts
 from lfbuild.formats.seal import Seal
 from lfbuild.formats.zip import end_records
 from lfbuild.manifest.model import EngineRecord, Origin, Release, ToolchainRecord
-from lfbuild.manifest.pack import PackMember, PackOrder, pack
+from lfbuild.manifest.pack import LauncherHead, PackMember, PackOrder, pack
 from lfbuild.manifest.verify import Finding, load_manifest, verify_content, verify_structure
 from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from lfbuild.formats.seal import State
@@ -42,6 +43,15 @@ ENGINE = EngineRecord(
     targets=("linux-x86_64",),
     cpus=("x86-64-v3",),
     options=(("GGML_OPENMP", "OFF"),),
+)
+
+
+ENGINES = EngineRecord(
+    name="llama.cpp",
+    version="0.5.0",
+    source_sha256="5" * 64,
+    toolchain=ToolchainRecord(kind="zig", version="0.17.1"),
+    targets=("linux-x86_64", "windows-x86_64"),
 )
 
 
@@ -84,20 +94,22 @@ def default_members() -> tuple[PackMember, ...]:
 def write_tiny_file(
     folder: Path,
     *,
-    head: bytes | None = None,
+    head: bytes | LauncherHead | None = None,
     members: tuple[PackMember, ...] | None = None,
     name: str = "tiny.llamafile",
     align_bytes: int = 1024,
     room_bytes: int = 300,
     epoch: int = EPOCH,
+    sign: Callable[[Path], None] | None = None,
 ) -> Path:
     """A whole file; the alignment is small so that a test may look at every byte."""
     program = folder / f"{name}.head"
-    program.write_bytes(tiny_elf() if head is None else head)
+    if not isinstance(head, LauncherHead):
+        program.write_bytes(tiny_elf() if head is None else head)
     order = PackOrder(
         release=Release(name="tiny", version="1", license="apache-2.0"),
-        head=program,
-        engine=ENGINE,
+        head=head if isinstance(head, LauncherHead) else program,
+        engine=ENGINES if isinstance(head, LauncherHead) else ENGINE,
         members=default_members() if members is None else members,
         align_bytes=align_bytes,
         room_bytes=room_bytes,
@@ -105,7 +117,7 @@ def write_tiny_file(
         recipe_sha256="8" * 64,
     )
     target = folder / name
-    pack(order, target, threads=1, report=SilentReport())
+    pack(order, target, threads=1, report=SilentReport(), sign=sign)
     return target
 
 

@@ -2,8 +2,8 @@
 
 Nothing here opens a file, so every offset can be tested with made-up sizes. The shape (docs/formats/file.md):
 
-    [head][room for the next engine][weights, data at multiples of the alignment][files][small members][directory][end
-    records]
+    [head][engines][room for the next one][weights, data at multiples of the alignment][files][small members][directory]
+    [end records]
 
 The gap before an aligned member goes before its local header, so a reader that walks headers from the front finds
 nothing between header and data.
@@ -22,6 +22,7 @@ from lfbuild.formats.zip import END_BYTES, END_ZIP64_BYTES, LIMIT_16, LIMIT_32, 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from lfbuild.archive.deflate import Decoded
     from lfbuild.archive.source import Source
 
 WEIGHTS_ALIGN_BYTES: Final = 64 << 10
@@ -39,6 +40,13 @@ class Member:
     """How its bytes are cut into blocks; empty: as plain bytes."""
     align_bytes: int = 1
     mode: int = 0o100644
+    decoded: Decoded | None = None
+    """What its bytes decode to, if they are deflated; None: they are the member's own."""
+
+    @property
+    def decoded_size(self) -> int:
+        """How many bytes an unzip makes of it."""
+        return self.decoded.size_bytes if self.decoded else self.source.size_bytes
 
     @property
     def blocks(self) -> Cuts:
@@ -132,6 +140,6 @@ def check_names_differ(names: Iterable[str]) -> None:
 
 
 def _place_one(member: Member, start: int) -> Placement:
-    header = local_header_size(member.name, member.source.size_bytes)
+    header = local_header_size(member.name, max(member.source.size_bytes, member.decoded_size))
     data_offset = -(-(start + header) // member.align_bytes) * member.align_bytes
     return Placement(member=member, header_offset=data_offset - header, data_offset=data_offset)

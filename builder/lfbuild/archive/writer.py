@@ -17,7 +17,7 @@ from lfbuild.archive.hashing import HashPool
 from lfbuild.archive.layout import Member, directory_offset, place
 from lfbuild.archive.source import BytesSource
 from lfbuild.errors import FormatError
-from lfbuild.formats.zip import STORED, CentralRecord, dos_time, end_records
+from lfbuild.formats.zip import DEFLATED, STORED, CentralRecord, dos_time, end_records
 from lfbuild.host.files import write_all
 
 if TYPE_CHECKING:
@@ -90,10 +90,10 @@ class Writer:
         digests = self._copy(member.source, member.blocks, placement.data_offset)
         record = CentralRecord(
             name=member.name,
-            method=STORED,
-            crc32=digests.crc32,
+            method=DEFLATED if member.decoded else STORED,
+            crc32=member.decoded.crc32 if member.decoded else digests.crc32,
             stored_size=member.source.size_bytes,
-            decoded_size=member.source.size_bytes,
+            decoded_size=member.decoded_size,
             header_offset=placement.header_offset,
             mode=member.mode,
             dos_time=self._time,

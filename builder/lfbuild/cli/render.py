@@ -123,6 +123,11 @@ def size_words(size_bytes: int) -> str:
     return f"{size / 1024:.1f} TiB"
 
 
+def method_words(method: int) -> str:
+    """How a ZIP keeps a member, by its number of the method."""
+    return {0: "stored", 8: "deflate", 9: "deflate64", 93: "zstd"}.get(method, f"method {method}")
+
+
 def time_words(seconds: float) -> str:
     """A duration for people: `0.4 s`, `12 s`, `4 min 36 s`, `3 h 5 min`."""
     if seconds < 9.95:

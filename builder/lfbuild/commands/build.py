@@ -1,28 +1,38 @@
-"""`build`: recipe in, one runnable file out."""
+"""`build`: recipe in, one runnable file out; two where Windows would not start the one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lfbuild.commands.prepare import prepare
-from lfbuild.engine.compile import compile_engine
+from lfbuild.commands.programs import make_head_of, make_programs
+from lfbuild.commands.sign import sign_finished
 from lfbuild.manifest.pack import pack
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from lfbuild.commands.programs import Programs
     from lfbuild.commands.settings import Settings
     from lfbuild.manifest.model import Manifest
+    from lfbuild.plan import Plan, PlannedFile
     from lfbuild.report import Report
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Built:
-    """The file that was made."""
+    """What was made."""
 
     path: Path
+    """The file with the weights."""
     manifest: Manifest
+    starts: bool = True
+    """Whether anything starts that file: not where Windows alone does, by a file of its own."""
+    beside: tuple[Path, ...] = ()
+    """The program for Windows, where that is a file of its own."""
 
 
 def build(
@@ -48,13 +58,31 @@ def build(
     for note in plan.notes:
         report.note(note)
     # Beyond this point nothing is decided any more: the plan is carried out.
-    engine = compile_engine(
-        plan.engine_job,
-        store=settings.store(),
-        machine=settings.machine,
-        jobs=jobs,
-        report=report,
-        passed=settings.environment,
+    with settings.store().incoming() as scratch:
+        programs = make_programs(plan, scratch=scratch, jobs=jobs, settings=settings, report=report)
+        manifests = [_pack(file, plan, programs, settings=settings, report=report) for file in plan.files]
+    return Built(
+        path=plan.output,
+        manifest=manifests[0],
+        starts=bool(plan.files[0].targets),
+        beside=tuple(file.output for file in plan.files[1:]),
     )
-    manifest = pack(plan.order(engine), plan.output, threads=settings.machine.cores, report=report)
-    return Built(path=plan.output, manifest=manifest)
+
+
+def _pack(file: PlannedFile, plan: Plan, programs: Programs, *, settings: Settings, report: Report) -> Manifest:
+    head = make_head_of(file, plan, programs, settings=settings, report=report)
+    order = plan.order(file, head, next(iter(programs.facts.values())))
+    return pack(
+        order,
+        file.output,
+        threads=settings.machine.cores,
+        report=report,
+        sign=_windows_signing(file, plan, settings),
+    )
+
+
+def _windows_signing(file: PlannedFile, plan: Plan, settings: Settings) -> Callable[[Path], None] | None:
+    """What is done to a finished file before it has its name: a signature covers all of it."""
+    if not plan.sign_windows or not file.is_signed_as_a_whole:
+        return None
+    return partial(sign_finished, plan.sign_windows, folder=plan.recipe_folder, settings=settings)

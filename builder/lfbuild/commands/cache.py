@@ -27,6 +27,7 @@ KINDS = {
     "engines": "engine",
     "launchers": "launcher",
     "toolchains": "toolchain",
+    "logs": "log of a failed build",
 }
 
 

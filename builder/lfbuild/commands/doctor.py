@@ -207,6 +207,6 @@ def _advice(
     level = best_cpu(machine.architecture, machine.cpu_features)
     if default and machine.cpu_features and not (level and level.features >= parse_cpu(default).features):
         able = f"{level.name} is what it can run" if level else "no level that lfbuild knows runs here"
-        yield f"this processor is below {default}, which recipes ask for unless they name [targets] cpus; {able}"
+        yield f"this processor is below {default}, which cosmocc and the example recipes compile for; {able}"
     if cache.free_bytes < ROOM_FOR_AN_ENGINE_BYTES:
         yield f"make room on the disk of {cache.path}, or choose another folder with LFBUILD_CACHE or --cache-dir"

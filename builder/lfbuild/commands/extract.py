@@ -54,8 +54,10 @@ def extract(
 def _promised(reader: Reader, manifest: Manifest | None, record: CentralRecord) -> tuple[Cuts | None, str]:
     """How a member is cut and the root it has, as the manifest says; nothing in somebody else's file."""
     member = manifest.member(record.name) if manifest else None
-    if member is None or member.encoding is not None:
+    if member is None:
         return None, ""
+    if member.encoding is not None:
+        return None, member.encoding.decoded_root
     if not member.index:
         return None, member.root
     return BlockIndex.parse(reader.read(member.index), where=f"{reader.where}: {member.index}").cuts, member.root

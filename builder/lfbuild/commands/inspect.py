@@ -13,7 +13,8 @@ from lfbuild.formats.executable import PROBE_BYTES, identify_program
 from lfbuild.formats.gguf import MAGIC, read_gguf
 from lfbuild.formats.model import ModelFacts, model_facts
 from lfbuild.formats.zip import STORED
-from lfbuild.manifest.model import OWN_FOLDER
+from lfbuild.manifest.model import BESIDE_NAME, OWN_FOLDER
+from lfbuild.manifest.slices import load_slices
 from lfbuild.manifest.verify import load_manifest
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lfbuild.formats.executable import Program
+    from lfbuild.formats.slices import Slice
     from lfbuild.formats.zip import CentralRecord
     from lfbuild.manifest.model import Manifest
 
@@ -57,6 +59,10 @@ class Inspection:
     engine_version: str = ""
     """Of a foreign engine, as its bytes name it; empty if they do not."""
     models: tuple[InspectedModel, ...] = ()
+    slices: tuple[Slice, ...] = ()
+    """The engines that a launcher starts, as its table has them."""
+    beside: str = ""
+    """The file with the weights, which a thin program for Windows starts its engine with."""
     members: int = 0
     arguments: tuple[str, ...] = ()
     """Default arguments, as `.args` has them; variables of the environment are left as they stand."""
@@ -106,10 +112,18 @@ def _inspect_zip(reader: Reader, program: Program) -> Inspection:
         generation=ours[1].generation if ours else 0,
         engine_version=version,
         models=models,
+        slices=load_slices(reader) if ours else (),
+        beside=_beside(reader) if ours else "",
         members=len(reader.records),
         arguments=_arguments(reader, version),
         notes=notes,
     )
+
+
+def _beside(reader: Reader) -> str:
+    if BESIDE_NAME not in reader.records:
+        return ""
+    return reader.read(BESIDE_NAME, limit=4096).decode("utf-8", errors="replace").removesuffix("\n")
 
 
 def _find_models(reader: Reader) -> tuple[tuple[InspectedModel, ...], tuple[str, ...]]:
@@ -192,6 +206,8 @@ def inspection_document(inspection: Inspection) -> Mapping[str, object]:
         "engine_version": inspection.engine_version,
         "members": inspection.members,
         "models": list(inspection.models),
+        "slices": list(inspection.slices),
+        "beside": inspection.beside,
         "arguments": list(inspection.arguments),
         "notes": list(inspection.notes),
         "manifest": manifest,

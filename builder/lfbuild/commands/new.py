@@ -110,8 +110,9 @@ source = {{ pypi = "{ENGINE_PIN}", folder = "{ENGINE_FOLDER}", sha256 = "{ENGINE
 {_toolchain_lines(toolchain)}
 
 [targets]
-# The lowest processors that the file must run on: these are of 2013 and 2018. A lower level is several times slower.
-# `lfbuild doctor` tells the level of this machine.
+{_systems_lines(toolchain)}\
+# Processors that it has code for; it takes the best it finds, and needs the lowest: these are of 2013 and 2018.
+# "all" has older and newer ones too. `lfbuild doctor` tells the level of this machine.
 cpus = ["x86-64-v3", "armv8.2-a+dotprod"]
 
 [[model]]
@@ -202,9 +203,19 @@ def _toolchain_lines(toolchain: str) -> str:
     if toolchain == "cosmocc":
         return 'kind = "cosmocc"  # one program for several systems and both architectures'
     return (
-        "# zig makes a program for Linux on this machine's architecture, and installs with pip.\n"
+        "# zig makes an engine for each system below, and installs with pip.\n"
         '# "cosmocc" makes one for several systems and both architectures: lfbuild toolchain install cosmocc\n'
         'kind = "zig"'
+    )
+
+
+def _systems_lines(toolchain: str) -> str:
+    if toolchain == "cosmocc":
+        return ""  # it makes one file for all of its systems
+    return (
+        "# This machine's own Linux, which is compiled soonest. Without this line the file starts on Linux, Windows\n"
+        "# and macOS, on x86-64 and ARM.\n"
+        'systems = ["host"]\n'
     )
 
 

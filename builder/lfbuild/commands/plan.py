@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lfbuild.commands.prepare import Preparation, load_checked_lock
+from lfbuild.commands.prepare import Preparation, check_tools, load_checked_lock
 from lfbuild.engine.compile import load_engine
 from lfbuild.recipe import load_recipe
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from lfbuild.commands.prepare import SourceState
     from lfbuild.commands.settings import Settings
-    from lfbuild.plan import Plan
+    from lfbuild.engine.job import EngineJob
+    from lfbuild.plan import Plan, PlannedFile
     from lfbuild.report import Report
 
 
@@ -28,8 +30,19 @@ class PlannedMember:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedOutput:
+    """A file that would be written."""
+
+    path: str
+    head: str
+    """What it begins with: `engine`, `elf`, `script`, `polyglot`, or `note`, which starts nothing."""
+    targets: tuple[str, ...]
+    members: tuple[PlannedMember, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PlannedEngine:
-    """The engine that would be the head."""
+    """The engine of one target."""
 
     name: str
     target: str
@@ -44,14 +57,14 @@ class PlannedEngine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
-    """What would be done; engine and members are known once all sources are here."""
+    """What would be done; files and engines are known once all sources are here."""
 
     output: str
     sources: tuple[SourceState, ...]
-    engine: PlannedEngine | None
-    members: tuple[PlannedMember, ...]
+    files: tuple[PlannedOutput, ...]
+    engines: tuple[PlannedEngine, ...]
     total_bytes: int
-    """Head, room and members; 0 while it is not known."""
+    """Engines as they are compiled, room and members of all files; 0 while it is not known. Packed they are smaller."""
     notes: tuple[str, ...]
 
 
@@ -69,39 +82,48 @@ def plan_build(
 
     Raises:
         RecipeError: recipe, lock or arguments cannot be carried out.
-        ToolError: the toolchain is not here.
+        ToolError: the toolchain, or a tool that it is used with, is not here.
         FormatError, IntegrityError: a source that is here is not what it should be.
     """
     recipe = load_recipe(recipe_path)
     lock = load_checked_lock(recipe) if locked else None
+    check_tools(recipe, launcher=launcher, settings=settings)
     preparation = Preparation(recipe, lock, settings=replace(settings, offline=True), report=report)
     states = preparation.survey()
     if not all(state.here for state in states):
         note = "sizes and members are known once all sources are here"
         target = str(output or recipe.output_name)
-        return Planned(output=target, sources=states, engine=None, members=(), total_bytes=0, notes=(note,))
+        return Planned(output=target, sources=states, files=(), engines=(), total_bytes=0, notes=(note,))
     return _planned(preparation.plan(output=output, launcher=launcher, epoch=epoch), states, settings)
 
 
 def _planned(plan: Plan, states: tuple[SourceState, ...], settings: Settings) -> Planned:
-    engine = _planned_engine(plan, settings)
-    room = engine.size_bytes * plan.room_percent // 100 + plan.room_bytes
-    members = tuple(
-        PlannedMember(name=member.name, role=member.role, size_bytes=member.source.size_bytes)
-        for member in plan.members
-    )
+    engines = tuple(_planned_engine(job, settings) for job in plan.engine_jobs)
+    sizes = {engine.target: engine.size_bytes for engine in engines}
     return Planned(
         output=str(plan.output),
         sources=states,
-        engine=engine,
-        members=members,
-        total_bytes=engine.size_bytes + room + plan.content_bytes if engine.compiled else 0,
+        files=tuple(_planned_output(file) for file in plan.files),
+        engines=engines,
+        total_bytes=sum(_bytes(plan, file, sizes) for file in plan.files) if all(sizes.values()) else 0,
         notes=plan.notes,
     )
 
 
-def _planned_engine(plan: Plan, settings: Settings) -> PlannedEngine:
-    job = plan.engine_job
+def _bytes(plan: Plan, file: PlannedFile, sizes: Mapping[str, int]) -> int:
+    engines = sum(sizes[target] for target in file.targets)
+    return engines + plan.room_beside(engines) + file.content_bytes
+
+
+def _planned_output(file: PlannedFile) -> PlannedOutput:
+    members = tuple(
+        PlannedMember(name=member.name, role=member.role, size_bytes=member.source.size_bytes)
+        for member in file.members
+    )
+    return PlannedOutput(path=str(file.output), head=file.head, targets=file.targets, members=members)
+
+
+def _planned_engine(job: EngineJob, settings: Settings) -> PlannedEngine:
     key = job.key()
     kept = load_engine(settings.store(), key)
     return PlannedEngine(

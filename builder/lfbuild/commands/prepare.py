@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from lfbuild.archive.reader import opened
 from lfbuild.commands.models import check_architecture, confirm_header, load_header
 from lfbuild.commands.origins import file_origin, tree_origin
 from lfbuild.engine.source import read_architectures, read_flags
 from lfbuild.engine.toolchains import find_toolchain
-from lfbuild.errors import FetchError, Problem, RecipeError, ToolError
+from lfbuild.engine.workshop import find_tools
+from lfbuild.errors import FetchError, LfbuildError, Problem, RecipeError
 from lfbuild.formats.blocks import Cuts
 from lfbuild.formats.gguf import cut_gguf
 from lfbuild.formats.model import model_facts
@@ -24,13 +26,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lfbuild.commands.settings import Settings
-    from lfbuild.engine.toolchain import Toolchain
     from lfbuild.plan import Plan
     from lfbuild.recipe import LockFile, Piece, Recipe
     from lfbuild.recipe.model import FileTable, ModelTable
     from lfbuild.recipe.places import EngineSource, Source
     from lfbuild.report import Report
     from lfbuild.sources import Fetched, FetchedTree
+
+_MOST_ICON_BYTES: Final = 256 << 10
+"""An icon with a picture of every size has some tens of KiB, and a head has 1 MiB for everything."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +65,7 @@ def prepare(
     """
     recipe = load_recipe(recipe_path)
     lock = load_checked_lock(recipe) if locked else None
+    check_tools(recipe, launcher=launcher, settings=settings)
     preparation = Preparation(recipe, lock, settings=settings, report=report)
     return preparation.plan(output=output, launcher=launcher, epoch=epoch)
 
@@ -82,6 +87,15 @@ def load_checked_lock(recipe: Recipe) -> LockFile:
     if problems:
         raise RecipeError(path, problems, hint=f"lfbuild lock {recipe.path}")
     return lock
+
+
+def check_tools(recipe: Recipe, *, launcher: str | None, settings: Settings) -> None:
+    """Ask this machine for all that compiling the recipe takes, before an hour is spent on downloads.
+
+    Raises:
+        ToolError: CMake, Ninja, the launcher or npm is missing.
+    """
+    find_tools(launcher=launcher or recipe.toolchain.launcher, ui=recipe.engine.ui, machine=settings.machine)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +127,10 @@ class Preparation:
         if problems:
             raise RecipeError(recipe.path, problems)
         text = recipe.path.read_bytes()
-        return make_plan(recipe, supplies, text=text, output=target, epoch=epoch, launcher=launcher)
+        plan = make_plan(recipe, supplies, text=text, output=target, epoch=epoch, launcher=launcher)
+        for file in plan.files[1:]:  # decided only now
+            _refuse_overwriting_sources(recipe, file.output)
+        return plan
 
     def survey(self) -> tuple[SourceState, ...]:
         """Which sources are here already; asked of a preparation that is offline, it fetches nothing."""
@@ -134,7 +151,6 @@ class Preparation:
             store=self._store,
             cosmocc_folder=self._settings.cosmocc,
         )
-        target = choose_target(toolchain, self._settings)
         tree = self._tree()
         self._known = read_architectures(tree.path)
         return Supplies(
@@ -142,9 +158,10 @@ class Preparation:
             source_sha256=tree.sha256,
             folder=recipe.engine.source.folder or "",
             toolchain=toolchain,
-            target=target,
+            host=f"linux-{self._settings.machine.architecture}",
             models=tuple(self._model(model) for model in recipe.models),
             files=tuple(self._file(table) for table in recipe.files),
+            icon=_read_icon(recipe),
         )
 
     def _state(self, source: EngineSource | Source, look: Callable[[], object]) -> SourceState:
@@ -221,19 +238,19 @@ class Preparation:
         self.resolved.append(Resolved(identity=identity, sha256=sha256, size_bytes=size_bytes, resolved=resolved))
 
 
-def choose_target(toolchain: Toolchain, settings: Settings) -> str:
-    """The one target of a toolchain that has only one, else this machine's own.
-
-    Raises:
-        ToolError: the toolchain makes nothing for this machine.
-    """
-    if len(toolchain.targets) == 1:
-        return next(iter(toolchain.targets))
-    target = settings.machine.target
-    if target not in toolchain.targets:
-        known = ", ".join(toolchain.targets)
-        raise ToolError(toolchain.kind, f"makes nothing for {target} yet, only for {known}", hint="use cosmocc")
-    return target
+def _read_icon(recipe: Recipe) -> bytes:
+    """The icon that the recipe names, looked at no further: whoever puts it into a program knows what it has to be."""
+    if recipe.llamafile.icon is None:
+        return b""
+    path, key = recipe.resolve(recipe.llamafile.icon), ("llamafile", "icon")
+    try:
+        with opened(path) as file:
+            data = file.read(_MOST_ICON_BYTES + 1)
+    except LfbuildError as error:
+        raise RecipeError(recipe.path, [recipe.problem(key, f"{path} {error.what}")]) from error
+    if len(data) > _MOST_ICON_BYTES:
+        raise RecipeError(recipe.path, [recipe.problem(key, f"{path} is too big to be an icon (over 256 KiB)")])
+    return data
 
 
 def _manifest_origin(fetched: Fetched) -> Origin:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from lfbuild.engine.cpu import CpuLevel
+    from lfbuild.engine.cpu import Goal
     from lfbuild.engine.job import EngineJob
     from lfbuild.host.machine import Machine
     from lfbuild.report import Report
@@ -90,10 +90,9 @@ def _compile(
     report: Report,
     passed: Mapping[str, str],
 ) -> None:
-    levels = job.levels()
-    tools = find_tools(job, machine)
-    log_path = store.root / "logs" / f"{job.name}-{facts.key[:12]}.log"
-    log_path.parent.mkdir(parents=True, exist_ok=True)
+    goals = job.goals()
+    tools = find_tools(launcher=job.launcher, ui=job.ui, machine=machine)
+    log_path = store.log("engines", facts.key)
     cache = store.entry_path("toolchains", f"{job.toolchain.kind}-{job.toolchain.version}-libraries").absolute()
     # Beyond this point nothing is decided any more: the order is carried out.
     with store.making("engines", facts.key) as entry:
@@ -110,24 +109,24 @@ def _compile(
                 log_path=log_path,
             )
             workshop.furnish()
-            programs = {level.architecture: _build(workshop, level, report) for level in levels}
-            job.toolchain.finish(programs, entry / HEAD, call=lambda argv: workshop.join(argv, level=levels[0]))
+            programs = {goal.architecture: _build(workshop, goal, report) for goal in goals}
+            job.toolchain.finish(programs, entry / HEAD, call=lambda argv: workshop.join(argv, goal=goals[0]))
         _write_entry(entry, facts, read_flags(job.source), log_path)
     log_path.unlink()
 
 
-def _build(workshop: Workshop, level: CpuLevel, report: Report) -> Path:
+def _build(workshop: Workshop, goal: Goal, report: Report) -> Path:
     """Configure and compile for one architecture; returns the linked program."""
     job = workshop.job
-    workshop.lay_out(level)
-    with report.step(f"configuring {job.name} for {level.name}", unit="steps"):
-        workshop.configure(level)
+    workshop.lay_out(goal)
+    with report.step(f"configuring {job.name} for {goal.name}", unit="steps"):
+        workshop.configure(goal)
     if job.ui:
         with report.step("building the chat page", unit="steps"):
-            workshop.make_page(level)
-    with report.step(f"compiling {job.name} for {level.name}", unit="steps") as step:
-        workshop.make(level, job.project.cmake_target, on_line=Progress(step))
-    return workshop.program(level)
+            workshop.make_page(goal)
+    with report.step(f"compiling {job.name} for {goal.name}", unit="steps") as step:
+        workshop.make(goal, job.project.cmake_target, on_line=Progress(step))
+    return workshop.program(goal)
 
 
 def _write_entry(entry: Path, facts: EngineFacts, flags: frozenset[str], log_path: Path) -> None:

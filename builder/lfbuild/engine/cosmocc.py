@@ -20,7 +20,7 @@ from lfbuild.errors import ToolError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from lfbuild.engine.cpu import CpuLevel
+    from lfbuild.engine.cpu import Goal
     from lfbuild.host.machine import Machine
     from lfbuild.store import Store
 
@@ -67,15 +67,14 @@ class Cosmocc:
         """One target, for all systems; x86-64 comes first in an APE."""
         return TARGETS
 
-    def identity(self, cpu: CpuLevel, target: str) -> str:
+    def identity(self, goal: Goal) -> str:
         """`cosmocc 4.0.2 x86_64 <digest>`."""
-        del target  # there is one
-        return f"cosmocc {self.version} {cpu.architecture} {self.sha256}"
+        return f"cosmocc {self.version} {goal.architecture} {self.sha256}"
 
-    def rendering(self, cpu: CpuLevel, target: str) -> Rendering:
+    def rendering(self, goal: Goal) -> Rendering:
         """Wrappers, a CMake platform of our own (Cosmopolitan is no Linux), and the headers llama.cpp misses."""
-        prefix = f"cosmocc-{self.version}-{cpu.architecture}"
-        values = {"root": self.root, "architecture": cpu.architecture, "identity": self.identity(cpu, target)}
+        prefix = f"cosmocc-{self.version}-{goal.architecture}"
+        values = {"root": self.root, "architecture": goal.architecture, "identity": self.identity(goal)}
         tools = ("cc", "c++", "ar", "ranlib")
         commands = {f"{prefix}-{tool}": render("cosmocc-command.sh", tool=tool, **values) for tool in tools}
         files = {name: render(f"cosmocc/{name}", prefix=prefix, **values) for name in _FILES}

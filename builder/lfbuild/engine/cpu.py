@@ -69,6 +69,56 @@ _ARM_FEATURES = {
     "sve": "sve",
     "sve2": "sve2",
 }
+# What upstream's score function asks for each feature, lowest bit of its score first (arch/*/cpu-feats.cpp).
+_X86_SCORED = {
+    "fma": "GGML_FMA",
+    "f16c": "GGML_F16C",
+    "sse4.2": "GGML_SSE42",
+    "bmi2": "GGML_BMI2",
+    "avx": "GGML_AVX",
+    "avx2": "GGML_AVX2",
+    "avxvnni": "GGML_AVX_VNNI",
+    "avx512f": "GGML_AVX512",
+    "avx512vbmi": "GGML_AVX512_VBMI",
+    "avx512bf16": "GGML_AVX512_BF16",
+    "avx512vnni": "GGML_AVX512_VNNI",
+    "amx-int8": "GGML_AMX_INT8",
+}
+_ARM_SCORED = {
+    "dotprod": "GGML_USE_DOTPROD",
+    "fp16": "GGML_USE_FP16_VECTOR_ARITHMETIC",
+    "sve": "GGML_USE_SVE",
+    "i8mm": "GGML_USE_MATMUL_INT8",
+    "sve2": "GGML_USE_SVE2",
+    "sme": "GGML_USE_SME",
+}
+
+# The levels that upstream ships libraries for (ggml/src/CMakeLists.txt), but for plain x86-64, whose SSE2 code is
+# several times slower without anybody knowing why, and for those with SME, which nothing at hand can run.
+_X86_SHIPPED = (
+    "x86-64-v2",  # sse42
+    "x86-64-v2+avx",  # sandybridge
+    "x86-64-v2+f16c",  # ivybridge
+    "x86-64-v2+f16c+fma",  # piledriver
+    "x86-64-v3",  # haswell
+    "x86-64-v3+avxvnni",  # alderlake
+    "x86-64-v4",  # skylakex
+    "x86-64-v4+avx512vbmi",  # cannonlake
+    "x86-64-v4+avx512vnni",  # cascadelake
+    "x86-64-v4+avx512vbmi+avx512vnni",  # icelake
+    "x86-64-v4+avx512bf16+avx512vnni",  # cooperlake
+    "x86-64-v4+avx512bf16+avx512vbmi+avx512vnni",  # zen4
+    "x86-64-v4+amx-int8+avx512bf16+avx512vbmi+avx512vnni",  # sapphirerapids
+)
+_ARM_SHIPPED = (
+    "armv8-a",
+    "armv8.2-a+dotprod",
+    "armv8.2-a+dotprod+fp16",
+    "armv8.2-a+dotprod+fp16+sve",
+    "armv8.6-a+dotprod+fp16+i8mm+sve",
+    "armv8.6-a+dotprod+fp16+i8mm+sve+sve2",
+)
+_APPLE_SHIPPED = ("armv8.2-a+dotprod", "armv8.6-a+dotprod+i8mm")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,11 +139,48 @@ class CpuLevel:
         return tuple((option, "ON" if feature in self.features else "OFF") for option, feature in _X86_OPTIONS.items())
 
     @property
+    def scored(self) -> tuple[str, ...]:
+        """The definitions by which upstream's score function knows what this level needs, least first."""
+        table = _ARM_SCORED if self.architecture == "aarch64" else _X86_SCORED
+        return tuple(definition for feature, definition in table.items() if feature in self.features)
+
+    @property
+    def rank(self) -> tuple[int, str]:
+        """Sorts levels of one architecture from least to best, as upstream's scores do."""
+        table = _ARM_SCORED if self.architecture == "aarch64" else _X86_SCORED
+        return sum(1 << bit for bit, feature in enumerate(table) if feature in self.features), self.name
+
+    @property
+    def tag(self) -> str:
+        """The name as part of a C identifier: `x86_64_v4_avx512vnni`."""
+        return re.sub(r"[^A-Za-z0-9]", "_", self.name)
+
+    @property
     def llvm_name(self) -> str:
         """An ARM level in LLVM's names, which is how zig wants it: `generic+v8_2a+dotprod`."""
         base, *features = self.name.split("+")
         version = base.removeprefix("arm").removesuffix("-a").replace(".", "_") + "a"
         return "+".join(["generic", version, *(_ARM_FEATURES[feature] for feature in features)])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Goal:
+    """What one compile is for: an architecture of a target, and the CPU levels that its program holds."""
+
+    target: str
+    architecture: str
+    levels: tuple[CpuLevel, ...]
+    """Best first; the program chooses when it starts, and refuses a CPU below the last."""
+
+    @property
+    def least(self) -> CpuLevel:
+        """What a CPU must have at the least."""
+        return self.levels[-1]
+
+    @property
+    def name(self) -> str:
+        """For people: `linux-x86_64`, or of a target of several architectures `cosmo aarch64`."""
+        return self.target if self.target.endswith(self.architecture) else f"{self.target} {self.architecture}"
 
 
 def parse_cpu(name: str, *, where: str = "targets.cpus") -> CpuLevel:
@@ -116,6 +203,18 @@ def parse_cpu(name: str, *, where: str = "targets.cpus") -> CpuLevel:
 def cpu_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
     """All bases, and all features that can be added to one of them."""
     return (*_X86_LEVELS, *_ARM_LEVELS), (*_X86_NEEDS, *_ARM_FEATURES)
+
+
+def shipped_levels(target: str) -> tuple[str, ...]:
+    """The levels that upstream ships for a target such as `linux-x86_64`, best first."""
+    system, _, architecture = target.partition("-")
+    shipped = _X86_SHIPPED if architecture == "x86_64" else _APPLE_SHIPPED if system == "macos" else _ARM_SHIPPED
+    return tuple(level.name for level in sorted_levels(map(parse_cpu, shipped)))
+
+
+def sorted_levels(levels: Iterable[CpuLevel]) -> tuple[CpuLevel, ...]:
+    """The levels, best first; those that are the same by two spellings once."""
+    return tuple(sorted({level.name: level for level in levels}.values(), key=lambda level: level.rank, reverse=True))
 
 
 def best_cpu(architecture: str, features: Iterable[str]) -> CpuLevel | None:

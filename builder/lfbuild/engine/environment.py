@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from lfbuild.engine.cpu import CpuLevel
+    from lfbuild.engine.cpu import Goal
     from lfbuild.engine.job import EngineJob
 
 _SYSTEM_PATH = ("/usr/local/bin", "/usr/bin", "/bin")
@@ -58,14 +58,14 @@ def build_environment(folder: Path, *, programs: Iterable[Path], passed: Mapping
     return {"HOME": str(folder / "home")} | passed_variables(passed) | own
 
 
-def launcher_environment(job: EngineJob, *, level: CpuLevel, folder: Path) -> dict[str, str]:
+def launcher_environment(job: EngineJob, *, goal: Goal, folder: Path) -> dict[str, str]:
     """What a compiler launcher has to be told about a compiler that is a script, in a folder that changes each time."""
     if job.launcher != "ccache":
         return {}
     return {
         "CCACHE_COMPILERTYPE": job.toolchain.compiler_type,
         # The wrapper's date and size say nothing; this says all.
-        "CCACHE_COMPILERCHECK": f"string:{job.toolchain.identity(level, job.target)}",
+        "CCACHE_COMPILERCHECK": f"string:{job.toolchain.identity(goal)}",
         # Paths below the build's folder become relative, and the folder itself is not part of the hash.
         "CCACHE_BASEDIR": str(folder),
         "CCACHE_NOHASHDIR": "1",

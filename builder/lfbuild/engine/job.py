@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lfbuild
-from lfbuild.engine.cpu import CpuLevel, parse_cpu
+from lfbuild.engine.cpu import Goal, parse_cpu, sorted_levels
 from lfbuild.engine.render import templates_text
+from lfbuild.engine.source import read_verbs
 from lfbuild.errors import ToolError
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class EngineJob:
     """The folder of that archive that `source` is; empty for the whole."""
     target: str
     cpus: tuple[str, ...]
-    """One level for each architecture of the target, in any order."""
+    """One level or several for each architecture of the target, in any order."""
     toolchain: Toolchain
     options: tuple[tuple[str, str], ...] = ()
     """CMake options of the recipe; they win over all others."""
@@ -91,8 +92,8 @@ class EngineJob:
     project: Project = LLAMA_CPP
     stubs: Path = field(default_factory=stubs_folder)
 
-    def levels(self) -> tuple[CpuLevel, ...]:
-        """The CPU levels, one for each architecture of the target, in the target's order.
+    def goals(self) -> tuple[Goal, ...]:
+        """What is compiled: one program for each architecture of the target, in the target's order.
 
         Raises:
             RecipeError: there is no such level.
@@ -102,18 +103,25 @@ class EngineJob:
         if architectures is None:
             known = ", ".join(self.toolchain.targets)
             raise ToolError(self.target, f"{self.toolchain.kind} makes no files for it, only for {known}")
-        by_architecture = {level.architecture: level for level in map(parse_cpu, self.cpus)}
-        if len(by_architecture) != len(self.cpus) or set(by_architecture) != set(architectures):
-            levels = ", ".join(self.cpus) or "none"
-            raise ToolError(self.target, f"needs one CPU level for each of {', '.join(architectures)}, not {levels}")
-        return tuple(by_architecture[architecture] for architecture in architectures)
+        levels = sorted_levels(map(parse_cpu, self.cpus))
+        if {level.architecture for level in levels} != set(architectures):
+            named = ", ".join(self.cpus) or "none"
+            raise ToolError(self.target, f"needs CPU levels of {' and '.join(architectures)}, not {named}")
+        return tuple(
+            Goal(
+                target=self.target,
+                architecture=architecture,
+                levels=tuple(level for level in levels if level.architecture == architecture),
+            )
+            for architecture in architectures
+        )
 
     @property
     def program(self) -> str:
         """Path of the linked program inside the build folder."""
         return self.project.program + (".exe" if self.target.startswith("windows-") else "")
 
-    def cmake_options(self, level: CpuLevel) -> dict[str, str]:
+    def cmake_options(self, goal: Goal) -> dict[str, str]:
         """Every CMake variable that does not depend on where the build happens; the recipe's have the last word."""
         fixed = {
             "CMAKE_BUILD_TYPE": "Release",
@@ -122,8 +130,15 @@ class EngineJob:
             "LLAMA_BUILD_UI": "ON" if self.ui else "OFF",
         }
         if self.project.stubs:
-            fixed |= {"LFBUILD_CPU": level.name, "LFBUILD_ENGINE_VERSION": f"{self.name} {self.version}"}
-        return fixed | dict(self.project.options) | dict(level.options) | dict(self.options)
+            fixed |= {
+                "LFBUILD_ENGINE_VERSION": f"{self.name} {self.version}",
+                "LFBUILD_VERB_ALIASES": self.verb_aliases(),
+            } | _variants(goal)
+        return fixed | dict(self.project.options) | dict(goal.least.options) | dict(self.options)
+
+    def verb_aliases(self) -> str:
+        """Other spellings of the program's verbs, as default_args.c reads them: `server=serve,client=cli`."""
+        return ",".join(f"{alias}={verb.name}" for verb in read_verbs(self.source) for alias in verb.aliases)
 
     def key(self) -> str:
         """A sha256 over everything that decides the bytes: not over paths, the number of jobs, or the launcher."""
@@ -137,15 +152,14 @@ class EngineJob:
             "ui": self.ui,
             "toolchain": [self.toolchain.kind, self.toolchain.version, self.toolchain.sha256],
             "slices": [
-                [level.name, self.toolchain.identity(level, self.target), sorted(self.cmake_options(level).items())]
-                for level in self.levels()
+                [self.toolchain.identity(goal), sorted(self.cmake_options(goal).items())] for goal in self.goals()
             ],
         }
         return hashlib.sha256(json.dumps(order, sort_keys=True).encode()).hexdigest()
 
     def stubs_sha256(self) -> str:
         """The digest of our C layer as it is compiled in; empty where it is not."""
-        return digest_folder(self.stubs, leave_out=("tests",)) if self.project.stubs else ""
+        return digest_folder(self.stubs, leave_out=("tests", "launcher")) if self.project.stubs else ""
 
     def facts(self) -> EngineFacts:
         """What is kept of the order beside its result."""
@@ -158,7 +172,7 @@ class EngineJob:
                 kind=self.toolchain.kind, version=self.toolchain.version, sha256=self.toolchain.sha256
             ),
             target=self.target,
-            cpus=tuple(level.name for level in self.levels()),
+            cpus=tuple(level.name for goal in self.goals() for level in goal.levels),
             options=self.options,
             ui=self.ui,
             key=self.key(),
@@ -200,6 +214,22 @@ class Engine:
     flags: frozenset[str]
     """The command line flags it understands."""
     log: Path
+
+
+def _variants(goal: Goal) -> dict[str, str]:
+    """What stubs/variants.cmake has to know of each level."""
+    options = {
+        "LFBUILD_CPU": goal.least.name,
+        "LFBUILD_VARIANTS": ";".join(level.tag for level in goal.levels),
+    }
+    for level in goal.levels:
+        switched_on = [option for option, value in level.options if value == "ON"]
+        options |= {
+            f"LFBUILD_LEVEL_{level.tag}": level.name,
+            f"LFBUILD_OPTIONS_{level.tag}": ";".join(switched_on),
+            f"LFBUILD_SCORED_{level.tag}": ";".join(level.scored),
+        }
+    return options
 
 
 def digest_folder(folder: Path, *, leave_out: tuple[str, ...] = ()) -> str:

@@ -20,7 +20,7 @@ _COMMON_ARG = re.compile(r"common_arg\(\s*\{([^{}]*)\}\s*,(?:\s*\{([^{}]*)\})?")
 _COMPARED = re.compile(r'(?:==\s*|strcmp\([^,()]+,\s*)"(-{1,2}[A-Za-z][A-Za-z0-9-]*)"')
 _VERB = re.compile(r'^\s*\{"([a-z][a-z-]*)",\s*"[^"]*",\s*\{([^{}]*)\},', re.MULTILINE)
 _ARCHITECTURE = re.compile(r'\{\s*LLM_ARCH_\w+,\s*"([^"]+)"\s*\}')
-_QUOTED = re.compile(r'"([^"]*)"')
+_ALIAS = re.compile(r'"([a-z][a-z-]*)"')
 _VERSION_PART = r"set\({name}_VERSION_{part}\s+(\d+)\)"
 _DEVELOPMENT = re.compile(r'option\(LLAMA_BUILD_IS_DEV\s+"[^"]*"\s+ON\)')
 
@@ -53,7 +53,7 @@ def read_flags(source: Path) -> frozenset[str]:
 def read_verbs(source: Path) -> tuple[Verb, ...]:
     """The verbs of `app/llama.cpp`, in its order."""
     return tuple(
-        Verb(name=match[1], aliases=tuple(_QUOTED.findall(match[2])))
+        Verb(name=match[1], aliases=tuple(_ALIAS.findall(match[2])))
         for match in _VERB.finditer(_text(source / "app" / "llama.cpp"))
     )
 

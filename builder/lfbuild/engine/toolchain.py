@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from lfbuild.engine.cpu import CpuLevel
+    from lfbuild.engine.cpu import Goal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,10 +50,10 @@ class Toolchain(Protocol):
     def targets(self) -> Mapping[str, tuple[str, ...]]:
         """The targets it makes, each with the architectures that go into its head."""
 
-    def identity(self, cpu: CpuLevel, target: str) -> str:
+    def identity(self, goal: Goal) -> str:
         """One line that names everything of the compiler that decides an object's bytes: for job keys and ccache."""
 
-    def rendering(self, cpu: CpuLevel, target: str) -> Rendering:
+    def rendering(self, goal: Goal) -> Rendering:
         """The wrappers and files for compiling one architecture of a target."""
 
     def environment(self, *, cache: Path, scratch: Path) -> Mapping[str, str]:

@@ -11,6 +11,7 @@ It lays this out, runs CMake and Ninja, and finds the words when one fails. What
 from __future__ import annotations
 
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -25,7 +26,7 @@ from lfbuild.host.process import run
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from lfbuild.engine.cpu import CpuLevel
+    from lfbuild.engine.cpu import Goal
     from lfbuild.engine.job import EngineJob
     from lfbuild.host.machine import Machine
     from lfbuild.host.process import Finished
@@ -46,8 +47,8 @@ class Tools:
     node: tuple[Path, ...]
 
 
-def find_tools(job: EngineJob, machine: Machine) -> Tools:
-    """Everything the order needs of this machine.
+def find_tools(*, launcher: str | None, ui: bool, machine: Machine) -> Tools:
+    """Everything that a build with this launcher, and with the chat page or without, needs of this machine.
 
     Raises:
         ToolError: one of them is missing; nothing has been started yet.
@@ -55,8 +56,8 @@ def find_tools(job: EngineJob, machine: Machine) -> Tools:
     return Tools(
         cmake=find_cmake(),
         ninja=find_ninja(),
-        launcher=find_launcher(job.launcher, machine) if job.launcher else None,
-        node=find_node(machine) if job.ui else (),
+        launcher=find_launcher(launcher, machine) if launcher else None,
+        node=find_node(machine) if ui else (),
     )
 
 
@@ -74,15 +75,15 @@ class Workshop:
     log: BinaryIO
     log_path: Path
 
-    def lay_out(self, level: CpuLevel) -> None:
+    def lay_out(self, goal: Goal) -> None:
         """Everything of one architecture that is written before CMake starts."""
-        folder, rendering = self._slice(level), self.job.toolchain.rendering(level, self.job.target)
+        folder, rendering = self._slice(goal), self.job.toolchain.rendering(goal)
         for name, text in rendering.files.items():
             _write(folder / name, text)
         for name, text in rendering.commands.items():
             _write(folder / "bin" / name, text)
             (folder / "bin" / name).chmod(0o755)
-        options = self.job.cmake_options(level) | self._local_options()
+        options = self.job.cmake_options(goal) | self._local_options()
         _write(folder / "cache.cmake", render("cache.cmake", options=sorted(options.items())))
 
     def furnish(self) -> None:
@@ -94,30 +95,30 @@ class Workshop:
             milliseconds = int(self.job.source_sha256[:10], 16)
             _write(self.folder / CLOCK, render("fixed-clock.cjs", milliseconds=milliseconds))
 
-    def configure(self, level: CpuLevel) -> None:
+    def configure(self, goal: Goal) -> None:
         """Run CMake for one architecture."""
-        folder = self._slice(level)
+        folder = self._slice(goal)
         argv: list[str | Path] = [self.tools.cmake, "-G", "Ninja", "-S", self.folder / "source"]
-        argv += ["-B", self.build_folder(level), "-C", folder / "cache.cmake"]
+        argv += ["-B", self.build_folder(goal), "-C", folder / "cache.cmake"]
         argv += ["--toolchain", folder / "toolchain.cmake"]
-        finished = self._call(argv, level=level)
+        finished = self._call(argv, goal=goal)
         if finished.returncode != 0:
             raise self._failed("CMake refused the source", _cmake_words(finished.tail))
 
-    def make_page(self, level: CpuLevel) -> None:
+    def make_page(self, goal: Goal) -> None:
         """Build the chat page, first and alone: upstream only warns when npm fails, and goes on without a page."""
-        page = self.build_folder(level) / PAGE
+        page = self.build_folder(goal) / PAGE
         made = sorted(self.folder.glob(f"*/build/{PAGE}"))
         if made:  # for the architecture before; it is the same for all
             shutil.copytree(made[0], page)
-        self.make(level, "llama-ui-assets")
+        self.make(goal, "llama-ui-assets")
         if not (page / "index.html").is_file():
             raise self._failed("npm did not build the chat page", _npm_words(self.log_path))
 
-    def make(self, level: CpuLevel, target: str, *, on_line: Callable[[str], None] | None = None) -> None:
+    def make(self, goal: Goal, target: str, *, on_line: Callable[[str], None] | None = None) -> None:
         """Run Ninja for one target; `on_line` hears what it writes."""
-        argv = [str(self.tools.ninja), "-C", str(self.build_folder(level)), "-j", str(self.jobs), target]
-        finished = self._call(argv, level=level, on_line=on_line)
+        argv = [str(self.tools.ninja), "-C", str(self.build_folder(goal)), "-j", str(self.jobs), target]
+        finished = self._call(argv, goal=goal, on_line=on_line)
         if finished.returncode == 0:
             return
         failure = read_failure(finished.tail)
@@ -125,26 +126,26 @@ class Workshop:
             raise self._failed("Ninja failed", finished.tail[-SHOWN_LINES:])
         raise self._failed(f"{failure.output} was not made by", (failure.command, *failure.lines))
 
-    def program(self, level: CpuLevel) -> Path:
+    def program(self, goal: Goal) -> Path:
         """The linked program of one architecture."""
-        program = self.build_folder(level) / self.job.program
+        program = self.build_folder(goal) / self.job.program
         if not program.is_file():
             raise self._failed(f"the build ended well but made no {self.job.program}", ())
         return program
 
-    def join(self, argv: Sequence[str | Path], *, level: CpuLevel) -> None:
+    def join(self, argv: Sequence[str | Path], *, goal: Goal) -> None:
         """Run a command that has a part in making the head."""
-        finished = self._call(argv, level=level)
+        finished = self._call(argv, goal=goal)
         if finished.returncode != 0:
             words = (" ".join(map(str, argv)), *finished.tail[-SHOWN_LINES:])
             raise self._failed("the finished head was not made by", words)
 
-    def build_folder(self, level: CpuLevel) -> Path:
+    def build_folder(self, goal: Goal) -> Path:
         """CMake's folder for one architecture."""
-        return self._slice(level) / "build"
+        return self._slice(goal) / "build"
 
-    def _slice(self, level: CpuLevel) -> Path:
-        return self.folder / level.architecture
+    def _slice(self, goal: Goal) -> Path:
+        return self.folder / goal.architecture
 
     def _local_options(self) -> dict[str, str]:
         """CMake variables that hold paths of this machine; none of them may decide a byte."""
@@ -155,21 +156,22 @@ class Workshop:
         if self.job.project.stubs:
             stubs = self.folder / "stubs"
             options |= {"LFBUILD_STUBS": str(stubs), "CMAKE_PROJECT_INCLUDE": str(stubs / "lfbuild.cmake")}
+            options |= {"LFBUILD_PYTHON": sys.executable}
         return options
 
     def _call(
-        self, argv: Sequence[str | Path], *, level: CpuLevel, on_line: Callable[[str], None] | None = None
+        self, argv: Sequence[str | Path], *, goal: Goal, on_line: Callable[[str], None] | None = None
     ) -> Finished:
         """Run a command of the build; its words and all its output go to the log."""
         toolchain = self.job.toolchain
         environment = {
-            **launcher_environment(self.job, level=level, folder=self.folder),
+            **launcher_environment(self.job, goal=goal, folder=self.folder),
             **build_environment(self.folder, programs=self.tools.node, passed=self.passed),
             **toolchain.environment(cache=self.cache, scratch=self.folder),
             **({"NODE_OPTIONS": f'--require "{self.folder / CLOCK}"'} if self.job.ui else {}),
         }
         self.log.write(f"$ {' '.join(map(str, argv))}\n".encode())
-        return run(argv, cwd=self._slice(level), env=environment, on_line=on_line, log=self.log)
+        return run(argv, cwd=self._slice(goal), env=environment, on_line=on_line, log=self.log)
 
     def _failed(self, what: str, lines: Sequence[str]) -> ToolError:
         shown = "".join(f"\n  {line}" for line in lines)

@@ -19,7 +19,7 @@ from lfbuild.errors import ToolError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from lfbuild.engine.cpu import CpuLevel
+    from lfbuild.engine.cpu import Goal
 
 TRIPLES = {
     "linux-x86_64": "x86_64-linux-musl",
@@ -28,7 +28,7 @@ TRIPLES = {
     "macos-aarch64": "aarch64-macos.13.0",
     "macos-x86_64": "x86_64-macos.13.0",
 }
-"""Each target in zig's words. macOS 13 (2022) is the oldest that zig's C++ library supports."""
+"""Each target in zig's words. By itself zig would ask for macOS 15; nothing here needs more than 13 (2022)."""
 _SYSTEMS = {"linux": "Linux", "windows": "Windows", "macos": "Darwin"}
 """CMake's names of systems."""
 INSTALL_HINT = "install it with: pip install 'lfbuild[zig]'"
@@ -61,20 +61,19 @@ class Zig:
         """Each system and architecture is a target of its own."""
         return {target: (target.partition("-")[2],) for target in TRIPLES}
 
-    def identity(self, cpu: CpuLevel, target: str) -> str:
+    def identity(self, goal: Goal) -> str:
         """`zig 0.17.1 x86_64-linux-musl`."""
-        del cpu  # a target has one architecture
-        return f"zig {self.version} {TRIPLES[target]}"
+        return f"zig {self.version} {TRIPLES[goal.target]}"
 
-    def rendering(self, cpu: CpuLevel, target: str) -> Rendering:
+    def rendering(self, goal: Goal) -> Rendering:
         """Wrappers named after version and target, so that a distcc server can offer the same by name."""
-        prefix = f"zig-{self.version}-{TRIPLES[target]}"
-        identity = self.identity(cpu, target)
-        values = {"zig": self.program, "identity": identity, "triple": TRIPLES[target], "cpu": cpu}
+        triple = TRIPLES[goal.target]
+        prefix = f"zig-{self.version}-{triple}"
+        values = {"zig": self.program, "identity": self.identity(goal), "triple": triple, "goal": goal}
         compilers = {f"{prefix}-{tool}": render("zig-compiler.sh", tool=tool, **values) for tool in ("cc", "c++")}
         others = {f"{prefix}-{tool}": render("zig-other.sh", tool=tool, **values) for tool in ("ar", "ranlib", "rc")}
-        system = _SYSTEMS[target.partition("-")[0]]
-        toolchain = render("zig-toolchain.cmake", prefix=prefix, architecture=cpu.architecture, system=system)
+        system = _SYSTEMS[goal.target.partition("-")[0]]
+        toolchain = render("zig-toolchain.cmake", prefix=prefix, architecture=goal.architecture, system=system)
         return Rendering(commands=compilers | others, files={"toolchain.cmake": toolchain})
 
     def environment(self, *, cache: Path, scratch: Path) -> Mapping[str, str]:

@@ -1,8 +1,9 @@
 """What kind of program a file begins with, told from its first bytes without running it.
 
 An Actually Portable Executable begins with `MZqFpD='` (or `jartsr='` without a Windows half): a DOS header whose
-first bytes are the start of a shell script (cosmopolitan, ape/ape.S). A PE that is signed after packing changes three
-places of its head; `signature_holes` names them, and digests of a head read them as zeros.
+first bytes are the start of a shell script (cosmopolitan, ape/ape.S). A polyglot head of ours is made alike and begins
+`MZlfbuild='`; it and a script head name in their text the targets they start on. A PE that is signed after packing
+changes three places of its head; `signature_holes` names them, and digests of a head read them as zeros.
 """
 
 from __future__ import annotations
@@ -11,10 +12,18 @@ import struct
 from dataclasses import dataclass
 from typing import Final, Literal
 
-ProgramKind = Literal["ape", "elf", "pe", "macho", "script", "none"]
+from lfbuild.formats.shell import named_targets
+
+ProgramKind = Literal["ape", "polyglot", "elf", "pe", "macho", "script", "none"]
 
 PROBE_BYTES: Final = 4096
 """How many bytes of the start of a file the functions here want to see."""
+
+POLYGLOT_START: Final = b"MZlfbuild='\n"
+"""What a polyglot head begins with: a DOS header to Windows, to a shell an assignment whose quote hides binary fields.
+
+No NUL stands before the first newline, and a lower-case letter does: so bash and zsh take the file for text.
+"""
 
 _ELF_MACHINES = {3: "x86", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
 _PE_MACHINES = {0x8664: "x86_64", 0xAA64: "aarch64", 0x14C: "x86"}
@@ -44,10 +53,14 @@ def identify_program(start: bytes) -> Program:
     if start.startswith(b"\xcf\xfa\xed\xfe") and len(start) >= 8:
         (machine,) = struct.unpack_from("<I", start, 4)
         return Program(kind="macho", machines=(_MACHO_MACHINES.get(machine, f"macho-{machine:#x}"),))
+    if start.startswith(POLYGLOT_START) and _pe_header(start) is not None:
+        return Program(kind="polyglot", machines=_named_machines(start))
     if (at := _pe_header(start)) is not None:
         (machine,) = struct.unpack_from("<H", start, at + 4)
         return Program(kind="pe", machines=(_PE_MACHINES.get(machine, f"pe-{machine:#x}"),))
-    return Program(kind="script" if start.startswith(b"#!") else "none")
+    if start.startswith(b"#!"):
+        return Program(kind="script", machines=_named_machines(start))
+    return Program(kind="none")
 
 
 def signature_holes(start: bytes) -> tuple[tuple[int, int], ...]:
@@ -79,6 +92,11 @@ def _pe_header(start: bytes) -> int | None:
         return None
     (at,) = struct.unpack_from("<I", start, _PE_OFFSET)
     return at if start[at : at + 4] == b"PE\0\0" and at + 6 <= len(start) else None
+
+
+def _named_machines(start: bytes) -> tuple[str, ...]:
+    """The architectures of the targets that a head's script names, each once."""
+    return tuple(dict.fromkeys(target.partition("-")[2] for target in named_targets(start)))
 
 
 def _has_two_loaders(start: bytes) -> bool:

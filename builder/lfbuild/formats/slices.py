@@ -4,13 +4,14 @@ The member `.lfbuild/slices` of a file whose head is a launcher: ASCII lines, fi
 a newline.
 
     lfbuild-slices 1
-    slice linux-x86_64 x86-64-v3 .lfbuild/engine/linux-x86_64 8 4194304 11534336 2fe1…
+    slice linux-x86_64 x86-64-v4,x86-64-v3 .lfbuild/engine/linux-x86_64 8 4194304 11534336 2fe1…
     end 9c1f…
 
-A `slice` line has: target, CPU level, member, method (ZIP's number), stored size, decoded size, BLAKE3 of the decoded
-bytes. The `end` line has the BLAKE3 of all bytes before it, so that a reader without the manifest notices damage. A
-launcher takes the first line of its own target whose CPU level the machine has: the writer orders them from best to
-least.
+A `slice` line has: target, CPU levels, member, method (ZIP's number), stored size, decoded size, BLAKE3 of the decoded
+bytes. The levels are those that the engine has code for, best first, with commas between: it chooses among them when
+it starts, and the machine must have the last. The `end` line has the BLAKE3 of all bytes before it, so that a reader
+without the manifest notices damage. A launcher takes the first line of its own target whose last level the machine
+has.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from lfbuild.errors import FormatError, IntegrityError
 SLICES_NAME: Final = ".lfbuild/slices"
 _FIRST = "lfbuild-slices 1"
 _FIELD = re.compile(r"[!-~]{1,255}")
+_LEVEL = re.compile(r"[!-+\--~]{1,255}")
+_MOST_LEVELS_BYTES: Final = 1023
+"""Of all levels with their commas, so that C reads them into a buffer: upstream's thirteen for x86-64 have 350."""
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -35,7 +39,8 @@ class Slice:
     """One engine, and the machine it is for."""
 
     target: str
-    cpu: str
+    cpus: tuple[str, ...]
+    """Best first."""
     member: str
     method: int
     stored_size: int
@@ -44,8 +49,8 @@ class Slice:
 
     def line(self) -> str:
         """The slice as its line, without the newline."""
-        fields = (self.target, self.cpu, self.member, self.method, self.stored_size, self.decoded_size, self.digest)
-        return " ".join(["slice", *map(str, fields)])
+        sizes = (self.method, self.stored_size, self.decoded_size)
+        return " ".join(["slice", self.target, ",".join(self.cpus), self.member, *map(str, sizes), self.digest])
 
 
 def slices_to_bytes(slices: tuple[Slice, ...]) -> bytes:
@@ -86,7 +91,7 @@ def _parse_line(line: str, *, where: str) -> Slice:
         raise FormatError(where, "not a slice line of seven fields")
     item = Slice(
         target=fields[1],
-        cpu=fields[2],
+        cpus=tuple(fields[2].split(",")),
         member=fields[3],
         method=int(fields[4]),
         stored_size=int(fields[5]),
@@ -98,6 +103,7 @@ def _parse_line(line: str, *, where: str) -> Slice:
 
 
 def _check(item: Slice, *, where: str) -> None:
-    fields_fit = all(_FIELD.fullmatch(field) for field in (item.target, item.cpu, item.member))
-    if not fields_fit or not _DIGEST.fullmatch(item.digest):
+    fields_fit = all(_FIELD.fullmatch(field) for field in (item.target, item.member))
+    levels_fit = item.cpus and all(map(_LEVEL.fullmatch, item.cpus)) and len(",".join(item.cpus)) <= _MOST_LEVELS_BYTES
+    if not fields_fit or not levels_fit or not _DIGEST.fullmatch(item.digest):
         raise FormatError(where, f"a slice of {item.target!r} has a field that the table cannot hold")

@@ -156,7 +156,7 @@ class Directory:
 
 
 def local_header_size(name: str, size: int) -> int:
-    """Bytes of the canonical local header of a member of this name and size (stored: both sizes are equal)."""
+    """Bytes of the canonical local header of a member of this name whose larger size is `size`."""
     return _LOCAL.size + len(name.encode()) + (20 if size >= LIMIT_32 else 0)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 import struct
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 from lfbuild.errors import HostError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 SHARED_BYTES: Final = 64 << 10
 """Blocks are shared in multiples of this; no file system that shares has larger ones."""
@@ -36,10 +37,11 @@ _NOT_HERE = {
 
 
 @contextlib.contextmanager
-def replacing(target: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
+def replacing(target: Path, *, mode: int = 0o644, change: Callable[[Path], None] | None = None) -> Iterator[BinaryIO]:
     """Write a file beside `target` and give it that name once it is complete and flushed.
 
-    `mode` is subject to the umask, as for any new file. On an exception the old file stays as it was.
+    `mode` is subject to the umask, as for any new file. `change` is handed the complete file under a hidden name, for
+    programs that need one; it may rewrite it, or replace it by another. On an exception the old file stays as it was.
 
     Raises:
         HostError: the folder is missing, read-only or full, or `target` is a folder.
@@ -60,6 +62,8 @@ def replacing(target: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
             hidden = hidden or _give_name(file.fileno(), folder, target.name)
+        if change is not None:
+            _change(hidden, change)
         hidden.replace(target)
         hidden = None
     except OSError as error:
@@ -68,6 +72,15 @@ def replacing(target: Path, *, mode: int = 0o644) -> Iterator[BinaryIO]:
         if hidden is not None:
             hidden.unlink(missing_ok=True)
     fsync_folder(folder)
+
+
+def _change(path: Path, change: Callable[[Path], None]) -> None:
+    """Let `change` at a file, keep its mode, and flush it again."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    change(path)
+    path.chmod(mode)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def host_error(where: Path | str, error: OSError) -> HostError:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from lfbuild.manifest.model import Head, MemberRecord, ModelRecord, Origin, RegionRecord
+from lfbuild.archive.deflate import ENCODER, LEVEL
+from lfbuild.manifest.model import Encoding, Head, MemberRecord, ModelRecord, Origin, RegionRecord
 
 if TYPE_CHECKING:
+    from lfbuild.archive.deflate import Decoded
     from lfbuild.archive.hashing import Digests
     from lfbuild.archive.writer import Entry
     from lfbuild.formats.model import ModelFacts
@@ -22,6 +24,7 @@ def describe_member(
     license: str = "",  # noqa: A002  # the field's name in the manifest and in every package index
     origin: Origin | None = None,
     facts: ModelFacts | None = None,
+    encoding: Encoding | None = None,
 ) -> MemberRecord:
     """The record of a member that was written."""
     return MemberRecord(
@@ -34,6 +37,7 @@ def describe_member(
         license=license,
         origin=origin,
         model=describe_model(facts) if facts else None,
+        encoding=encoding,
     )
 
 
@@ -49,10 +53,23 @@ def describe_model(facts: ModelFacts) -> ModelRecord:
     )
 
 
-def describe_engine_head(digests: Digests, *, program: str, index: str, own_members: int) -> Head:
-    """The record of a head that is an engine."""
+def describe_encoding(decoded: Decoded, *, encoder_version: str) -> Encoding:
+    """How a deflated member was made, and what it decodes to."""
+    return Encoding(
+        decoded_size=decoded.size_bytes,
+        decoded_root=decoded.root,
+        encoder=ENCODER,
+        encoder_version=encoder_version,
+        level=LEVEL,
+    )
+
+
+def describe_head(
+    digests: Digests, *, kind: Literal["engine", "launcher"], program: str, index: str, own_members: int
+) -> Head:
+    """The record of a head."""
     return Head(
-        kind="engine",
+        kind=kind,
         program=program,
         size_bytes=digests.index.cuts.size_bytes,
         root=digests.index.root,

@@ -16,13 +16,17 @@ from lfbuild.errors import FormatError
 MANIFEST_NAME: Final = ".lfbuild/manifest.json"
 RECIPE_NAME: Final = ".lfbuild/recipe.toml"
 OWN_FOLDER: Final = ".lfbuild/"
+BESIDE_NAME: Final = ".lfbuild/file"
+"""Names, in a thin program for Windows, the file with the weights, which stands beside it."""
+ENGINE_FOLDER: Final = ".lfbuild/engine/"
 INDEX_FOLDER: Final = ".lfbuild/blocks/"
 HEAD_INDEX_NAME: Final = ".lfbuild/head.blocks"
 MANIFEST_VERSION: Final = 1
 
 Role = Literal["weights", "mmproj", "lora", "draft", "file", "args", "recipe", "index", "engine", "slices"]
-Place = Literal["aligned", "body", "tail"]
-"""`aligned`: at a multiple of the alignment, moved by no swap; `body`: behind it; `tail`: rewritten by every edit."""
+Place = Literal["slot", "aligned", "body", "tail"]
+"""`slot`: an engine, before the room for the next one; `aligned`: at a multiple of the alignment, moved by no swap;
+`body`: behind it; `tail`: rewritten by every edit."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 """A size, an offset or a number of things: what a hostile manifest says is at least no nonsense."""
@@ -47,17 +51,31 @@ class ToolchainRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """Of the toolchain's own archive, where it is pinned by one."""
 
 
+class SliceRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The engine of one target, where a launcher starts it."""
+
+    target: str
+    cpus: tuple[str, ...]
+    """The levels that it has code for, best first; the machine must have the last."""
+    key: str
+    """The job key: the same key means the same bytes, before any signing."""
+    member: str
+
+
 class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The program inside, and what it was made of."""
+    """The program inside, or one a target, and what it was made of."""
 
     name: str
     version: str
     source_sha256: str
-    key: str
-    """The job key: the same key means the same bytes."""
+    key: str = ""
+    """The job key: the same key means the same bytes; empty where each slice has its own."""
     toolchain: ToolchainRecord
     targets: tuple[str, ...]
-    cpus: tuple[str, ...]
+    cpus: tuple[str, ...] = ()
+    """Best first of each architecture; empty where each slice has its own."""
+    slices: tuple[SliceRecord, ...] = ()
+    """In the order of the slice table."""
     options: tuple[tuple[str, str], ...] = ()
     ui: bool = False
     """Whether the engine serves upstream's chat page."""
@@ -68,7 +86,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     kind: Literal["engine", "launcher"]
     program: str
-    """`elf`, `ape`, …: what starts it."""
+    """`elf`, `ape`, `script`, `polyglot`, …: what starts it."""
     size_bytes: Count
     root: str
     index: str = ""

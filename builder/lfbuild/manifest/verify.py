@@ -2,7 +2,8 @@
 
 The chain: the seal holds the digest of the manifest; the manifest holds the digest of the directory, the root of the
 head and of each member; local headers and end records have one canonical form; all that is left must be zero. So one
-flipped bit anywhere is found, and the finding names the member or region it is in.
+flipped bit anywhere is found, and the finding names the member or region it is in. Of a compressed member both are
+checked, the stored bytes and the decoded ones.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from typing import TYPE_CHECKING
 from blake3 import blake3
 
 from lfbuild.archive.check import Finding, check_end
+from lfbuild.archive.deflate import look_at
 from lfbuild.archive.hashing import HashPool
 from lfbuild.errors import FormatError, IntegrityError, LfbuildError
 from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, BlockIndex, Cuts
 from lfbuild.formats.executable import PROBE_BYTES, certificate_table, signature_holes
 from lfbuild.formats.zip import STORED, dos_time, end_records
 from lfbuild.manifest.model import MANIFEST_NAME, parse_manifest
+from lfbuild.manifest.slices import check_encodings, check_slices, load_slices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from lfbuild.archive.reader import Reader
     from lfbuild.formats.seal import Seal
@@ -63,6 +66,8 @@ def verify_structure(reader: Reader, manifest: Manifest, seal: Seal) -> Iterator
     yield from _told("local headers", _check_local_headers(reader, manifest))
     yield from _told("local headers", _check_coverage(reader, manifest))
     yield from _told("local headers", _check_spare(reader, manifest))
+    yield from check_encodings(reader, manifest)
+    yield from check_slices(reader, manifest)
     yield from check_end(reader, program_bytes=manifest.head.size_bytes)
 
 
@@ -71,13 +76,21 @@ def verify_content(
 ) -> Iterator[Finding]:
     """Digest head and members and compare each block; `on_bytes` hears how much of what was digested."""
     with HashPool(threads) as pool:
-        check = _ContentCheck(reader, pool, on_bytes)
+        check = _ContentCheck(reader, pool, _slice_digests(reader), on_bytes)
         yield from check.head(manifest)
         for member in manifest.members:
             yield from check.member(member)
         for region in manifest.regions:
             yield from check.region(region)
         yield from _told(MANIFEST_NAME, check.manifest())
+
+
+def _slice_digests(reader: Reader) -> dict[str, str]:
+    """What a launcher expects each engine to be; a table that is damaged is told of with the structure."""
+    try:
+        return {item.member: item.digest for item in load_slices(reader)}
+    except LfbuildError:
+        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +219,10 @@ class _Region:
 class _ContentCheck:
     """Compares regions with their roots, and where they differ finds the blocks."""
 
-    def __init__(self, reader: Reader, pool: HashPool, on_bytes: Callable[[int, str], None]) -> None:
-        self._reader, self._pool, self._on_bytes = reader, pool, on_bytes
+    def __init__(
+        self, reader: Reader, pool: HashPool, slices: Mapping[str, str], on_bytes: Callable[[int, str], None]
+    ) -> None:
+        self._reader, self._pool, self._slices, self._on_bytes = reader, pool, slices, on_bytes
 
     def head(self, manifest: Manifest) -> Iterator[Finding]:
         """The program at the start; what signing changes is digested as zeros, and is zero in an unsigned file."""
@@ -238,7 +253,10 @@ class _ContentCheck:
             index=member.index,
             crc32=record.crc32 if record.method == STORED else None,
         )
-        yield from self._region(region)
+        found = list(self._region(region))
+        yield from found
+        if not found and (member.encoding or member.name in self._slices):
+            yield from self._decoded(member, record)
 
     def region(self, region: RegionRecord) -> Iterator[Finding]:
         """A region that is no member."""
@@ -253,6 +271,20 @@ class _ContentCheck:
 
         if zlib_ng.crc32(self._reader.read(MANIFEST_NAME)) != self._reader.records[MANIFEST_NAME].crc32:
             yield Finding(subject=MANIFEST_NAME, what="its CRC-32 in the directory is wrong")
+
+    def _decoded(self, member: MemberRecord, record: CentralRecord) -> Iterator[Finding]:
+        """What a member is once it is decoded: for whoever unpacks it, and for the launcher that starts it."""
+        try:
+            found = look_at(self._reader.pieces(record))
+        except LfbuildError as error:
+            yield Finding(subject=member.name, what=error.what, verdict="malformed")
+            return
+        if member.encoding and found.root != member.encoding.decoded_root:
+            yield Finding(subject=member.name, what="it decodes to other bytes than were promised")
+        if found.crc32 != record.crc32:
+            yield Finding(subject=member.name, what="its CRC-32 in the directory is wrong")
+        if self._slices.get(member.name, found.digest) != found.digest:
+            yield Finding(subject=member.name, what="it is not the engine that the slice table promises")
 
     def _region(self, region: _Region) -> Iterator[Finding]:
         index, problem = self._load_index(region) if region.index else (None, None)

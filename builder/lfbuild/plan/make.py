@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from lfbuild.archive.source import BytesSource, FileSource
-from lfbuild.engine.cpu import parse_cpu
 from lfbuild.engine.job import EngineJob
-from lfbuild.errors import Problem, RecipeError
+from lfbuild.errors import FormatError, Problem, RecipeError
 from lfbuild.formats.args import ARGS_NAME, args_to_bytes, verb_member
+from lfbuild.formats.resources import WindowsFacts, resource_bytes
 from lfbuild.manifest.model import RECIPE_NAME, EngineRecord, Release, ToolchainRecord
-from lfbuild.manifest.pack import PackMember, PackOrder
+from lfbuild.manifest.pack import LauncherHead, PackMember, PackOrder
+from lfbuild.plan.files import WINDOWS_LIMIT_BYTES, content_bytes, plan_files, told
+from lfbuild.plan.targets import choose_targets
 from lfbuild.recipe import argument_verbs, default_arguments
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lfbuild.engine.job import Engine
+    from lfbuild.engine.job import EngineFacts
     from lfbuild.engine.toolchain import Toolchain
     from lfbuild.formats.blocks import Cuts
     from lfbuild.formats.model import ModelFacts
     from lfbuild.manifest.model import Origin, Role
+    from lfbuild.plan.files import PlannedFile
+    from lfbuild.plan.targets import Target
     from lfbuild.recipe import Recipe
-
-WINDOWS_LIMIT_BYTES: Final = 4 << 30
-"""Windows starts no program whose file is longer (llamafile's issue 66)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,20 +52,31 @@ class Supplies:
     folder: str
     """Of the archive that the tree was in; empty for the whole."""
     toolchain: Toolchain
-    target: str
+    host: str
+    """This machine's own Linux target."""
     models: tuple[tuple[SuppliedFile, ...], ...]
     """The files of each model of the recipe, in its order; none for an external one."""
     files: tuple[SuppliedFile, ...]
+    icon: bytes = b""
+    """The .ico file that the recipe names."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """What is going to be done."""
 
-    output: Path
-    engine_job: EngineJob
+    files: tuple[PlannedFile, ...]
+    """One, or two; the last one is finished last, as it may need the others."""
+    engine_jobs: tuple[EngineJob, ...]
+    """One a target."""
     release: Release
-    members: tuple[PackMember, ...]
+    windows: WindowsFacts
+    """What a program for Windows says of itself."""
+    sign_windows: str
+    """A command with `{file}` in it, or nothing; the same for macOS."""
+    sign_macos: str
+    recipe_folder: Path
+    """Where signing commands are run."""
     align_bytes: int
     room_percent: int
     room_bytes: int
@@ -74,24 +86,49 @@ class Plan:
     notes: tuple[str, ...]
 
     @property
-    def content_bytes(self) -> int:
-        """Bytes of all members that the plan knows."""
-        return sum(member.source.size_bytes for member in self.members)
+    def output(self) -> Path:
+        """The file with the weights."""
+        return self.files[0].output
 
-    def order(self, engine: Engine) -> PackOrder:
-        """The packer's order, once the engine is there."""
-        size = engine.path.stat().st_size
+    @property
+    def launcher_targets(self) -> tuple[str, ...]:
+        """Targets that need a launcher."""
+        return tuple(target for file in self.files if file.head != "engine" for target in file.targets)
+
+    def room_beside(self, engine_bytes: int) -> int:
+        """The room to leave beside engines that have so many bytes in the file."""
+        return engine_bytes * self.room_percent // 100 + self.room_bytes
+
+    def order(self, file: PlannedFile, head: Path | LauncherHead, facts: EngineFacts) -> PackOrder:
+        """The packer's order for one of the files, once its engines are there; `facts` are those of any of them.
+
+        Raises:
+            RecipeError: the engines turned out so large that Windows would not start the file.
+        """
+        if isinstance(head, LauncherHead):
+            engine_bytes = sum(item.source.size_bytes for item in head.slices)
+            head_bytes = len(head.data) + engine_bytes
+        else:
+            engine_bytes = head_bytes = head.stat().st_size
+        room_bytes = self.room_beside(engine_bytes)
+        if file.is_for_windows and head_bytes + room_bytes + file.content_bytes >= WINDOWS_LIMIT_BYTES:
+            raise self._too_long(file)
         return PackOrder(
             release=self.release,
-            head=engine.path,
-            engine=_engine_record(engine),
-            members=self.members,
+            head=head,
+            engine=_engine_record(facts, file),
+            members=file.members,
             align_bytes=self.align_bytes,
-            room_bytes=size * self.room_percent // 100 + self.room_bytes,
+            room_bytes=room_bytes,
             epoch=self.epoch,
             recipe_sha256=self.recipe_sha256,
             update_url=self.update_url,
         )
+
+    def _too_long(self, file: PlannedFile) -> RecipeError:
+        what = "would be over 4 GiB with its engines, which Windows does not start"
+        hint = "give [archive] engine-room less, or keep the weights outside with external = true"
+        return RecipeError(file.output, [Problem(where=str(file.output), key="", what=what)], hint=hint)
 
 
 def make_plan(
@@ -100,51 +137,62 @@ def make_plan(
     """Decide everything; `text` is the recipe as it was written, which the file carries along.
 
     Raises:
-        RecipeError: the toolchain makes nothing for the processors that the recipe names.
+        RecipeError: targets, levels, head, icon or signing do not fit together; every problem is in it.
     """
-    job = EngineJob(
-        version=recipe.engine_version,
-        source=supplies.source,
-        source_sha256=supplies.source_sha256,
-        folder=supplies.folder,
-        target=supplies.target,
-        cpus=targeted_cpus(recipe, supplies.toolchain, supplies.target),
-        toolchain=supplies.toolchain,
-        options=tuple(sorted((name, _cmake_value(value)) for name, value in recipe.engine.options.items())),
-        ui=recipe.engine.ui,
-        launcher=launcher or recipe.toolchain.launcher,
-    )
+    toolchain = supplies.toolchain
+    targets, head = choose_targets(recipe, toolchain, host=supplies.host)
     members = (*_models(recipe, supplies), *_files(recipe, supplies), *_arguments(recipe), _recipe_member(text))
+    files = plan_files(recipe, targets, head, members, output)
     room = recipe.archive.engine_room
     return Plan(
-        output=output,
-        engine_job=job,
+        files=files,
+        engine_jobs=tuple(_job(recipe, supplies, target, launcher) for target in targets),
         release=_release(recipe),
-        members=members,
+        windows=_windows_facts(recipe, supplies.icon),
+        sign_windows=recipe.sign.windows,
+        sign_macos=recipe.sign.macos,
+        recipe_folder=recipe.path.parent,
         align_bytes=recipe.archive.align,
         room_percent=room.percent,
         room_bytes=room.size_bytes,
         epoch=epoch,
         recipe_sha256=hashlib.sha256(text).hexdigest(),
         update_url=str(recipe.update.url) if recipe.update else "",
-        notes=tuple(_notes(supplies, members)),
+        notes=(*told(files), *_notes(supplies, members)),
     )
 
 
-def targeted_cpus(recipe: Recipe, toolchain: Toolchain, target: str) -> tuple[str, ...]:
-    """The levels, of those in the recipe, that this target has a use for.
+def _windows_facts(recipe: Recipe, icon: bytes) -> WindowsFacts:
+    """Looked at now, so that an icon that is none is told before anything is compiled."""
+    table = recipe.llamafile
+    facts = WindowsFacts(
+        product=table.name,
+        description=table.description or table.name,
+        version=table.version,
+        filename=f"{table.name}.exe",
+        icon=icon,
+    )
+    try:
+        resource_bytes(facts, 0)
+    except FormatError as error:
+        key = ("llamafile", "icon") if error.where == "icon" else ("llamafile",)
+        raise RecipeError(recipe.path, [recipe.problem(key, error.what)]) from error
+    return facts
 
-    Raises:
-        RecipeError: the recipe names none for an architecture of the target.
-    """
-    levels = {parse_cpu(cpu).architecture: cpu for cpu in recipe.targets.cpus}
-    architectures = toolchain.targets.get(target, ())
-    missing = [name for name in architectures if name not in levels]
-    if missing or not architectures:
-        named = ", ".join(recipe.targets.cpus)
-        what = f"names {named}, but {toolchain.kind} compiles for {', '.join(missing) or target} here"
-        raise _refusal(recipe, ("targets", "cpus"), what)
-    return tuple(levels[name] for name in architectures)
+
+def _job(recipe: Recipe, supplies: Supplies, target: Target, launcher: str | None) -> EngineJob:
+    return EngineJob(
+        version=recipe.engine_version,
+        source=supplies.source,
+        source_sha256=supplies.source_sha256,
+        folder=supplies.folder,
+        target=target.name,
+        cpus=target.cpus,
+        toolchain=supplies.toolchain,
+        options=tuple(sorted((name, _cmake_value(value)) for name, value in recipe.engine.options.items())),
+        ui=recipe.engine.ui,
+        launcher=launcher or recipe.toolchain.launcher,
+    )
 
 
 def _models(recipe: Recipe, supplies: Supplies) -> list[PackMember]:
@@ -206,17 +254,20 @@ def _release(recipe: Recipe) -> Release:
     )
 
 
-def _engine_record(engine: Engine) -> EngineRecord:
-    facts = engine.facts
+def _engine_record(facts: EngineFacts, file: PlannedFile) -> EngineRecord | None:
+    """What the manifest says of the engines; each slice of a launcher has key and levels of its own."""
+    if not file.targets:
+        return None
+    alone = file.head == "engine"
     toolchain = facts.toolchain
     return EngineRecord(
         name=facts.name,
         version=facts.version,
         source_sha256=facts.source_sha256,
-        key=facts.key,
+        key=facts.key if alone else "",
         toolchain=ToolchainRecord(kind=toolchain.kind, version=toolchain.version, sha256=toolchain.sha256),
-        targets=(facts.target,),
-        cpus=facts.cpus,
+        targets=file.targets,
+        cpus=facts.cpus if alone else (),
         options=facts.options,
         ui=facts.ui,
     )
@@ -229,14 +280,8 @@ def _cmake_value(value: object) -> str:
 
 
 def _notes(supplies: Supplies, members: tuple[PackMember, ...]) -> list[str]:
-    total = sum(member.source.size_bytes for member in members)
-    if supplies.toolchain.kind == "cosmocc" and total >= WINDOWS_LIMIT_BYTES:
+    if supplies.toolchain.kind == "cosmocc" and content_bytes(members) >= WINDOWS_LIMIT_BYTES:
         return [
             "the file will be over 4 GiB, so Windows cannot start it; keep the weights outside with external = true"
         ]
     return []
-
-
-def _refusal(recipe: Recipe, key: tuple[str | int, ...], what: str) -> RecipeError:
-    problem: Problem = recipe.problem(key, what)
-    return RecipeError(recipe.path, [problem])

@@ -13,9 +13,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from lfbuild.errors import Problem, RecipeError
 from lfbuild.recipe.locate import KeyPath, key_lines, key_text, line_of
-from lfbuild.recipe.model import ArgsTable, EngineTable, FileTable, ModelTable, Recipe
+from lfbuild.recipe.model import (
+    ArgsTable,
+    EngineTable,
+    FileTable,
+    LlamafileTable,
+    ModelTable,
+    Recipe,
+    SignTable,
+    ToolchainTable,
+)
 from lfbuild.recipe.places import Table
 from lfbuild.recipe.rules import GoodTables, all_faults
+from lfbuild.recipe.targets import TargetsTable
 from lfbuild.recipe.wording import one_line, validation_faults
 
 if TYPE_CHECKING:
@@ -110,7 +120,11 @@ def _good_tables(document: dict[str, Any]) -> GoodTables:
     models, files = _items(document.get("model"), ModelTable), _items(document.get("file"), FileTable)
     written = sum(len(items) if isinstance(items := document.get(key, []), list) else 1 for key in ("model", "file"))
     return GoodTables(
+        llamafile=_table(document.get("llamafile"), LlamafileTable),
         engine=_table(document.get("engine"), EngineTable),
+        toolchain=_table(document.get("toolchain", {}), ToolchainTable),
+        targets=_table(document.get("targets", {}), TargetsTable),
+        sign=_table(document.get("sign", {}), SignTable),
         models=models,
         files=files,
         args=_table(document.get("args", {}), ArgsTable),

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, WithJsonSchema
+from pydantic import BeforeValidator, Field, PrivateAttr, WithJsonSchema
 
 from lfbuild.errors import Problem
 from lfbuild.recipe.locate import KeyPath, key_text, line_of
 from lfbuild.recipe.places import EngineGitSource, EnginePypiSource, EngineSource, Source, Table
+from lfbuild.recipe.targets import TargetsTable
 from lfbuild.recipe.values import (
     Align,
     BlockSize,
-    Cpu,
+    Command,
     EngineRoom,
     FileName,
     Filled,
@@ -38,7 +39,6 @@ from lfbuild.recipe.values import (
 Role = Literal["weights", "mmproj", "lora", "draft"]
 Verb = Literal["cli", "serve", "completion", "bench", "batched-bench", "perplexity"]
 VERBS: tuple[Verb, ...] = ("cli", "serve", "completion", "bench", "batched-bench", "perplexity")
-DEFAULT_CPUS = ("x86-64-v3", "armv8.2-a+dotprod")
 MAX_SPLIT = 1000
 USERS_OWN = "..."
 """The token that stands where the arguments of whoever starts the file go."""
@@ -65,33 +65,6 @@ class Piece:
     sha256: str | None
 
 
-def _refuse_gpus(gpus: tuple[str, ...]) -> tuple[str, ...]:
-    if gpus:
-        raise ValueError("GPUs are not supported yet; what is built runs on the processor, so leave this key out")
-    return gpus
-
-
-def _refuse_other_systems(systems: tuple[str, ...]) -> tuple[str, ...]:
-    others = [name for name in systems if name != "linux"]
-    if others:
-        raise ValueError(
-            f"'{others[0]}' is not supported as a target yet; what works now is \"linux\", "
-            'or toolchain kind = "cosmocc", whose files start on other systems too but are tested on Linux only'
-        )
-    return systems
-
-
-def _one_level_an_architecture(cpus: tuple[str, ...]) -> tuple[str, ...]:
-    for family in ("x86-64", "armv"):
-        same = [cpu for cpu in cpus if cpu.startswith(family)]
-        if len(same) > 1:
-            raise ValueError(
-                f"'{same[0]}' and '{same[1]}' are levels of one architecture, and choosing between levels when the "
-                "file starts is not supported yet; name the lowest that it must run on"
-            )
-    return cpus
-
-
 class LlamafileTable(Table):
     """What the file is."""
 
@@ -107,6 +80,8 @@ class LlamafileTable(Table):
     """Where people read about it."""
     output: FileName | None = None
     """Name of the file that is written; `NAME.llamafile` without it."""
+    icon: Filled | None = None
+    """An .ico file that Windows shows for the file; a relative path is looked up from the recipe's folder."""
 
 
 class EngineTable(Table):
@@ -126,22 +101,11 @@ class ToolchainTable(Table):
     """Which compiler is called."""
 
     kind: Literal["cosmocc", "zig"] = "cosmocc"
-    """`cosmocc` makes one program for several systems, `zig` one for this machine's own architecture on Linux."""
+    """`zig` makes a program for each target, `cosmocc` one for several systems and both architectures."""
     version: Filled | None = None
     """Version to insist on; without it the one that this lfbuild is tested with."""
     launcher: Filled | None = None
     """Program put before each compiler call: `ccache`, `sccache`, `distcc` or `icecc`."""
-
-
-class TargetsTable(Table):
-    """What the file must run on."""
-
-    systems: Annotated[tuple[str, ...], AfterValidator(_refuse_other_systems)] = ("linux",)
-    """Operating systems; only "linux" works now."""
-    cpus: Annotated[tuple[Cpu, ...], Field(min_length=1), AfterValidator(_one_level_an_architecture)] = DEFAULT_CPUS
-    """The lowest processor level of each architecture, with further features after `+`."""
-    gpus: Annotated[tuple[str, ...], AfterValidator(_refuse_gpus)] = ()
-    """Graphics processors; none work now."""
 
 
 class ModelTable(Table):
@@ -255,6 +219,15 @@ class ArchiveTable(Table):
     """Largest piece that has a digest of its own, which is what a differential update fetches: 64 KiB to 1 MiB."""
 
 
+class SignTable(Table):
+    """Commands that sign, for systems that ask for it. "{file}" stands for the file, which is signed in place."""
+
+    windows: Command = ""
+    """Run on the finished file before it has its name; what it appends is at most 48 KiB."""
+    macos: Command = ""
+    """Run on each macOS engine and launcher before they are packed."""
+
+
 class UpdateTable(Table):
     """Where newer releases of this file live; only recorded for now."""
 
@@ -283,6 +256,8 @@ class Recipe(Table):
     """Default arguments, by verb."""
     archive: ArchiveTable = ArchiveTable()
     """How members are laid out in the file."""
+    sign: SignTable = SignTable()
+    """Commands that sign what is made."""
     update: UpdateTable | None = None
     """Where newer releases live."""
 

@@ -10,8 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lfbuild.recipe.arguments import argument_faults
-from lfbuild.recipe.model import ArgsTable, EngineTable, FileTable, ModelTable, split_names
+from lfbuild.recipe.model import (
+    ArgsTable,
+    EngineTable,
+    FileTable,
+    LlamafileTable,
+    ModelTable,
+    SignTable,
+    ToolchainTable,
+    split_names,
+)
 from lfbuild.recipe.places import EnginePathSource, EngineUrlSource, PartsSource, PypiSource, ZipSource
+from lfbuild.recipe.targets import TargetsTable
 from lfbuild.recipe.values import check_model_name
 
 if TYPE_CHECKING:
@@ -25,7 +35,11 @@ if TYPE_CHECKING:
 class GoodTables:
     """The tables of a recipe that are right by themselves, arrays with the place of each item."""
 
+    llamafile: LlamafileTable | None
     engine: EngineTable | None
+    toolchain: ToolchainTable | None
+    targets: TargetsTable | None
+    sign: SignTable | None
     models: tuple[tuple[int, ModelTable], ...]
     files: tuple[tuple[int, FileTable], ...]
     args: ArgsTable | None
@@ -37,6 +51,8 @@ def all_faults(tables: GoodTables) -> Iterator[Fault]:
     """Everything that does not agree."""
     if tables.engine is not None:
         yield from _engine_faults(tables.engine)
+    if tables.toolchain is not None and tables.toolchain.kind == "cosmocc":
+        yield from _cosmocc_faults(tables)
     for index, model in tables.models:
         yield from _model_faults(("model", index), model)
     yield from _name_faults(tables)
@@ -48,6 +64,22 @@ def all_faults(tables: GoodTables) -> Iterator[Fault]:
 def _engine_faults(engine: EngineTable) -> Iterator[Fault]:
     if engine.version is None and isinstance(engine.source, EnginePathSource | EngineUrlSource):
         yield ("engine", "version"), "is required beside a path or url, as nothing else names the engine's version"
+
+
+def _cosmocc_faults(tables: GoodTables) -> Iterator[Fault]:
+    """What cosmocc cannot do: it has one target, and what it makes is the head itself."""
+    targets = tables.targets or TargetsTable()
+    if targets.systems:
+        what = "must be left out: cosmocc makes one file for all of its systems, and only zig makes single ones"
+        yield ("targets", "systems"), what
+    if isinstance(targets.cpus, dict):
+        yield ("targets", "cpus"), "must be a list: cosmocc has one target for all systems, and only zig has several"
+    if targets.head not in {"auto", "engine"}:
+        yield ("targets", "head"), "must be left out: what cosmocc makes is the head itself"
+    if tables.llamafile is not None and tables.llamafile.icon:
+        yield ("llamafile", "icon"), "must be left out: only what zig makes for Windows can have an icon"
+    if tables.sign is not None and tables.sign.macos:
+        yield ("sign", "macos"), "must be left out: cosmocc makes no program for macOS alone that could be signed"
 
 
 def _model_faults(key: KeyPath, model: ModelTable) -> Iterator[Fault]:

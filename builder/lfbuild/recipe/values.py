@@ -6,6 +6,7 @@ Each says in one sentence what is wrong with a value, and gives the pattern that
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated, Any
@@ -202,6 +203,16 @@ def option_text(value: object) -> str:
     raise ValueError("must be a text, a whole number, true or false")
 
 
+def _check_command(text: str) -> str:
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise ValueError(f"is not a command: {str(error).lower()}") from error
+    if not words or not any("{file}" in word for word in words[1:]):
+        raise ValueError('must be a command with "{file}" where the name of the file goes, such as "sign.sh {file}"')
+    return text
+
+
 def as_hashes(value: Any) -> Any:
     """One hash, or a list of them for a model in several files."""
     return (value,) if isinstance(value, str) else value
@@ -216,6 +227,7 @@ Sha256 = Annotated[
 FileName = Annotated[str, AfterValidator(_check_file_name)]
 MemberName = Annotated[str, AfterValidator(check_member_name)]
 Url = Annotated[str, AfterValidator(_check_url), WithJsonSchema({"type": "string", "pattern": "^https?://[^/\\s]+"})]
+Command = Annotated[str, AfterValidator(_check_command)]
 Folder = Annotated[str, AfterValidator(_check_folder)]
 Mode = Annotated[str, AfterValidator(_check_mode), WithJsonSchema({"type": "string", "pattern": "^0?[0-7]{3}$"})]
 Cpu = Annotated[str, AfterValidator(_check_cpu), WithJsonSchema({"type": "string", "pattern": f"^{_CPU.pattern}$"})]

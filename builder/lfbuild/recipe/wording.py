@@ -65,6 +65,8 @@ def _sentence(details: ErrorDetails, key: KeyPath, root: type[Table]) -> str:
         return f"must be {details['ctx']['expected']}, not {_shown(value)}"
     if kind == "too_short":
         return "must not be empty"
+    if kind == "levels":
+        return f"{details['msg']}, not {_what_it_is(value)}"
     if kind == "source_kind":
         return _source_sentence(details["msg"], value)
     if kind == "string_pattern_mismatch":

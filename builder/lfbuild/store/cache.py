@@ -3,6 +3,7 @@
     blobs/ab/<sha256>         a file, read-only, named by its own sha256
     trees|engines|launchers|toolchains/<key>   a folder, named by the key of what made it
     facts/<digest of name>.json      what was learnt about a name, as a small JSON table
+    logs/<kind>-<key>.log     what making that folder said; it stays where the making failed
     partial/<digest of name>  the first bytes of a download that was interrupted
     incoming/<token>          what is being written; renamed into place when it is complete and flushed
     locks/                    one file a lock, see `host.locks`
@@ -100,6 +101,12 @@ class Store:
             raise ValueError(f"not a key that can name a folder: {key!r}")
         return self.root / kind / key
 
+    def log(self, kind: FolderKind, key: str) -> Path:
+        """Where what is said while the folder of this kind and key is made goes; its maker removes it at the end."""
+        path = self.root / "logs" / f"{kind}-{self.entry_path(kind, key).name}.log"
+        self._make_folder(path.parent)
+        return path
+
     @contextlib.contextmanager
     def making(self, kind: FolderKind, key: str) -> Iterator[Path]:
         """Hand out an empty folder; on a clean exit it is flushed and becomes `entry(kind, key)`.
@@ -124,6 +131,10 @@ class Store:
     def is_busy(self, name: str) -> bool:
         """Whether another process holds `lock(name)` now."""
         return is_locked(self._lock_path(_digest(name)))
+
+    def is_log_busy(self, path: Path) -> bool:
+        """Whether what the log at `path` tells of is being made now."""
+        return self.is_busy(path.stem.replace("-", "/", 1))
 
     def is_partial_busy(self, path: Path) -> bool:
         """Whether the download that keeps its bytes at `path` runs now; it holds the lock of the same name."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-Kind = FolderKind | Literal["blobs", "partial"]
+Kind = FolderKind | Literal["blobs", "logs", "partial"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +45,7 @@ class Pruned:
 
 
 def list_store(store: Store) -> tuple[StoreEntry, ...]:
-    """Everything complete or resumable in the store, the longest unused first."""
+    """Everything complete or resumable in the store, and logs of what failed, the longest unused first."""
     return tuple(sorted(_entries(store), key=lambda entry: (entry.last_used, entry.kind, entry.key)))
 
 
@@ -87,6 +87,8 @@ def _entries(store: Store) -> Iterator[StoreEntry]:
     for kind in FOLDER_KINDS:
         for path in (store.root / kind).glob("*"):
             yield from _entry(kind, path)
+    for path in (store.root / "logs").glob("*.log"):
+        yield from _entry("logs", path)
     for path in (store.root / "partial").glob("*"):
         if not path.suffix:
             yield from _entry("partial", path)
@@ -98,9 +100,17 @@ def _entry(kind: Kind, path: Path) -> Iterator[StoreEntry]:
         yield StoreEntry(kind=kind, key=path.name, path=path, size_bytes=size_bytes, last_used=last_used)
 
 
+def _is_busy(store: Store, entry: StoreEntry) -> bool:
+    if entry.kind == "partial":
+        return store.is_partial_busy(entry.path)
+    if entry.kind == "logs":
+        return store.is_log_busy(entry.path)
+    return store.is_busy(f"{entry.kind}/{entry.key}")
+
+
 def _remove(store: Store, entry: StoreEntry) -> bool:
     """Renamed away first, so that a folder is there whole or not at all even while it is being removed."""
-    if store.is_partial_busy(entry.path) if entry.kind == "partial" else store.is_busy(f"{entry.kind}/{entry.key}"):
+    if _is_busy(store, entry):
         return False
     with store.incoming() as folder:
         try:

@@ -65,8 +65,10 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         report=context.report,
     )
     size_bytes = built.path.stat().st_size
-    document = {"path": built.path, "size_bytes": size_bytes}
-    facts = [("made", str(built.path)), ("size", size_words(size_bytes)), ("run it", _runnable(built.path))]
+    document = {"path": built.path, "size_bytes": size_bytes, "beside": list(built.beside)}
+    run_it = _runnable(built.path) if built.starts else ""
+    facts = [("made", str(built.path)), ("size", size_words(size_bytes)), ("run it", run_it)]
+    facts += [("for Windows", str(path)) for path in built.beside]
     context.output.show(document, Facts(facts))
     return 0
 

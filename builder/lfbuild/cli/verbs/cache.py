@@ -26,7 +26,7 @@ def add(subparsers: Subparsers) -> Parser:
     parser = subparsers.add(
         "cache",
         summary="list what is kept on this machine, or make it less",
-        description="Lists the downloads, source trees, engines and toolchains that are kept, or removes some.\n"
+        description="Lists the downloads, source trees, engines, toolchains and logs that are kept, or removes some.\n"
         "Everything in the cache can be made or fetched again.",
         examples=EXAMPLES,
     )

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import argparse
 
     from lfbuild.cli.context import Context
-    from lfbuild.cli.render import Block
+    from lfbuild.cli.render import Block, Table
     from lfbuild.cli.words import Parser, Subparsers
     from lfbuild.commands.inspect import Inspection
 
@@ -42,12 +42,14 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 
 def _blocks(inspection: Inspection) -> list[Block]:
-    """What the file is, its models as a table, and what to know of it."""
+    """What the file is, its engines and models as tables, and what to know of it."""
     from lfbuild.cli.render import Cell, Column, Facts, Table, size_words
 
     blocks: list[Block] = [
         Facts([("file", str(inspection.path)), ("what", _kind_words(inspection)), *_facts(inspection)])
     ]
+    if inspection.slices:
+        blocks += ["", _engines(inspection)]
     if inspection.models:
         columns = [
             Column(title="model"),
@@ -72,6 +74,40 @@ def _blocks(inspection: Inspection) -> list[Block]:
         ]
         blocks += ["", Table(columns=columns, rows=rows)]
     return [*blocks, *(Cell(f"note: {note}", "warn") for note in inspection.notes)]
+
+
+def _head_words(inspection: Inspection) -> str:
+    if inspection.manifest is not None and inspection.manifest.head.kind == "engine":
+        return "the engine itself"
+    if not inspection.slices:
+        return "a note that another file starts it"
+    return "a launcher, which starts the engine for its machine"
+
+
+def _engines(inspection: Inspection) -> Table:
+    """What a launcher chooses from: the first line of its own target."""
+    from lfbuild.cli.render import Column, Table, method_words, size_words
+
+    columns = [
+        Column(title="engine for"),
+        Column(title="kept"),
+        Column(title="stored", right=True),
+        Column(title="size", right=True),
+        Column(title="digest"),
+        Column(title="levels"),  # thirteen of them make a long line
+    ]
+    rows = [
+        [
+            item.target,
+            method_words(item.method),
+            size_words(item.stored_size),
+            size_words(item.decoded_size),
+            item.digest,
+            ", ".join(item.cpus),
+        ]
+        for item in inspection.slices
+    ]
+    return Table(columns=columns, rows=rows)
 
 
 def _kind_words(inspection: Inspection) -> str:
@@ -114,11 +150,11 @@ def _facts(inspection: Inspection) -> list[tuple[str, str]]:
     if engine is not None:
         facts += [
             ("engine", f"{engine.name} {engine.version} by {engine.toolchain.kind} {engine.toolchain.version}"),
-            (
-                "runs on",
-                ", ".join(f"{target} ({cpu})" for target, cpu in zip(engine.targets, engine.cpus, strict=False)),
-            ),
+            ("runs on", ", ".join(engine.targets)),
+            ("levels", ", ".join(engine.cpus)),
         ]
+    facts.append(("begins with", _head_words(inspection)))
+    facts.append(("needs beside it", inspection.beside))
     return [*facts, ("generation", str(inspection.generation)), ("updates", manifest.update_url)]
 
 

@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 def _kept(member: Listed) -> str:
     """`stored`, or how much of it a compression left."""
-    if member.method == 0:
-        return "stored"
-    name = {8: "deflate", 9: "deflate64", 93: "zstd"}.get(member.method, f"method {member.method}")
-    return f"{name} {100 * member.stored_bytes // max(member.size_bytes, 1)} %"
+    from lfbuild.cli.render import method_words
+
+    words = method_words(member.method)
+    return words if member.method == 0 else f"{words} {100 * member.stored_bytes // max(member.size_bytes, 1)} %"

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     import argparse
 
     from lfbuild.cli.context import Context
-    from lfbuild.cli.render import Block
+    from lfbuild.cli.render import Block, Cell
     from lfbuild.cli.words import Parser, Subparsers
-    from lfbuild.commands.plan import Planned
+    from lfbuild.commands.plan import Planned, PlannedEngine
 
 EXAMPLES = """\
   lfbuild plan chat.toml
-  lfbuild plan chat.toml --json | jq .engine.key"""
+  lfbuild plan chat.toml --json | jq .engines[].key"""
 
 
 def add(subparsers: Subparsers) -> Parser:
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 
 def _blocks(planned: Planned) -> list[Block]:
-    """Sources, engine, members, and the whole."""
+    """Sources, engines, each file and its members, and the whole."""
     from lfbuild.cli.render import Cell, Column, Facts, Table, size_words
 
     size = Column(title="size", right=True)
@@ -66,25 +66,34 @@ def _blocks(planned: Planned) -> list[Block]:
         for state in planned.sources
     ]
     blocks: list[Block] = [
-        Facts([("would write", planned.output), *_engine_facts(planned)]),
+        Facts([("would write", name) for name in _names(planned)]),
         "",
         Table(columns=[Column(title="source"), Column(title=""), size], rows=sources),
     ]
-    if planned.members:
-        members = [[member.name, member.role, size_words(member.size_bytes)] for member in planned.members]
-        blocks += ["", Table(columns=[Column(title="member"), Column(title="role"), size], rows=members)]
+    if planned.engines:
+        columns = [Column(title="engine"), Column(title="runs on"), Column(title=""), size]
+        columns += [Column(title="key"), Column(title="levels")]
+        blocks += ["", Table(columns=columns, rows=[_engine(it) for it in planned.engines])]
+    for file in planned.files:
+        members = [[member.name, member.role, size_words(member.size_bytes)] for member in file.members]
+        title = "member" if len(planned.files) == 1 else f"member of {file.path}"
+        blocks += ["", Table(columns=[Column(title=title), Column(title="role"), size], rows=members)]
     if planned.total_bytes:
         blocks += ["", f"{size_words(planned.total_bytes)} in all, with the room for the next engine"]
     return [*blocks, *(Cell(f"note: {note}", "warn") for note in planned.notes)]
 
 
-def _engine_facts(planned: Planned) -> list[tuple[str, str]]:
-    engine = planned.engine
-    if engine is None:
-        return []
-    state = "in the cache" if engine.compiled else "to compile"
-    return [
-        ("engine", f"{engine.name} by {engine.toolchain}, {state}"),
-        ("runs on", f"{engine.target} ({', '.join(engine.cpus)})"),
-        ("key", engine.key),
-    ]
+def _names(planned: Planned) -> list[str]:
+    """The files, each with what it begins with."""
+    words = {"engine": "an engine", "elf": "a Linux program", "script": "a shell script", "note": "nothing to start"}
+    words |= {"polyglot": "a Windows program that is a shell script too"}
+    return [f"{file.path} ({words[file.head]})" for file in planned.files] or [planned.output]
+
+
+def _engine(engine: PlannedEngine) -> list[str | Cell]:
+    from lfbuild.cli.render import Cell, size_words
+
+    state = "in the cache" if engine.compiled else Cell("to compile", "warn")
+    size = size_words(engine.size_bytes) if engine.compiled else ""
+    name = f"{engine.name} by {engine.toolchain}"
+    return [name, engine.target, state, size, engine.key[:12], ", ".join(engine.cpus)]

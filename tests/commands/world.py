@@ -1,0 +1,82 @@
+"""A recipe whose model has a few KB, and engines and launchers that are in the cache already: nothing is compiled."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import msgspec
+from tests.world.models import tiny_gguf
+from tests.world.programs import tiny_elf, tiny_launchers
+
+from lfbuild.cli import main
+from lfbuild.store import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+RECIPE = """\
+[llamafile]
+name = "chat"
+[engine]
+version = "1.0"
+source = { path = "engine" }
+[toolchain]
+kind = "zig"
+[targets]
+systems = ["host"]
+cpus = ["x86-64-v3", "armv8.2-a+dotprod"]
+[[model]]
+source = { path = "tiny.gguf" }
+[args]
+common = ["--temp", "0"]
+"""
+
+
+def make_world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Recipe, model, and an engine's source tree that knows the model's architecture and two flags."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("LFBUILD_CACHE", str(folder / "cache"))
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    monkeypatch.setattr("lfbuild.commands.programs.compile_launcher", lambda target, *_, **__: tiny_launchers()[target])
+    (folder / "chat.toml").write_text(RECIPE, encoding="utf-8")
+    (folder / "tiny.gguf").write_bytes(tiny_gguf())
+    (folder / "engine" / "src").mkdir(parents=True)
+    (folder / "engine" / "common").mkdir()
+    (folder / "engine" / "src" / "llama-arch.cpp").write_text('{ LLM_ARCH_LLAMA, "llama" },\n', encoding="utf-8")
+    (folder / "engine" / "common" / "arg.cpp").write_text('common_arg({"--temp", "--host"}, "N")', encoding="utf-8")
+    return folder
+
+
+def engine_of(target: str) -> bytes:
+    """What a compile for a target would make: something that gets smaller, and another for each."""
+    return tiny_launchers()[target] + f"llama.cpp for {target}\n".encode() * 300 + tiny_elf(1000)
+
+
+def keep_engines(world: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """Put the engines that the recipe asks for into the cache, as compiles would; returns their keys."""
+    capsys.readouterr()
+    assert main(["plan", "chat.toml", "--json", "--quiet"]) == 0
+    engines = json.loads(capsys.readouterr().out)["engines"]
+    for engine in engines:
+        kind, version = engine["toolchain"].split()
+        facts = {
+            "name": "llama.cpp",
+            "version": "1.0",
+            "source_sha256": "5" * 64,
+            "stubs_sha256": "4" * 64,
+            "toolchain": {"kind": kind, "version": version, "sha256": ""},
+            "target": engine["target"],
+            "cpus": engine["cpus"],
+            "options": [],
+            "ui": False,
+            "key": engine["key"],
+        }
+        with Store(world / "cache").making("engines", engine["key"]) as folder:
+            (folder / "head").write_bytes(engine_of(engine["target"]))
+            (folder / "engine.json").write_bytes(msgspec.json.encode(facts))
+            (folder / "flags.txt").write_text("--temp\n", encoding="utf-8")
+            (folder / "build.log").write_text("", encoding="utf-8")
+    return {str(engine["target"]): str(engine["key"]) for engine in engines}
