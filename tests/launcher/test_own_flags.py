@@ -31,7 +31,7 @@ def test_info_tells_release_head_engines_and_the_one_for_this_machine(world: Wor
         'release  tiny "quoted" 1.0\n'
         "head     launcher elf\n"
         f"manifest {manifest}\n"
-        f"engine   {TARGET} {mine.cpu} deflated {mine.stored_size} {mine.decoded_size} {mine.digest}\n"
+        f"engine   {TARGET} {world.engine.cpus} deflated {mine.stored_size} {mine.decoded_size} {mine.digest}\n"
         f"engine   windows-x86_64 x86-64-v4,x86-64-v2 stored 2 2 {yours.digest}\n"
         f"here     {TARGET} {mine.member}\n"
     )
