@@ -45,6 +45,6 @@ int lfbuild_verify(const struct lfbuild_own *own) {
     if (damaged) {
         return 1;
     }
-    printf("%s: %zu members and %zu engines are whole\n", own->path, (size_t)own->directory.count, own->table.count);
+    printf("%s: all of it is whole (members: %zu, engines: %zu)\n", own->path, (size_t)own->directory.count, own->table.count);
     return 0;
 }

@@ -53,6 +53,14 @@ class Maker:
     def compile(self, target: str, store: Store) -> bytes:
         return compile_launcher(target, self.zig, store=store, report=SilentReport(), passed={})
 
+    def new_store(self, root: Path) -> Store:
+        """An empty one, but for the libraries that zig builds for itself."""
+        libraries = f"zig-{self.zig.version}-libraries"
+        (self.kept / "toolchains" / libraries).mkdir(parents=True, exist_ok=True)
+        (root / "toolchains").mkdir(parents=True)
+        (root / "toolchains" / libraries).symlink_to(self.kept / "toolchains" / libraries)
+        return Store(root)
+
     def engine(self, target: str, folder: Path) -> bytes:
         """The tiny engine for another system."""
         program = folder / "engine.exe"
@@ -90,13 +98,7 @@ def test_every_target_has_a_launcher_of_its_kind_that_is_small(maker: Maker, tar
 
 @pytest.mark.parametrize("target", TRIPLES)
 def test_the_same_sources_give_the_same_bytes_in_another_folder(maker: Maker, tmp_path: Path, target: str) -> None:
-    store = Store(tmp_path / "another store")
-    libraries = f"zig-{maker.zig.version}-libraries"
-    maker.launcher(target)
-    (store.root / "toolchains").mkdir(parents=True)
-    (store.root / "toolchains" / libraries).symlink_to(maker.kept / "toolchains" / libraries)
-
-    assert maker.compile(target, store) == maker.launcher(target)
+    assert maker.compile(target, maker.new_store(tmp_path / "another store")) == maker.launcher(target)
 
 
 def test_a_target_that_zig_does_not_make_is_refused(maker: Maker) -> None:
@@ -115,7 +117,12 @@ def test_a_source_that_does_not_compile_is_shown(maker: Maker, tmp_path: Path) -
 
     with pytest.raises(ToolError) as caught:
         compile_launcher(
-            "linux-x86_64", maker.zig, store=Store(tmp_path), report=SilentReport(), passed={}, stubs=stubs
+            "linux-x86_64",
+            maker.zig,
+            store=maker.new_store(tmp_path / "store"),
+            report=SilentReport(),
+            passed={},
+            stubs=stubs,
         )
 
     assert str(caught.value).startswith("launcher for linux-x86_64: zig refused its sources\n")
@@ -150,7 +157,7 @@ def test_the_native_one_starts_verifies_and_refuses(maker: Maker, tmp_path: Path
     path = world.write()
 
     assert world.start(path, "exit=3").stdout == answer(path, "exit=3")
-    assert world.start(path, "--lf-verify").stdout == f"{path}: 3 members and 1 engines are whole\n"
+    assert world.start(path, "--lf-verify").stdout == f"{path}: all of it is whole (members: 3, engines: 1)\n"
     change(world.placed, 1000, 0x55)
     assert world.start(path).stdout == answer(path)
     change(path, find_data(path, world.engine.member) + 1000, 0x55)
@@ -181,7 +188,7 @@ def test_a_cpu_without_avx2_gets_the_same_digests(maker: Maker, tmp_path: Path, 
 
     for cpu in ("qemu64", "max"):
         result = world.start(qemu, "-cpu", cpu, str(path), "--lf-verify")
-        assert result.stdout == f"{path}: 3 members and 1 engines are whole\n"
+        assert result.stdout == f"{path}: all of it is whole (members: 3, engines: 1)\n"
 
 
 def test_the_one_for_arm_starts_under_an_emulator(maker: Maker, tmp_path: Path, engine_program: bytes) -> None:
@@ -193,7 +200,9 @@ def test_the_one_for_arm_starts_under_an_emulator(maker: Maker, tmp_path: Path, 
     path = world.write()
 
     assert world.start(qemu, str(path), "x", "exit=3").stdout == answer(path, "x", "exit=3")
-    assert world.start(qemu, str(path), "--lf-verify").stdout == f"{path}: 3 members and 1 engines are whole\n"
+    assert (
+        world.start(qemu, str(path), "--lf-verify").stdout == f"{path}: all of it is whole (members: 3, engines: 1)\n"
+    )
     change(world.placed, 1000, 0x55)
     assert world.start(qemu, str(path)).stdout == answer(path)
 

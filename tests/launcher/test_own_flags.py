@@ -31,7 +31,7 @@ def test_info_tells_release_head_engines_and_the_one_for_this_machine(world: Wor
         'release  tiny "quoted" 1.0\n'
         "head     launcher elf\n"
         f"manifest {manifest}\n"
-        f"engine   {TARGET} {mine.cpu} deflated {mine.stored_size} {mine.decoded_size} {mine.digest}\n"
+        f"engine   {TARGET} {world.engine.cpus} deflated {mine.stored_size} {mine.decoded_size} {mine.digest}\n"
         f"engine   windows-x86_64 x86-64-v4,x86-64-v2 stored 2 2 {yours.digest}\n"
         f"here     {TARGET} {mine.member}\n"
     )
@@ -60,7 +60,7 @@ def test_a_whole_file_verifies(world: World) -> None:
 
     result = world.start(path, "--lf-verify")
 
-    assert (result.stdout, result.stderr) == (f"{path}: 4 members and 1 engines are whole\n", "")
+    assert (result.stdout, result.stderr) == (f"{path}: all of it is whole (members: 4, engines: 1)\n", "")
 
 
 def test_verify_names_each_member_that_is_damaged(world: World) -> None:
@@ -179,4 +179,4 @@ def test_crc_32_of_every_length_is_zlibs(world: World, tmp_path: Path) -> None:
     assert len({zlib.crc32(data) for data in members.values()}) == 40
     path = world.write(members=members)
 
-    assert world.start(path, "--lf-verify").stdout == f"{path}: 43 members and 1 engines are whole\n"
+    assert world.start(path, "--lf-verify").stdout == f"{path}: all of it is whole (members: 43, engines: 1)\n"

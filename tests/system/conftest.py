@@ -53,7 +53,7 @@ def run_file(
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`recipes/smollm2.toml`, built."""
     if platform.system() != "Linux":
-        pytest.skip("zig builds for the machine's own architecture on Linux only, so far")
+        pytest.skip("what is built is for this machine's own Linux, and this is none")
     if importlib.util.find_spec("ziglang") is None:
         pytest.skip("the package ziglang is not installed")
     folder = tmp_path_factory.mktemp("smollm2")

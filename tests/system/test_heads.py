@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,13 +106,15 @@ def test_a_lesser_cpu_gets_a_lesser_level_or_one_sentence(smollm2: Path, cpu: st
 def test_it_starts_where_there_is_nothing_but_busybox(smollm2: Path, tmp_path: Path) -> None:
     shell = static_busybox()
     root = tmp_path / "root"
-    for folder in ("bin", "tmp", "proc"):
+    for folder in ("bin", "dev", "tmp"):
         (root / folder).mkdir(parents=True)
+    os.mknod(root / "dev" / "urandom", stat.S_IFCHR | 0o666, os.makedev(1, 9))  # every container has it
     shutil.copy2(shell, root / "bin" / "busybox")
     (root / "bin" / "sh").symlink_to("busybox")
     shutil.copy2(smollm2, root / "chat file")
 
-    inside = ["chroot", root, "/bin/sh", "-c", '"$0" "$@"', "/chat file", *QUESTION]
+    changed_root = shutil.which("chroot") or "/usr/sbin/chroot"
+    inside = [changed_root, root, "/bin/sh", "-c", '"$0" "$@"', "/chat file", *QUESTION]
     answer = subprocess.run(inside, env={}, capture_output=True, text=True, check=False)
 
     assert "Paris" in answer.stdout, answer.stderr[-2000:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import shutil
 import socket
 import stat
@@ -26,6 +27,8 @@ pytestmark = pytest.mark.real
 
 MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+# A model as small as this one says other things where another level rounds otherwise; test_heads.py asks at all levels.
+ONE_LEVEL = {"LFBUILD_CPU": "x86-64-v3"} if platform.machine() == "x86_64" else {}
 QUESTION = ("completion", "-p", "The capital of France is", "-n", "8")
 
 
@@ -146,7 +149,13 @@ def serving(file: Path, *words: str) -> Iterator[tuple[str, subprocess.Popen[byt
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [str(file), "serve", "--host", "127.0.0.1", "--port", str(port), *words]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command,
+        env=os.environ | ONE_LEVEL,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     address = f"http://127.0.0.1:{port}"
     try:
         wait_until_ready(f"{address}/health", process)
