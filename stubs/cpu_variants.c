@@ -1,12 +1,11 @@
-/* CPU variants: see cpu_variants.h.
+/* CPU variants: which of the CPU levels in this program is used.
  *
  * variants.cmake compiles upstream's ggml-cpu once for each level and gives every symbol of it the level's suffix. This is
  * the one that has none: upstream asks it for the CPU backend, and gets the best one that this CPU can run. Two have a say:
  * our own check, which knows what the operating system saves (cpu_check.h), and upstream's score, by which upstream itself
- * chooses among its libraries.
+ * chooses among its libraries. The environment variable LFBUILD_CPU names another level (`best`: none other), and has the
+ * choice told on stderr.
  */
-#include "cpu_variants.h"
-
 #include "complaint.h"
 #include "cpu_check.h"
 #include "platform.h"
@@ -112,10 +111,6 @@ static const struct variant *choose(void) {
         }
     }
     return chosen;
-}
-
-const char *lfbuild_cpu_chosen(void) {
-    return choose()->level;
 }
 
 /* Declared by upstream in ggml-cpu.h, which needs C++ on some compilers. */

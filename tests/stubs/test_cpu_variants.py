@@ -19,7 +19,6 @@ pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the made
 NOBODYS = "x86-64-v2+nobodys-feature"
 MAIN = """
 #include <stdio.h>
-#include "cpu_variants.h"
 struct ggml_backend_reg { const char *level; };
 #define VARIANT(tag, level) struct ggml_backend_reg reg_##tag = {level}; \\
     struct ggml_backend_reg *ggml_backend_cpu_reg_##tag(void) { return &reg_##tag; }
