@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Final
 
 from lfbuild.errors import FormatError
 from lfbuild.formats.blocks import Cuts
-from lfbuild.formats.zip import END_BYTES, END_ZIP64_BYTES, LIMIT_16, LIMIT_32, local_header_size
+from lfbuild.formats.zip import END_BYTES, END_ZIP64_BYTES, LIMIT_16, LIMIT_32, end_records, local_header_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from lfbuild.archive.deflate import Decoded
     from lfbuild.archive.source import Source
@@ -66,6 +66,34 @@ class Placement:
     def end(self) -> int:
         """The first byte behind its data."""
         return self.data_offset + self.member.source.size_bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Closing:
+    """What a file ends with: its directory and, in one sector, its end records."""
+
+    offset: int
+    """Where the directory begins; between the last member and it there may be zeros."""
+    directory: bytes
+    end: bytes
+
+    @property
+    def end_offset(self) -> int:
+        """Where the end records begin."""
+        return self.offset + len(self.directory)
+
+    @property
+    def file_size(self) -> int:
+        """Of the whole file."""
+        return self.end_offset + len(self.end)
+
+
+def place_end(records: Sequence[bytes], *, start: int, comment: bytes) -> Closing:
+    """Directory and end records at or behind `start`."""
+    directory, count = b"".join(records), len(records)
+    offset = directory_offset(start, len(directory), comment_size=len(comment), count=count)
+    end = end_records(count=count, offset=offset, size=len(directory), comment=comment)
+    return Closing(offset=offset, directory=directory, end=end)
 
 
 def place(members: Iterable[Member], *, start: int) -> tuple[Placement, ...]:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final, Self
 from blake3 import blake3
 
 from lfbuild.archive.hashing import HashPool
-from lfbuild.archive.layout import Member, directory_offset, place
+from lfbuild.archive.layout import Member, place, place_end
 from lfbuild.archive.source import BytesSource
 from lfbuild.errors import FormatError
-from lfbuild.formats.zip import DEFLATED, STORED, CentralRecord, dos_time, end_records
+from lfbuild.formats.zip import DEFLATED, STORED, CentralRecord, dos_time
 from lfbuild.host.files import write_all
 
 if TYPE_CHECKING:
@@ -114,12 +114,9 @@ class Writer:
 
     def finish(self, comment: bytes) -> None:
         """Write directory and end records; nothing is written after them."""
-        directory = b"".join(self._records)
-        count = len(self._records)
-        offset = directory_offset(self.cursor, len(directory), comment_size=len(comment), count=count)
-        end = end_records(count=count, offset=offset, size=len(directory), comment=comment)
-        write_all(self._descriptor, directory + end, offset)
-        self.cursor = offset + len(directory) + len(end)
+        closing = place_end(self._records, start=self.cursor, comment=comment)
+        write_all(self._descriptor, closing.directory + closing.end, closing.offset)
+        self.cursor = closing.file_size
         if self._flush is not None:
             self._flush.result()
 
