@@ -26,7 +26,7 @@ from lfbuild.errors import FormatError
 from lfbuild.formats.journal import BOUND_BYTES, JournalHeader, JournalRecord
 from lfbuild.formats.seal import SEAL_BYTES
 from lfbuild.host.files import fsync_folder, host_error, write_all
-from lfbuild.host.inplace import clear_range, flush, reserve
+from lfbuild.host.inplace import clear_range, flush, journal_path, reserve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,11 +38,6 @@ if TYPE_CHECKING:
 Outcome = Literal["finished", "undone"]
 
 _PIECE_BYTES: Final = 1 << 20
-
-
-def journal_path(path: Path) -> Path:
-    """Where the journal of a file stands: beside it, so that both are on one disk."""
-    return path.with_name(f".{path.name}.lfbuild-redo")
 
 
 class JournalWriter:
@@ -154,11 +149,6 @@ class _Journal:
         if step.record.kind != "zero" and blake3(data).digest() != step.record.digest:
             raise FormatError(self.where, f"its bytes at {step.data_offset} are damaged")
         return data
-
-
-def has_journal(path: Path) -> bool:
-    """Whether there is a journal beside a file, complete or not."""
-    return journal_path(path).is_file()
 
 
 def is_journal_complete(path: Path) -> bool:

@@ -17,17 +17,37 @@ from typing import TYPE_CHECKING, Final
 
 from lfbuild.errors import FormatError
 from lfbuild.formats.blocks import Cuts
-from lfbuild.formats.zip import END_BYTES, END_ZIP64_BYTES, LIMIT_16, LIMIT_32, end_records, local_header_size
+from lfbuild.formats.zip import (
+    DEFLATED,
+    END_BYTES,
+    END_ZIP64_BYTES,
+    LIMIT_16,
+    LIMIT_32,
+    STORED,
+    CentralRecord,
+    end_records,
+    local_header_size,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from lfbuild.archive.deflate import Decoded
+    from lfbuild.archive.hashing import Digests
     from lfbuild.archive.source import Source
 
 WEIGHTS_ALIGN_BYTES: Final = 64 << 10
 """MapViewOfFile's granularity, and a multiple of every page size in use."""
 SECTOR_BYTES: Final = 512
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """What is known of a member that another file has already."""
+
+    header_offset: int
+    """In that file."""
+    digests: Digests
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +62,21 @@ class Member:
     mode: int = 0o100644
     decoded: Decoded | None = None
     """What its bytes decode to, if they are deflated; None: they are the member's own."""
+    kept: Kept | None = None
+    """Where its bytes stand already, if they are another file's."""
+
+    def record(self, *, header_offset: int, crc32: int, dos_time: int) -> CentralRecord:
+        """Its directory record; `crc32` is that of the stored bytes."""
+        return CentralRecord(
+            name=self.name,
+            method=DEFLATED if self.decoded else STORED,
+            crc32=self.decoded.crc32 if self.decoded else crc32,
+            stored_size=self.source.size_bytes,
+            decoded_size=self.decoded_size,
+            header_offset=header_offset,
+            mode=self.mode,
+            dos_time=dos_time,
+        )
 
     @property
     def decoded_size(self) -> int:

@@ -20,6 +20,8 @@ from lfbuild.errors import HostError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_IDENTITY: Final = ("st_dev", "st_ino", "st_size", "st_mtime_ns")
+"""What tells a file from another that has its name."""
 SHARED_BYTES: Final = 64 << 10
 """Blocks are shared in multiples of this; no file system that shares has larger ones."""
 _FICLONERANGE = 0x4020940D
@@ -37,14 +39,21 @@ _NOT_HERE = {
 
 
 @contextlib.contextmanager
-def replacing(target: Path, *, mode: int = 0o644, change: Callable[[Path], None] | None = None) -> Iterator[BinaryIO]:
+def replacing(
+    target: Path,
+    *,
+    mode: int = 0o644,
+    change: Callable[[Path], None] | None = None,
+    expected: os.stat_result | None = None,
+) -> Iterator[BinaryIO]:
     """Write a file beside `target` and give it that name once it is complete and flushed.
 
     `mode` is subject to the umask, as for any new file. `change` is handed the complete file under a hidden name, for
-    programs that need one; it may rewrite it, or replace it by another. On an exception the old file stays as it was.
+    programs that need one; it may rewrite it, or replace it by another. `expected` is the file that has the name now:
+    if it is another one in the end, it stays. On an exception the old file stays as it was.
 
     Raises:
-        HostError: the folder is missing, read-only or full, or `target` is a folder.
+        HostError: the folder is missing, read-only or full, `target` is a folder, or not the expected file any more.
     """
     folder = target.parent
     try:
@@ -64,7 +73,10 @@ def replacing(target: Path, *, mode: int = 0o644, change: Callable[[Path], None]
             hidden = hidden or _give_name(file.fileno(), folder, target.name)
         if change is not None:
             _change(hidden, change)
-        hidden.replace(target)
+        with _folder_had_alone(folder):
+            if expected is not None:
+                _refuse_another(target, expected)
+            hidden.replace(target)
         hidden = None
     except OSError as error:
         raise host_error(target, error) from error
@@ -72,6 +84,29 @@ def replacing(target: Path, *, mode: int = 0o644, change: Callable[[Path], None]
         if hidden is not None:
             hidden.unlink(missing_ok=True)
     fsync_folder(folder)
+
+
+def _refuse_another(target: Path, expected: os.stat_result) -> None:
+    found = target.stat()
+    if any(getattr(found, name) != getattr(expected, name) for name in _IDENTITY):
+        raise HostError(target, "was changed by another process meanwhile", hint="run the command again")
+
+
+@contextlib.contextmanager
+def _folder_had_alone(folder: Path) -> Iterator[None]:
+    """Let no other lfbuild give a name in `folder` between a look and a rename; where folders can be locked."""
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # a medium without locks: the last rename wins, as it always did there
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _change(path: Path, change: Callable[[Path], None]) -> None:

@@ -28,6 +28,16 @@ _NO_LOCKS: Final = {errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 _NOT_HERE: Final = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL, errno.EPERM}
 
 
+def journal_path(path: Path) -> Path:
+    """Where the journal of a file stands: beside it, so that both are on one disk."""
+    return path.with_name(f".{path.name}.lfbuild-redo")
+
+
+def has_journal(path: Path) -> bool:
+    """Whether there is a journal beside a file, complete or not."""
+    return journal_path(path).is_file()
+
+
 @contextlib.contextmanager
 def had_alone(path: Path) -> Iterator[BinaryIO]:
     """Open `path` for reading and writing, with nobody else reading its weights or changing it.
@@ -52,23 +62,6 @@ def used(path: Path) -> Iterator[BinaryIO]:
         if not _lock(file.fileno(), alone=False):
             raise HostError(path, "an update of this file is under way", hint="try again when it has finished")
         yield file
-
-
-@contextlib.contextmanager
-def folder_had_alone(folder: Path) -> Iterator[None]:
-    """Keep other lfbuilds from giving names in `folder` for some instants; where folders cannot be locked, nothing."""
-    if os.name != "posix":
-        yield
-        return
-    import fcntl
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # a medium without locks: the last rename wins, as it always did there
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def flush(descriptor: int) -> None:

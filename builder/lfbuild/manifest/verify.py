@@ -160,6 +160,15 @@ def _spans(reader: Reader, manifest: Manifest) -> Iterator[_Span]:
     yield _Span(directory.offset, directory.end_offset + directory.end_size_bytes, "directory")
 
 
+def gaps(reader: Reader, manifest: Manifest) -> Iterator[tuple[int, int]]:
+    """Every stretch that belongs to nothing, where it begins and ends, in pieces of some MiB."""
+    position = 0
+    for span in sorted(_spans(reader, manifest), key=lambda item: (item.start, item.end)):
+        for start in range(position, span.start, _PIECE_BYTES):
+            yield start, min(start + _PIECE_BYTES, span.start)
+        position = max(position, span.end)
+
+
 def _region_name(region: RegionRecord) -> str:
     return f"{region.kind} region at {region.offset}"
 
@@ -173,7 +182,7 @@ def _check_coverage(reader: Reader, manifest: Manifest) -> Iterator[Finding]:
             yield Finding(subject=span.subject, what=f"overlaps {before}", verdict="malformed")
         elif (at := _first_nonzero(reader, position, span.start)) is not None:
             what = f"the byte at {at} belongs to nothing and is not zero"
-            yield Finding(subject=f"room between {before} and {span.subject}", what=what)
+            yield Finding(subject=f"room between {before} and {span.subject}", what=what, leftover=True)
         if span.end > position:
             position, before = span.end, span.subject
 
