@@ -19,6 +19,7 @@ from lfbuild.manifest.present import load_present
 from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from lfbuild.manifest.edit import Changes, EditPlan, Way
@@ -68,14 +69,14 @@ def planned(path: Path, changes: Changes, *, in_place: bool = False) -> EditPlan
         return plan_in_place(present, changes) if in_place else plan_new_file(present, changes)
 
 
-def edit_to_new_file(path: Path, changes: Changes) -> Way:
+def edit_to_new_file(path: Path, changes: Changes, *, change: Callable[[Path], None] | None = None) -> Way:
     """Edit by a new file that takes the old one's name."""
     expected = path.stat()
     with used(path) as file, SilentReport().step("editing") as step:
         present = load_present(Reader(path, file), threads=1)
         assert present is not None
         plan = plan_new_file(present, changes)
-        write_new_file(plan, path, mode=0o755, threads=1, step=step, expected=expected)
+        write_new_file(plan, path, mode=0o755, threads=1, step=step, expected=expected, change=change)
     return plan.way
 
 

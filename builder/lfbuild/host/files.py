@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 import struct
 import sys
@@ -67,17 +68,18 @@ def replacing(
     try:
         # Buffered, as a write to a raw file may take only a part of the bytes and say nothing of it.
         with open(descriptor, "w+b") as file:  # noqa: PTH123  # a descriptor, not a path
+            _claim(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
             hidden = hidden or _give_name(file.fileno(), folder, target.name)
-        if change is not None:
-            _change(hidden, change)
-        with _folder_had_alone(folder):
-            if expected is not None:
-                _refuse_another(target, expected)
-            hidden.replace(target)
-        hidden = None
+            if change is not None:
+                _change(hidden, change)
+            with _folder_had_alone(folder):
+                if expected is not None:
+                    _refuse_another(target, expected)
+                hidden.replace(target)
+            hidden = None
     except OSError as error:
         raise host_error(target, error) from error
     finally:
@@ -116,6 +118,45 @@ def _change(path: Path, change: Callable[[Path], None]) -> None:
     path.chmod(mode)
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def drop_abandoned(target: Path) -> int:
+    """Remove what writers of `target` left under hidden names when they were killed; returns how many files.
+
+    Raises:
+        OSError: the folder cannot be read or written.
+    """
+    pattern = re.compile(rf"\.{re.escape(_short(target.name))}\.[0-9a-f]{{8}}\.lfbuild-part")
+    dropped = 0
+    for path in sorted(target.parent.iterdir()):
+        if pattern.fullmatch(path.name) and path.is_file() and not _is_claimed(path):
+            path.unlink(missing_ok=True)
+            dropped += 1
+    return dropped
+
+
+def _claim(descriptor: int) -> None:
+    """Show others that whoever writes this file lives; the system forgets it when the process ends."""
+    if os.name == "posix":
+        import fcntl
+
+        with contextlib.suppress(OSError):  # a medium without locks
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
+def _is_claimed(path: Path) -> bool:
+    if os.name != "posix":
+        return True
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def host_error(where: Path | str, error: OSError) -> HostError:
@@ -218,5 +259,9 @@ def _give_name(descriptor: int, folder: Path, name: str) -> Path:
 
 
 def _hidden_name(folder: Path, name: str) -> Path:
-    short = name.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "ignore")  # a name has 255 bytes at most
-    return folder / f".{short}.{os.urandom(4).hex()}.lfbuild-part"
+    return folder / f".{_short(name)}.{os.urandom(4).hex()}.lfbuild-part"
+
+
+def _short(name: str) -> str:
+    """As much of a name as leaves room for more: a name has 255 bytes at most."""
+    return name.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "ignore")

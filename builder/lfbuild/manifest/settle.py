@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 from lfbuild.archive.journal import finish_journal, is_journal_complete
 from lfbuild.archive.reader import Reader
 from lfbuild.errors import HostError
-from lfbuild.host.files import host_error
+from lfbuild.host.files import drop_abandoned, host_error
 from lfbuild.host.inplace import clear_range, flush, had_alone, has_journal
 from lfbuild.manifest.verify import gaps, load_manifest, verify_structure
 
@@ -31,6 +31,10 @@ def settle(path: Path) -> Settled | None:
         HostError: it is in use, or the disk refuses.
         FormatError: it is no file of this kind, or cannot be finished.
     """
+    try:
+        drop_abandoned(path)
+    except OSError as error:
+        raise host_error(path.parent, error) from error
     journal = has_journal(path)
     if not journal and not _has_leftovers(path):
         return None

@@ -42,7 +42,7 @@ def load_manifest(reader: Reader) -> tuple[Manifest, Seal] | None:
 
     Raises:
         FormatError: seal or manifest is damaged.
-        IntegrityError: the manifest is not the one that was sealed.
+        IntegrityError: the manifest is not the one that was sealed, or an update was interrupted.
     """
     seal = reader.seal
     where = f"{reader.where}: {MANIFEST_NAME}"
@@ -50,6 +50,9 @@ def load_manifest(reader: Reader) -> tuple[Manifest, Seal] | None:
         if MANIFEST_NAME not in reader.records:
             return None
         raise FormatError(f"{reader.where}: seal", "is missing from the end record, though the file has a manifest")
+    if seal.state == "redo":  # the directory is the one that the file will have: its members may not be there yet
+        hint = f"lfbuild recover {reader.path.name}"
+        raise IntegrityError(f"{reader.where}: seal", "an update of this file was interrupted", hint=hint)
     try:
         data = reader.read(MANIFEST_NAME)
     except FormatError as error:
@@ -101,8 +104,6 @@ class _Span:
 
 
 def _check_seal(reader: Reader, manifest: Manifest, seal: Seal) -> Iterator[Finding]:
-    if seal.state != "clean":
-        yield Finding(subject="seal", what="an edit of this file was interrupted; the next edit has to finish it")
     if seal.generation != manifest.generation:
         what = f"the seal is of generation {seal.generation}, the manifest of generation {manifest.generation}"
         yield Finding(subject="seal", what=what)
