@@ -108,6 +108,7 @@ class Draft:
         self.names: list[str] = []
         self.records: list[bytes] = []
         self.parts: list[Part] = []
+        self.entries: list[Entry] = []
 
     def write_head(
         self,
@@ -149,7 +150,9 @@ class Draft:
         self.names.append(record.name)
         if placement.header_offset >= self.cursor:
             self.cursor = placement.end
-        return Entry(record=record, data_offset=placement.data_offset, index=digests.index)
+        entry = Entry(record=record, data_offset=placement.data_offset, index=digests.index)
+        self.entries.append(entry)
+        return entry
 
     def directory_digest(self) -> str:
         """BLAKE3 of the directory records so far, as 64 hexadecimal digits."""

@@ -217,6 +217,22 @@ def share_range(source: int, target: int, *, source_offset: int, target_offset: 
     return True
 
 
+def can_share(source: int, folder: Path) -> bool:
+    """Whether files in `folder` can share blocks with an open file, found by doing so once; leaves nothing behind."""
+    try:
+        descriptor, hidden = _open_unnamed(folder, "share", 0o600)
+    except OSError:
+        return False
+    try:
+        return share_range(source, descriptor, source_offset=0, target_offset=0, length=SHARED_BYTES)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+        if hidden is not None:
+            hidden.unlink(missing_ok=True)
+
+
 def read_into(descriptor: int, buffer: memoryview, offset: int) -> int:
     """Fill `buffer` from `offset`; returns how many bytes there were (less only at the end of the file)."""
     done = 0

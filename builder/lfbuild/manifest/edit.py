@@ -17,7 +17,7 @@ from lfbuild.archive.draft import Draft, InOrder, InPlace
 from lfbuild.archive.layout import place_end
 from lfbuild.errors import FormatError, HostError
 from lfbuild.formats.zip import TAIL_BYTES, local_header_size
-from lfbuild.manifest.pack import EngineHead, LauncherHead, PackOrder, record_file
+from lfbuild.manifest.pack import EngineHead, LauncherHead, record_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from lfbuild.archive.draft import Part
     from lfbuild.archive.hashing import Digests
     from lfbuild.archive.layout import Closing
+    from lfbuild.archive.writer import Entry
     from lfbuild.formats.seal import Seal
     from lfbuild.manifest.model import EngineRecord, Manifest, Release
-    from lfbuild.manifest.pack import EngineSlice, PackMember
+    from lfbuild.manifest.pack import EngineSlice, PackMember, PackOrder
     from lfbuild.manifest.present import Present
 
 Way = Literal["append", "journal", "new"]
@@ -70,6 +71,8 @@ class EditPlan:
     seal: Seal
     holes: tuple[Span, ...]
     """Offset and size of the bytes of the head that have to be zero."""
+    entries: tuple[Entry, ...] = ()
+    """Its members, in the order of the directory."""
     clear: tuple[Span, ...] = ()
     """What the old version used and the new one does not, begin and end: zeros, in place, when it is done."""
 
@@ -88,31 +91,26 @@ def _offset(part: Part) -> int:
     return part.offset
 
 
-def order_of(present: Present, changes: Changes) -> PackOrder:
-    """Everything that decides the bytes of the new version, but for where they stand.
+def changed(order: PackOrder, changes: Changes, *, where: str) -> PackOrder:
+    """The order for a file that is as `order` has it but for the changes.
 
     Raises:
         FormatError: something is to be changed that is not there.
     """
-    manifest = present.manifest
-    head = _head(present, changes)
-    return PackOrder(
-        release=changes.release or manifest.release,
+    head = _head(order, changes, where)
+    return replace(
+        order,
+        release=changes.release or order.release,
         head=head,
-        engine=_engine(changes.engine or manifest.engine, head),
-        members=_members(present, changes),
-        align_bytes=64 << 10,
-        room_bytes=0,
-        epoch=manifest.epoch,
-        recipe_sha256=manifest.recipe_sha256,
-        update_url=manifest.update_url if changes.update_url is None else changes.update_url,
-        generation=manifest.generation + 1,
+        engine=_engine(changes.engine or order.engine, head),
+        members=_members(order, changes, where),
+        update_url=order.update_url if changes.update_url is None else changes.update_url,
     )
 
 
 def plan_new_file(present: Present, changes: Changes, *, on_bytes: Callable[[int], None] = lambda _: None) -> EditPlan:
     """The new version as a file of its own, in the order of a fresh one; weights keep their offsets where they can."""
-    order = order_of(present, changes)
+    order = changed(present.order(), changes, where=present.where)
     order = replace(order, room_bytes=_room(order, first=present.room_end()))
     kept_head = present.head_digests() if changes.head is None else None
     draft = Draft(
@@ -127,7 +125,7 @@ def plan_in_place(present: Present, changes: Changes, *, on_bytes: Callable[[int
     Raises:
         HostError: the file is signed, or a new head does not fit before the weights.
     """
-    order = order_of(present, changes)
+    order = changed(present.order(), changes, where=present.where)
     _refuse_in_place(present, changes)
     kept_head = present.head_digests() if changes.head is None else None
     appended = _plan_at(present, order, present.size_bytes, kept_head, on_bytes)
@@ -159,6 +157,7 @@ def _plan(way: Way, order: PackOrder, draft: Draft) -> EditPlan:
         manifest=manifest,
         seal=seal,
         holes=holes,
+        entries=tuple(draft.entries),
     )
 
 
@@ -232,16 +231,16 @@ def _stored_bytes(item: EngineSlice) -> int:
     return local_header_size(item.member_name, max(size, item.program.size_bytes)) + size
 
 
-def _head(present: Present, changes: Changes) -> Path | EngineHead | LauncherHead:
-    head = changes.head or present.head()
+def _head(order: PackOrder, changes: Changes, where: str) -> Path | EngineHead | LauncherHead:
+    head = changes.head or order.head
     if not changes.slices:
         return head
     if not isinstance(head, LauncherHead):
-        raise FormatError(present.where, "begins with its engine, and has no room for one of another target")
+        raise FormatError(where, "begins with its engine, and has no room for one of another target")
     given = {item.target: item for item in changes.slices}
     unknown = sorted(given.keys() - {item.target for item in head.slices})
     if unknown:
-        raise FormatError(present.where, f"has no launcher for {', '.join(unknown)}", hint="build it from its recipe")
+        raise FormatError(where, f"has no launcher for {', '.join(unknown)}", hint="build it from its recipe")
     return replace(head, slices=tuple(given.get(item.target, item) for item in head.slices))
 
 
@@ -253,13 +252,12 @@ def _engine(record: EngineRecord | None, head: Path | EngineHead | LauncherHead)
     return msgspec.structs.replace(record, targets=targets, key="", cpus=())
 
 
-def _members(present: Present, changes: Changes) -> tuple[PackMember, ...]:
+def _members(order: PackOrder, changes: Changes, where: str) -> tuple[PackMember, ...]:
     """The members in their order: what is replaced stands where the old one did, what is new comes last."""
     put = {member.name: member for member in changes.put}
-    old = present.members()
-    names = {member.name for member in old}
+    names = {member.name for member in order.members}
     for name in changes.remove:
         if name not in names:
-            raise FormatError(present.where, f"has no member {name!r} that could be removed", hint="lfbuild list")
-    kept = [put.get(member.name, member) for member in old if member.name not in changes.remove]
+            raise FormatError(where, f"has no member {name!r} that could be removed", hint="lfbuild list")
+    kept = [put.get(member.name, member) for member in order.members if member.name not in changes.remove]
     return (*kept, *(member for member in changes.put if member.name not in names))

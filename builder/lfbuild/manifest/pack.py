@@ -8,7 +8,7 @@ since every swap of an engine rewrites them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import msgspec
 from blake3 import blake3
@@ -39,6 +39,7 @@ from lfbuild.manifest.model import (
 )
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
@@ -51,6 +52,10 @@ if TYPE_CHECKING:
     from lfbuild.formats.zip import FoundRecord
     from lfbuild.manifest.model import Head, Origin, Place, RegionRecord, Role
     from lfbuild.report import Report
+
+
+_GGUF_ALIGN_BYTES: Final = 32
+"""Of tensors inside a GGUF: at multiples of it, weights can be mapped where they lie, if not by every system."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -202,8 +207,11 @@ def pack(
     threads: int,
     report: Report,
     sign: Callable[[Path], None] | None = None,
+    expected: os.stat_result | None = None,
 ) -> Manifest:
     """Write `target`, whole or not at all; `sign` may change the finished file before it has that name.
+
+    `expected` is what has that name now, and has to have it still in the end.
 
     Raises:
         FormatError: a member's name is unfit, or given twice.
@@ -214,7 +222,7 @@ def pack(
     sources = [head.source, *(member.source for member in (*head.slots(), *order.members))]
     with (
         report.step("packing", total=sum(source.size_bytes for source in sources)) as step,
-        replacing(target, mode=0o755, change=sign) as file,
+        replacing(target, mode=0o755, change=sign, expected=expected) as file,
         Writer(file, epoch=order.epoch, threads=threads, on_bytes=step.advance) as writer,
     ):
         manifest, seal = _record(order, head, writer)
@@ -301,7 +309,7 @@ class _Packing:
         return [member for place in places for member in self._order.members if member.place == place]
 
     def _store(self, member: PackMember) -> tuple[PackMember, Entry]:
-        align = self._order.align_bytes if member.place == "aligned" else 1
+        align = self._order.align_bytes if member.place == "aligned" else _GGUF_ALIGN_BYTES if member.facts else 1
         planned = Member(
             name=member.name,
             source=member.source,

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from lfbuild.archive.deflate import Decoded
 from lfbuild.archive.hashing import Digests, hash_region
-from lfbuild.archive.layout import Kept
+from lfbuild.archive.layout import WEIGHTS_ALIGN_BYTES, Kept
 from lfbuild.archive.source import BytesSource, OpenFileSource
 from lfbuild.errors import FormatError, IntegrityError
 from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, BlockIndex, Cuts
 from lfbuild.formats.executable import PROBE_BYTES, certificate_table, signature_holes
-from lfbuild.manifest.pack import EngineHead, EngineSlice, LauncherHead, PackMember
+from lfbuild.manifest.pack import EngineHead, EngineSlice, LauncherHead, PackMember, PackOrder
 from lfbuild.manifest.slices import load_slices
 from lfbuild.manifest.verify import load_manifest, verify_structure
 
@@ -74,6 +74,22 @@ class Present:
         """Where what no engine may use begins: the first member that is neither engine nor rewritten by every edit."""
         firsts = [item.name for item in self.manifest.members if item.place in {"aligned", "body"}]
         return min((self.reader.records[name].header_offset for name in firsts), default=self._first_of_tail())
+
+    def order(self) -> PackOrder:
+        """What packs its content again, as its next generation."""
+        manifest = self.manifest
+        return PackOrder(
+            release=manifest.release,
+            head=self.head(),
+            engine=manifest.engine,
+            members=self.members(),
+            align_bytes=WEIGHTS_ALIGN_BYTES,
+            room_bytes=0,
+            epoch=manifest.epoch,
+            recipe_sha256=manifest.recipe_sha256,
+            update_url=manifest.update_url,
+            generation=manifest.generation + 1,
+        )
 
     def members(self) -> tuple[PackMember, ...]:
         """All that somebody put into the file, engines apart, fit to be packed again."""
