@@ -1,8 +1,8 @@
 """A disk that fails: every write, flush, cut and rename of a piece of code is counted, and one of them goes wrong.
 
-It stands under the `os` functions that lfbuild calls, so nothing that writes goes past it. A process that was killed does
-nothing any more: every later call ends the same way, clean-up included. After a power loss, whatever was written and not
-flushed is there or not, in any mixture of sectors; names that were given and not flushed are lost from some moment on.
+It stands under the `os` functions that lfbuild calls, so nothing that writes goes past it. A process that was killed
+does nothing any more: every later call ends the same way, clean-up included. After a power loss, whatever was written and
+not flushed is there or not, in any mixture of sectors; names that were given and not flushed are lost from some moment.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 SECTOR_BYTES: Final = 512
 FaultKind = Literal["none", "kill", "torn", "short", "error", "read", "power"]
-"""`torn`: killed in mid-write. `short`: the system takes a part only, and goes on. `power`: as `kill`, and then the disk
-forgets. `read`: as `error`, of a read."""
+"""`torn`: killed in mid-write. `short`: the system takes a part only, and goes on. `power`: as `kill`, and then the
+disk forgets. `read`: as `error`, of a read."""
 
 
 class Killed(BaseException):
@@ -153,7 +153,7 @@ class Disk:
 
         def undo() -> None:
             os.link(target, source)
-            os.unlink(target)
+            Path(target).unlink()
             if kept:
                 os.link(kept, target)
 
@@ -162,7 +162,7 @@ class Disk:
     def _link(self, source: Any, target: Any, **settings: Any) -> None:
         self._call("link")
         self._real["link"](source, target, **settings)
-        self._names.append(_Name(lambda: os.unlink(target)))
+        self._names.append(_Name(lambda: Path(target).unlink()))
 
     def _unlink(self, path: Any, **_: Any) -> None:
         self._call("unlink")
@@ -178,7 +178,7 @@ class Disk:
             raise Killed
         descriptor: int = self._real["open"](path, flags, *mode, **settings)
         if makes:
-            self._names.append(_Name(lambda: os.unlink(path)))
+            self._names.append(_Name(lambda: Path(path).unlink()))
         return descriptor
 
     def _preadv(self, descriptor: int, buffers: Any, offset: int) -> int:
@@ -215,7 +215,7 @@ class Disk:
         return kept
 
     def _lose_power(self) -> None:
-        chance = random.Random(self.fault.seed)
+        chance = random.Random(self.fault.seed)  # noqa: S311  # the same mixture for the same seed
         for inode in self._inodes.values():
             _settle(inode, chance)
         # Names are journalled by file systems: from some moment on they are lost.

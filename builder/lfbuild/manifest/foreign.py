@@ -76,19 +76,23 @@ class Foreign:
 def take_apart(reader: Reader) -> Foreign:
     """Tell the engine of a foreign llamafile from what was put behind it."""
     found = sorted(reader.directory.records, key=lambda item: item.record.header_offset)
-    for count in range(len(found), 0, -1):
+    # The first directory that is complete by itself is the engine's; later ones are of whoever put members behind it.
+    for count in range(1, len(found)):
         end = _end_of_engine(reader, found, count)
         if end:
-            own = {item.record.name for item in found[:count]}
-            return Foreign(
-                reader=reader,
-                engine_bytes=end,
-                own=tuple(item for item in reader.directory.records if item.record.name in own),
-                users=tuple(item.record for item in found[count:]),
-            )
-    first = found[0].record.header_offset if found else reader.directory.offset
+            return _parted(reader, found, count, end)
+    if not any(item.record.name == ARGS_NAME or item.record.name.lower().endswith(".gguf") for item in found):
+        return _parted(reader, found, len(found), reader.size_bytes)  # an engine alone
+    return _parted(reader, found, 0, _last_byte(reader, found[0].record.header_offset))
+
+
+def _parted(reader: Reader, found: list[FoundRecord], count: int, engine_bytes: int) -> Foreign:
+    own = {item.record.header_offset for item in found[:count]}
     return Foreign(
-        reader=reader, engine_bytes=_last_byte(reader, first), own=(), users=tuple(item.record for item in found)
+        reader=reader,
+        engine_bytes=engine_bytes,
+        own=tuple(item for item in reader.directory.records if item.record.header_offset in own),
+        users=tuple(item.record for item in found[count:]),
     )
 
 
@@ -139,9 +143,7 @@ def _end_of_engine(reader: Reader, found: list[FoundRecord], count: int) -> int:
     """Where the engine ends, if the first `count` members are all that it brought along; else 0."""
     last = found[count - 1].record
     start = reader.data_offset(last) + last.stored_size
-    stop = found[count].record.header_offset if count < len(found) else reader.directory.offset
-    if stop - start > _LONGEST_GAP_BYTES:
-        stop = start + _LONGEST_GAP_BYTES
+    stop = min(found[count].record.header_offset, start + _LONGEST_GAP_BYTES)
     gap = reader.read_at(start, stop - start)
     names = {(item.record.name, item.record.header_offset) for item in found[:count]}
     for match in _END.finditer(gap):
