@@ -1,8 +1,8 @@
 """A disk that fails: every write, flush, cut and rename of a piece of code is counted, and one of them goes wrong.
 
 It stands under the `os` functions that lfbuild calls, so nothing that writes goes past it. A process that was killed
-does nothing any more: every later call ends the same way, clean-up included. After a power loss, whatever was written and
-not flushed is there or not, in any mixture of sectors; names that were given and not flushed are lost from some moment.
+does nothing any more: every later call ends the same way, clean-up included. After a power loss, whatever was written
+and not flushed is there or not, in any mixture of sectors; names that were not flushed are lost from some moment on.
 """
 
 from __future__ import annotations

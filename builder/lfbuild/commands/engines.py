@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _KEY = re.compile(r"[0-9a-f]{8,64}")
 _PIECE_BYTES: Final = 8 << 20
+_FIRST_WITH_ZIP_PATHS: Final = (0, 10, 0)
+"""The llamafile from which on `/zip/NAME` can be mapped; before, a bare name is looked for in the own file."""
 _SYSTEMS: Final = {"elf": "linux", "pe": "windows", "macho": "macos"}
 _LOWEST: Final = {"x86_64": "x86-64", "aarch64": "armv8-a"}
 """What every machine of an architecture has: all that is known of an engine that lfbuild did not compile."""
@@ -122,10 +124,11 @@ def _of_foreign(reader: Reader) -> NewEngine:
     foreign = take_apart(reader)
     record = engine_record(reader, foreign.engine_bytes)
     head = foreign.head()
+    older = record.version != "" and tuple(map(int, record.version.split("."))) < _FIRST_WITH_ZIP_PATHS
     return NewEngine(
         told=f"{record.name} {record.version} of {reader.path.name}".replace("  ", " "),
         record=record,
-        flags=_searching(_decoded((), head)),
+        flags=_searching(_decoded((), head), bare_names=older),
         head=head,
     )
 
@@ -278,8 +281,10 @@ def _pieces(source: Source) -> Iterator[bytes]:
             yield bytes(buffer)
 
 
-def _searching(pieces: Callable[[], Iterator[bytes]]) -> Callable[[Collection[str]], KnownFlags]:
-    return lambda wanted: KnownFlags(present=find_texts(pieces(), wanted), sure=False)
+def _searching(
+    pieces: Callable[[], Iterator[bytes]], *, bare_names: bool = False
+) -> Callable[[Collection[str]], KnownFlags]:
+    return lambda wanted: KnownFlags(present=find_texts(pieces(), wanted), sure=False, bare_names=bare_names)
 
 
 def _listed(flags: frozenset[str]) -> Callable[[Collection[str]], KnownFlags]:

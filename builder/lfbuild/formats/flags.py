@@ -49,6 +49,8 @@ class KnownFlags:
     """Of those that were asked for."""
     sure: bool
     """Whether the engine's own list was read; else its bytes were searched."""
+    bare_names: bool = False
+    """Whether the engine looks for a model that is no file in its own: Mozilla's before 0.10."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +87,9 @@ def migrate_args(data: bytes, known: KnownFlags, *, members: Collection[str], me
     except FormatError as error:
         return MigratedArgs(data=data, notes=(f"{member}: {error.what}, so its flags were not checked",))
     notes: list[str] = []
-    changed = list(_named_in_file(_without_old(tokens, known, member, notes), members, member, notes))
+    changed = list(_without_old(tokens, known, member, notes))
+    if not known.bare_names:
+        changed = list(_named_in_file(changed, members, member, notes))
     if changed == tokens:
         return MigratedArgs(data=data, notes=tuple(notes))
     if args_to_bytes(tokens) != data:
