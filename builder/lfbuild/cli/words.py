@@ -30,6 +30,8 @@ VERBS = (
     "list",
     "extract",
     "verify",
+    "index",
+    "update",
     "toolchain",
     "cache",
     "doctor",
