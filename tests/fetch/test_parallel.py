@@ -153,9 +153,7 @@ def test_a_connection_that_is_reset_in_mid_body_is_no_more_than_that(page: Page,
     assert sorted(judge.kept) == ALL
 
 
-def test_a_stretch_is_asked_for_three_times_and_no_more(
-    server: WebServer, page: Page, url: str, hours: Hours
-) -> None:
+def test_a_stretch_is_asked_for_three_times_and_no_more(server: WebServer, page: Page, url: str, hours: Hours) -> None:
     page.cut_after = [60_000, 9_000, 9_000]
 
     with pytest.raises(FetchError) as caught:
@@ -181,9 +179,7 @@ def test_bytes_that_are_not_the_promised_ones_are_told_after_three_tries(
     assert max(judge.shown.count(span) for span in ALL if span != ALL[1]) == 1
 
 
-def test_a_server_that_sends_whole_files_is_noticed_before_a_byte_is_taken(
-    page: Page, url: str, hours: Hours
-) -> None:
+def test_a_server_that_sends_whole_files_is_noticed_before_a_byte_is_taken(page: Page, url: str, hours: Hours) -> None:
     page.ignores_ranges = True
     judge = Judge()
 

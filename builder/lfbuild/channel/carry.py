@@ -24,7 +24,7 @@ from lfbuild.manifest.filemap import Blocks, Zeros
 from lfbuild.manifest.mapping import masked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from lfbuild.channel.index import ReleaseIndex
@@ -173,13 +173,13 @@ def _is_block(data: memoryview, offset: int, holes: Sequence[tuple[int, int]], l
 def fetch_unknown(
     partial: Partial,
     index: ReleaseIndex,
-    known: Mapping[bytes, bytes],
+    at_hand: Collection[bytes],
     remote: Remote,
     *,
     manners: Manners,
     report: Report,
-) -> dict[bytes, bytes]:
-    """From a server that sends only whole files: read one, keep the runs whose leaves are not known, and learn them.
+) -> tuple[dict[bytes, bytes], Traffic]:
+    """From a server that sends only whole files: read one, keep the runs that are not `at_hand`, and learn their leaves.
 
     The leaves would stand behind the bytes that they judge. So here alone bytes are written before they are judged,
     run by run, and nothing of it counts before that; returns the leaves by the digest of their run.
@@ -192,7 +192,7 @@ def fetch_unknown(
         (region.offset + start, run, digest)
         for region in index.regions
         for start, run, digest in zip(_starts(region.runs), region.runs, region.digests, strict=True)
-        if digest not in known
+        if digest not in at_hand
     ]
     holes = [(hole.offset, hole.size_bytes) for hole in index.holes]
     leaves: dict[int, bytes] = {}
@@ -205,14 +205,14 @@ def fetch_unknown(
             step.advance(span.size_bytes)
             return True
 
-        fetch_whole(remote, blocks, accept, manners=manners)
+        traffic = fetch_whole(remote, blocks, accept, manners=manners)
     learnt = {}
     for offset, run, digest in unknown:
         learnt[digest] = b"".join(leaves[offset + at] for at, _ in Cuts(runs=(run,)).blocks())
         if run_digest(learnt[digest]) != digest:
             what = f"the bytes at {offset} are not the ones that were promised"
             raise IntegrityError(remote.where, what, hint="the server has another version of the file, or is broken")
-    return learnt
+    return learnt, traffic
 
 
 def _starts(runs: Sequence[Run]) -> Iterator[int]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from blake3 import blake3
 
 from lfbuild.channel.index import LEAVES_SUFFIX, FileRecord, Region, ReleaseIndex
-from lfbuild.formats.blocks import DIGEST_BYTES
+from lfbuild.formats.blocks import DIGEST_BYTES, BlockIndex, Cuts
 from lfbuild.manifest.filemap import Blocks
 from lfbuild.manifest.model import HEAD_INDEX_NAME, INDEX_FOLDER
 
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lfbuild.channel.index import DeltaRecord, IndexPart
-    from lfbuild.formats.blocks import BlockIndex
     from lfbuild.manifest.filemap import FileMap, Part
     from lfbuild.manifest.model import Manifest
 
 _IN_NO_FILE: Final = -1
+_MOST_LEAVES_INSIDE: Final = 256
+"""So many leaves that stand nowhere in the release's own file are kept in the control file itself: 8 KB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,11 +37,10 @@ def describe_release(
     found: FileMap, *, name: str, url: str, manifest: Manifest | None, deltas: Sequence[DeltaRecord] = ()
 ) -> Described:
     """The control file of the file `name`, which lies at `url` (seen from the control file)."""
-    places = _leaves_in_file(found)
-    if any(places[region.offset] == _IN_NO_FILE for region in found.regions):
+    places, leaves = _leaves_in_file(found), b""
+    homeless = sum(region.index.cuts.leaves for region in found.regions if places[region.offset] == _IN_NO_FILE)
+    if homeless > _MOST_LEAVES_INSIDE:
         places, leaves = _leaves_in_second_file(found)
-    else:
-        leaves = b""
     index = ReleaseIndex(
         file=FileRecord(url=url, size_bytes=found.size_bytes),
         root=found.root.hex(),
@@ -113,10 +113,17 @@ def _leaves_in_second_file(found: FileMap) -> tuple[dict[int, int], bytes]:
 def _without_leaves(part: Part, places: dict[int, int]) -> IndexPart:
     if not isinstance(part, Blocks):
         return part
+    index = _in_single_blocks(part.index) if places[part.offset] == _IN_NO_FILE else part.index
     return Region(
         offset=part.offset,
         name=part.name,
-        runs=part.index.cuts.runs,
-        digests=run_digests(part.index),
-        leaves_at=places[part.offset],
+        runs=index.cuts.runs,
+        digests=run_digests(index),
+        leaves_at=max(places[part.offset], 0),
     )
+
+
+def _in_single_blocks(index: BlockIndex) -> BlockIndex:
+    """The same blocks, each as a run of its own, so that its digest is its leaf."""
+    runs = [replace(run, size_bytes=size) for run in index.cuts.runs for _, size in Cuts(runs=(run,)).blocks()]
+    return BlockIndex(cuts=Cuts(runs=tuple(runs)), leaves=index.leaves)

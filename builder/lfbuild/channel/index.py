@@ -28,7 +28,7 @@ import msgspec
 from blake3 import blake3
 
 from lfbuild.errors import FormatError, IntegrityError
-from lfbuild.formats.blocks import BLOCK_BYTES, DIGEST_BYTES, Cuts, Run
+from lfbuild.formats.blocks import BLOCK_BYTES, DIGEST_BYTES, NO_TENSOR, Cuts, Run
 from lfbuild.manifest.filemap import Literal, Zeros
 from lfbuild.manifest.model import Release  # noqa: TC001  # msgspec looks the type up
 
@@ -163,6 +163,13 @@ class ReleaseIndex:
     def regions(self) -> tuple[Region, ...]:
         """The parts that are known by blocks."""
         return tuple(part for part in self.parts if isinstance(part, Region))
+
+    @property
+    def block_bytes(self) -> int:
+        """How large the blocks of tensors may be, as far as they show it: a file that is compared is cut alike."""
+        tensors = [run for region in self.regions for run in region.runs if run.tensor_type != NO_TENSOR]
+        largest = max((run.block_bytes for run in tensors), default=BLOCK_BYTES)
+        return min(1 << (largest - 1).bit_length(), BLOCK_BYTES)
 
     @property
     def leaves_file(self) -> FileRecord:

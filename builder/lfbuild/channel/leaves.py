@@ -38,18 +38,23 @@ class Leaves:
 
 def known_leaves(index: ReleaseIndex, seeds: Iterable[FileMap]) -> dict[bytes, bytes]:
     """The leaves of all runs that need no fetching, by the run's digest."""
-    wanted = {digest for region in index.regions for digest in region.digests}
-    known = {
+    return leaves_at_hand(index, seeds) | {
         digest: digest
         for region in index.regions
         for run, digest in zip(region.runs, region.digests, strict=True)
         if run.blocks == 1
     }
+
+
+def leaves_at_hand(index: ReleaseIndex, seeds: Iterable[FileMap]) -> dict[bytes, bytes]:
+    """The leaves of the runs that stand whole in a file at hand, by the run's digest."""
+    wanted = {digest for region in index.regions for digest in region.digests}
+    found: dict[bytes, bytes] = {}
     for seed in seeds:
         for leaves in _runs_of(seed):
             if (digest := run_digest(leaves)) in wanted:
-                known.setdefault(digest, leaves)
-    return known
+                found.setdefault(digest, leaves)
+    return found
 
 
 def missing_leaves(index: ReleaseIndex, known: Mapping[bytes, bytes], *, where: str) -> tuple[Leaves, ...]:

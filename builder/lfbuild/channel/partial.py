@@ -13,6 +13,7 @@ power the last look at the whole file finds what did not reach the disk.
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import struct
@@ -126,6 +127,9 @@ class Partial:
         try:
             yield
         except OSError as error:
+            if error.errno == errno.ENODATA:
+                what = "a file at hand became shorter while it was copied"
+                raise HostError(self.target, what, hint="run again") from error
             told = host_error(self.target, error)
             raise HostError(self.path, told.what, hint=f"free some space and {_GO_ON}") from error
 

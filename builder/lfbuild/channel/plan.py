@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from lfbuild.channel.leaves import complete, known_leaves, missing_leaves
+from lfbuild.channel.leaves import complete, known_leaves, leaves_at_hand, missing_leaves
 from lfbuild.channel.release import fetch_leaves
 from lfbuild.channel.route import Route, Supplies, find_routes, find_supplies
 from lfbuild.fetch.answers import RangesRefusedError
@@ -59,8 +59,8 @@ class Plan:
 class Begun(Protocol):
     """What an update that is under way can do for its plan, and one that is only looked at cannot."""
 
-    def learn(self, known: dict[bytes, bytes], refused: RangesRefusedError, /) -> None:
-        """Add the leaves that are missing, from a server that sends only whole files."""
+    def learn(self, at_hand: Collection[bytes], refused: RangesRefusedError, /) -> dict[bytes, bytes]:
+        """The leaves of all runs that are not at hand, from a server that sends only whole files."""
 
     def done(self, target: FileMap, wanted: Sequence[Wanted], /) -> Collection[int]:
         """Offsets of the wanted blocks that stand in the new file already."""
@@ -80,7 +80,7 @@ def make_plan(release: Release, seeds: Sequence[Seed], begun: Begun, *, places: 
         remote = release.remote(places, release.index.leaves_file)
         known |= fetch_leaves(remote, missing, manners=manners, line=release.line)
     except RangesRefusedError as refused:
-        begun.learn(known, refused)
+        known |= begun.learn(leaves_at_hand(release.index, maps), refused)
     target = complete(release.index, known, where=release.where)
     supplies = find_supplies(maps, target)
     done = begun.done(target, supplies.wanted)

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from lfbuild.manifest.filemap import FileMap
     from lfbuild.report import Report
 
+    FetchUnknown = Callable[[Collection[bytes], RangesRefusedError], dict[bytes, bytes]]
+
 NEWER_EXIT_CODE: Final = 10
 """What `--check` ends with where there is a newer release."""
 _SEED_SUFFIXES: Final = (".llamafile", ".gguf", ".exe", ".lfbuild")
@@ -129,6 +131,7 @@ class _Work:
         self._order, self._places, self._manners = order, places, manners
         self._threads, self._report = threads, report
         self._seen_root = ""
+        self._body_bytes = 0
 
     def run(self, *, after: ChangedError | None = None) -> Update:
         """See `update`; `after`: what made an earlier look useless."""
@@ -147,37 +150,36 @@ class _Work:
         with opened_partial(order.path, root=root, size_bytes=release.index.file.size_bytes) as partial:
             begun = _UnderWay(partial, partial_of(self._fetch_unknown, partial, release))
             plan = make_plan(release, seeds, begun, places=self._places, manners=self._manners)
-            for line in plan.lines():
+            for line in plan.lines() if plan.supplies.wanted_bytes > plan.kept_bytes else ():
                 report.note(line)
             _refuse_too_much(order, plan)
             # Beyond this point nothing is decided any more: the plan is carried out.
-            body_bytes = self._carry_out(plan, partial)
+            self._carry_out(plan, partial)
             _hold_against_itself(partial)
             if _identity(order.path) != before:
                 raise HostError(order.path, "was changed while its update was put together", hint="run again")
             partial.finish(mode=_mode(order.path), kept_as=_kept_as(order))
         outcome = _with_plan(_told(order, release, is_current=False), plan)
-        return replace(outcome, is_done=True, body_bytes=body_bytes)
+        return replace(outcome, is_done=True, body_bytes=self._body_bytes)
 
-    def _carry_out(self, plan: Plan, partial: Partial) -> int:
+    def _carry_out(self, plan: Plan, partial: Partial) -> None:
         copy_what_is_here(partial, plan.supplies, [seed.path for seed in plan.seeds], report=self._report)
-        body_bytes = self._fetch(plan, partial, plan.supplies.wanted, plan.routes[0])
+        self._fetch(plan, partial, plan.supplies.wanted, plan.routes[0])
         wrong = judge(partial, plan.target, threads=self._threads, report=self._report)
         if wrong:
             size = sum(block.span.size_bytes for block in wrong)
             self._report.note(f"{len(wrong)} blocks ({size} bytes) of the files at hand are damaged; they are fetched")
             for block in wrong:
                 partial.done[b"B"].discard(block.span.offset)
-            body_bytes += self._fetch(plan, partial, wrong, plan.routes[0])
+            self._fetch(plan, partial, wrong, plan.routes[0])
             if judge(partial, plan.target, threads=self._threads, report=self._report):
                 raise IntegrityError(partial.path, "does not become what the release promises; the disk may be bad")
-        return body_bytes
 
-    def _fetch(self, plan: Plan, partial: Partial, wanted: Sequence[Wanted], route: Route) -> int:
+    def _fetch(self, plan: Plan, partial: Partial, wanted: Sequence[Wanted], route: Route) -> None:
         remote = plan.release.remote(self._places, plan.release.index.file)
 
-        def fetch(*, is_whole: bool) -> int:
-            return fetch_the_rest(
+        def fetch(*, is_whole: bool) -> None:
+            self._body_bytes += fetch_the_rest(
                 partial,
                 wanted,
                 remote,
@@ -189,20 +191,24 @@ class _Work:
             ).body_bytes
 
         try:
-            return fetch(is_whole=route.kind == "whole")
+            fetch(is_whole=route.kind == "whole")
         except RangesRefusedError as refused:
             self._report.note(f"{refused}; so all of it is read, {plan.release.index.file.size_bytes} bytes")
-            return fetch(is_whole=True)
+            fetch(is_whole=True)
 
     def _fetch_unknown(
-        self, partial: Partial, release: Release, known: dict[bytes, bytes], refused: RangesRefusedError
-    ) -> None:
+        self, partial: Partial, release: Release, at_hand: Collection[bytes], refused: RangesRefusedError
+    ) -> dict[bytes, bytes]:
         size = release.index.file.size_bytes
         if self._order.at_most_bytes is not None and size > self._order.at_most_bytes:
             raise _too_much(self._order, size)
         self._report.note(f"{refused}; so all of it is read, {size} bytes")
         remote = release.remote(self._places, release.index.file)
-        known |= fetch_unknown(partial, release.index, known, remote, manners=self._manners, report=self._report)
+        leaves, traffic = fetch_unknown(
+            partial, release.index, at_hand, remote, manners=self._manners, report=self._report
+        )
+        self._body_bytes += traffic.body_bytes
+        return leaves
 
 
 class _OnlyLookedAt:
@@ -211,9 +217,9 @@ class _OnlyLookedAt:
     def __init__(self, order: UpdateOrder) -> None:
         self._order = order
 
-    def learn(self, known: dict[bytes, bytes], refused: RangesRefusedError, /) -> None:
+    def learn(self, at_hand: Collection[bytes], refused: RangesRefusedError, /) -> dict[bytes, bytes]:
         """See `Begun`: the whole file is not fetched only to look at it."""
-        del known
+        del at_hand
         hint = "without --check, all of the file is fetched"
         raise FetchError(refused.where, f"{refused.what}, so what would move cannot be told", hint=hint) from refused
 
@@ -226,16 +232,14 @@ class _OnlyLookedAt:
 class _UnderWay:
     """An update whose new file is open."""
 
-    def __init__(
-        self, partial: Partial, fetch_unknown_runs: Callable[[dict[bytes, bytes], RangesRefusedError], None]
-    ) -> None:
+    def __init__(self, partial: Partial, fetch_unknown_runs: FetchUnknown) -> None:
         self._partial, self._fetch_unknown_runs = partial, fetch_unknown_runs
         self._has_learnt = False
 
-    def learn(self, known: dict[bytes, bytes], refused: RangesRefusedError, /) -> None:
+    def learn(self, at_hand: Collection[bytes], refused: RangesRefusedError, /) -> dict[bytes, bytes]:
         """See `Begun`."""
-        self._fetch_unknown_runs(known, refused)
         self._has_learnt = True
+        return self._fetch_unknown_runs(at_hand, refused)
 
     def done(self, target: FileMap, wanted: Sequence[Wanted], /) -> Collection[int]:
         """See `Begun`: what was written and not yet recorded when an earlier run ended counts too."""
@@ -269,7 +273,8 @@ def _gather_seeds(order: UpdateOrder, release: Release, *, threads: int, report:
         if path == order.path and not path.exists():
             continue
         with report.step(f"look at {path.name}") as step:
-            seeds.append(Seed(path=path, found=map_file(path, threads=threads, on_bytes=step.advance)))
+            found = map_file(path, threads=threads, on_bytes=step.advance, block_bytes=release.index.block_bytes)
+            seeds.append(Seed(path=path, found=found))
     leftovers = find_leftovers(order.path, root=bytes.fromhex(release.index.root))
     return (*seeds, *(Seed(path=item.path, found=item.found) for item in leftovers))
 
