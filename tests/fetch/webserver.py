@@ -94,6 +94,7 @@ def web_server() -> Iterator[WebServer]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes, and the second would wait for an answer
     server: WebServer
     asked: Asked
 

@@ -172,16 +172,19 @@ def take_place(new: Path, target: Path, *, kept_as: Path | None = None) -> None:
         with new.open("rb") as file:
             os.fsync(file.fileno())
         if kept_as is not None and target.exists():
-            _keep(target, kept_as)
+            _keep(target, kept_as, hidden=new.with_name(f"{new.name}-old"))
         new.replace(target)
     except OSError as error:
         raise host_error(target, error) from error
     fsync_folder(target.parent)
 
 
-def _keep(path: Path, other: Path) -> None:
-    """Let a file have a second name, or a copy where the file system has no second names."""
-    hidden = _hidden_name(other.parent, other.name)
+def _keep(path: Path, other: Path, *, hidden: Path) -> None:
+    """Let a file have a second name, or a copy where the file system has no second names.
+
+    `hidden` is what it is called in between: `other` may be there already, and names can be given only where none is.
+    """
+    hidden.unlink(missing_ok=True)
     try:
         os.link(path, hidden)
     except OSError as error:
