@@ -140,7 +140,7 @@ def test_what_is_wanted_is_the_changed_tensor_and_the_tail(old: FileMap, new: Fi
     for region in new.regions:
         at = region.offset
         for run in region.index.cuts.runs:
-            labels |= {offset: run.label or region.name for offset in range(at, at + run.size_bytes)}
+            labels |= dict.fromkeys(range(at, at + run.size_bytes), run.label or region.name)
             at += run.size_bytes
     assert {labels[block.span.offset] for block in supplies.wanted} == {
         CHANGED,

@@ -6,7 +6,6 @@ import os
 import shutil
 import stat
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,6 +29,7 @@ from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 __all__ = ["server"]
 
@@ -267,10 +267,8 @@ def test_a_server_that_sends_only_whole_files_is_read_once_and_told(
     updated(old, url, report)
 
     assert old.read_bytes() == new.read_bytes()
-    assert report.notes == [
-        f"{url}: the server sends only whole files (200 instead of 206); so all of it is read, "
-        f"{new.stat().st_size} bytes"
-    ]
+    told = f"{url}: the server sends only whole files (200 instead of 206)"
+    assert report.notes == [f"{told}; so all of it is read, {new.stat().st_size} bytes"]
     assert [asked.range for asked in server.asked if asked.path == "/tiny.llamafile"][-1] is None
 
 

@@ -1,4 +1,4 @@
-"""Stretches of a file arrive whole, each judged once, over servers that get things wrong; or it is told in a sentence."""
+"""Stretches of a file arrive whole, each judged once, over servers that get things wrong; or a sentence tells why."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def page(server: WebServer) -> Page:
 
 
 @pytest.fixture
-def url(server: WebServer, page: Page) -> str:  # noqa: ARG001  # the page must be there
+def url(server: WebServer, page: Page) -> str:
     return f"{server.url}/file"
 
 
@@ -188,6 +188,16 @@ def test_a_server_that_sends_whole_files_is_noticed_before_a_byte_is_taken(page:
 
     assert str(caught.value) == f"{url}: the server sends only whole files (200 instead of 206)"
     assert judge.shown == []
+
+
+def test_a_part_that_says_which_it_is_counts_as_one_though_the_server_calls_it_whole(
+    page: Page, url: str, hours: Hours
+) -> None:
+    page.part_status = 200
+
+    judge, _ = fetch(url, hours)
+
+    assert sorted(judge.kept) == ALL
 
 
 def test_a_server_that_does_not_know_ranges_may_say_so(page: Page, url: str, hours: Hours) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,6 +82,6 @@ def test_every_wanted_stretch_is_in_one_request_and_no_two_requests_overlap(
 
     assert [unit for piece in pieces for unit in piece.units] == wanted
     assert all(piece.span.size_bytes <= MOST_PIECE_BYTES for piece in pieces)
-    assert all(before.span.end <= after.span.offset for before, after in zip(pieces, pieces[1:], strict=False))
+    assert all(before.span.end <= after.span.offset for before, after in pairwise(pieces))
     for piece in pieces:
-        assert all(b.offset - a.end <= MOST_GAP_BYTES for a, b in zip(piece.units, piece.units[1:], strict=False))
+        assert all(b.offset - a.end <= MOST_GAP_BYTES for a, b in pairwise(piece.units))

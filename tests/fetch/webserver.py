@@ -39,6 +39,7 @@ class Page:
     """Bytes come for as long as somebody takes them."""
     resets_after: list[int] = field(default_factory=list)
     """The connection is reset in the middle of a body."""
+    part_status: int = 206
     drips: bool = False
     """One byte at a time."""
     before: list[Callable[[], None]] = field(default_factory=list)
@@ -137,7 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         end = min(int(wanted[2]) + page.range_shift + 1, len(page.data)) if wanted[2] else len(page.data)
         told = page.content_range or f"bytes {start}-{end - 1}/{len(page.data)}"
-        self._answer(206, page.data[start:end], {**headers, "Content-Range": told}, page)
+        self._answer(page.part_status, page.data[start:end], {**headers, "Content-Range": told}, page)
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str], page: Page | None = None) -> None:
         page = page or Page()

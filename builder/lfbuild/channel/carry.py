@@ -179,7 +179,7 @@ def fetch_unknown(
     manners: Manners,
     report: Report,
 ) -> tuple[dict[bytes, bytes], Traffic]:
-    """From a server that sends only whole files: read one, keep the runs that are not `at_hand`, and learn their leaves.
+    """From a server that sends only whole files: read one, keep the runs that are not `at_hand`, learn their leaves.
 
     The leaves would stand behind the bytes that they judge. So here alone bytes are written before they are judged,
     run by run, and nothing of it counts before that; returns the leaves by the digest of their run.

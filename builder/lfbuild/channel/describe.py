@@ -36,7 +36,10 @@ class Described:
 def describe_release(
     found: FileMap, *, name: str, url: str, manifest: Manifest | None, deltas: Sequence[DeltaRecord] = ()
 ) -> Described:
-    """The control file of the file `name`, which lies at `url` (seen from the control file)."""
+    """The control file of a file that lies at `url`; its leaves, where they need a file, beside `name`.
+
+    Both are seen from the control file.
+    """
     places, leaves = _leaves_in_file(found), b""
     homeless = sum(region.index.cuts.leaves for region in found.regions if places[region.offset] == _IN_NO_FILE)
     if homeless > _MOST_LEAVES_INSIDE:

@@ -31,6 +31,7 @@ VERBS = (
     "extract",
     "verify",
     "index",
+    "publish",
     "update",
     "toolchain",
     "cache",

@@ -42,7 +42,7 @@ def index(path: Path, *, file_url: str, threads: int, report: Report) -> Indexed
     """
     with report.step(f"look at {path.name}") as step:
         found = map_file(path, threads=threads, on_bytes=step.advance)
-    described = describe_release(found, name=path.name, url=file_url or path.name, manifest=_manifest(path))
+    described = describe_release(found, name=path.name, url=file_url or path.name, manifest=manifest_of(path))
     leaves_path = path.with_name(path.name + LEAVES_SUFFIX) if described.leaves else None
     if leaves_path is not None:
         with replacing(leaves_path) as file:
@@ -62,7 +62,12 @@ def index(path: Path, *, file_url: str, threads: int, report: Report) -> Indexed
     )
 
 
-def _manifest(path: Path) -> Manifest | None:
+def manifest_of(path: Path) -> Manifest | None:
+    """What a file says of itself; None of a file that is not ours.
+
+    Raises:
+        IntegrityError: its manifest is not the one that it was sealed with.
+    """
     try:
         with Reader.open(path) as reader:
             ours = load_manifest(reader)
