@@ -69,16 +69,31 @@ def map_file(
         IntegrityError: it is one, and a block index or a small member is not what its manifest promises.
     """
     with opened(path) as file:
-        reader = _reader(path, file)
-        if reader is not None:
-            return map_reader(reader, threads=threads, on_bytes=on_bytes, block_bytes=block_bytes)
-        where = str(path)
-        return _OtherFile(file.fileno(), where=where, threads=threads, on_bytes=on_bytes, block_bytes=block_bytes).map(
-            ()
-        )
+        reader, where = find_reader(path, file), str(path)
+        return map_open(file, reader, where=where, threads=threads, on_bytes=on_bytes, block_bytes=block_bytes)
 
 
-def _reader(path: Path, file: BinaryIO) -> Reader | None:
+def map_open(
+    file: BinaryIO,
+    reader: Reader | None,
+    *,
+    where: str,
+    threads: int,
+    on_bytes: Callable[[int], None] = lambda _: None,
+    block_bytes: int = BLOCK_BYTES,
+) -> FileMap:
+    """The map of a file that is open, with its reader if it is a ZIP.
+
+    Raises:
+        FormatError, IntegrityError: as `map_file`.
+    """
+    if reader is not None:
+        return map_reader(reader, threads=threads, on_bytes=on_bytes, block_bytes=block_bytes)
+    other = _OtherFile(file.fileno(), where=where, threads=threads, on_bytes=on_bytes, block_bytes=block_bytes)
+    return other.map(())
+
+
+def find_reader(path: Path, file: BinaryIO) -> Reader | None:
     """The file as a ZIP; None for what is none."""
     if read_at(file.fileno(), 0, len(MAGIC)) == MAGIC:
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from blake3 import blake3
@@ -52,14 +53,13 @@ def match(seeds: Sequence[FileMap], target: FileMap) -> tuple[Stretch, ...]:
 def _choose(seeds: Sequence[BlockTable], target: BlockTable) -> tuple[array[int], array[int]]:
     """Of each block of the target: the seed (or what it is instead), and the block's number there."""
     places = _first_places(seeds, target)
-    zeros = _ZeroLeaves()
     origins, numbers = array("q"), array("q")
     seed = number = MISSING
     for block in range(len(target)):
         key = (target.leaf(block), target.sizes[block])
         if seed >= 0 and number + 1 < len(seeds[seed]) and _key(seeds[seed], number + 1) == key:
             number += 1
-        elif key[0] == zeros.leaf(key[1]):
+        elif key[0] == zero_leaf(key[1]):
             seed, number = ZEROS, 0
         else:
             seed, number = places.get(key, (MISSING, 0))
@@ -118,13 +118,7 @@ def _key(table: BlockTable, number: int) -> tuple[bytes, int]:
     return table.leaf(number), table.sizes[number]
 
 
-class _ZeroLeaves:
-    """The digests of zeros, by size."""
-
-    def __init__(self) -> None:
-        self._leaves: dict[int, bytes] = {}
-
-    def leaf(self, size: int) -> bytes:
-        if size not in self._leaves:
-            self._leaves[size] = blake3(bytes(size)).digest()
-        return self._leaves[size]
+@lru_cache(maxsize=256)
+def zero_leaf(size: int) -> bytes:
+    """The digest of a block of zeros."""
+    return bytes(blake3(bytes(size)).digest())
