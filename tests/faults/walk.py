@@ -73,7 +73,7 @@ def walk(act: Act, tmp_path: Path, tried: Counter[str]) -> None:
         disk = _try(act, path, fault, number, tmp_path)
         if not disk.happened:
             continue
-        what = f"{fault} at call {number}, after {disk.told[:number + 1]}"
+        what = f"{fault} at call {number}, after {disk.told[: number + 1]}"
         tried[look(path, both, what)] += 1
         settle(path)
         assert verified(path) == [], what

@@ -211,5 +211,7 @@ def test_weights_that_are_damaged_are_not_copied_into_a_new_file(tmp_path: Path)
     with pytest.raises(IntegrityError) as caught:
         edit_to_new_file(path, SWAP)
 
-    assert caught.value.what == "the bytes that were copied to it are not the ones that were promised; nothing was changed"
+    assert (
+        caught.value.what == "the bytes that were copied to it are not the ones that were promised; nothing was changed"
+    )
     assert path.read_bytes() == data

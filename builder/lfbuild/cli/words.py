@@ -31,6 +31,7 @@ VERBS = (
     "list",
     "extract",
     "verify",
+<<<<<<< HEAD
     "swap",
     "import",
     "compact",
@@ -39,6 +40,11 @@ VERBS = (
     "diff",
     "apply",
     "squash",
+=======
+    "index",
+    "publish",
+    "update",
+>>>>>>> update
     "toolchain",
     "cache",
     "doctor",
