@@ -31,11 +31,20 @@ VERBS = (
     "list",
     "extract",
     "verify",
+<<<<<<< HEAD
     "swap",
     "import",
     "compact",
     "convert-back",
     "recover",
+    "diff",
+    "apply",
+    "squash",
+=======
+    "index",
+    "publish",
+    "update",
+>>>>>>> update
     "toolchain",
     "cache",
     "doctor",

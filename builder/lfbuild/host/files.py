@@ -26,6 +26,9 @@ _IDENTITY: Final = ("st_dev", "st_ino", "st_size", "st_mtime_ns")
 SHARED_BYTES: Final = 64 << 10
 """Blocks are shared in multiples of this; no file system that shares has larger ones."""
 _FICLONERANGE = 0x4020940D
+_COPY_BYTES: Final = 64 << 20
+"""What the kernel is asked to copy at once: in between, a signal is heard."""
+_PIECE_BYTES: Final = 1 << 20
 _CLONE_RANGE = struct.Struct("=qQQQ")  # source descriptor, source offset, length, target offset
 _NOT_HERE = {
     errno.EXDEV,
@@ -231,6 +234,82 @@ def can_share(source: int, folder: Path) -> bool:
         os.close(descriptor)
         if hidden is not None:
             hidden.unlink(missing_ok=True)
+
+
+def copy_range(source: int, target: int, *, source_offset: int, target_offset: int, length: int) -> None:
+    """Copy bytes from one file to another by the cheapest means: shared blocks, a copy in the kernel, or by hand.
+
+    Raises:
+        OSError: what the system refuses; `errno.ENODATA` where the source ends before.
+    """
+    ahead = -source_offset % SHARED_BYTES
+    if ahead < length and (source_offset - target_offset) % SHARED_BYTES == 0:
+        # What stands before the first shareable block is copied, as is what share_range leaves over.
+        _copy_bytes(source, target, source_offset, target_offset, ahead)
+        source_offset, target_offset, length = source_offset + ahead, target_offset + ahead, length - ahead
+        if share_range(source, target, source_offset=source_offset, target_offset=target_offset, length=length):
+            return
+    _copy_bytes(source, target, source_offset, target_offset, length)
+
+
+def take_place(new: Path, target: Path, *, kept_as: Path | None = None) -> None:
+    """Give a complete file the name of an older one; that one keeps its bytes under `kept_as`, if that is named.
+
+    At every moment `target` is one of the two, whole.
+
+    Raises:
+        HostError: what the system refuses; then `target` is the older one.
+    """
+    try:
+        with new.open("rb") as file:
+            os.fsync(file.fileno())
+        if kept_as is not None and target.exists():
+            _keep(target, kept_as, hidden=new.with_name(f"{new.name}-old"))
+        new.replace(target)
+    except OSError as error:
+        raise host_error(target, error) from error
+    fsync_folder(target.parent)
+
+
+def _keep(path: Path, other: Path, *, hidden: Path) -> None:
+    """Let a file have a second name, or a copy where the file system has no second names.
+
+    `hidden` is what it is called in between: `other` may be there already, and names can be given only where none is.
+    """
+    hidden.unlink(missing_ok=True)
+    try:
+        os.link(path, hidden)
+    except OSError as error:
+        if error.errno not in _NOT_HERE | {errno.EMLINK, errno.EACCES}:
+            raise
+        with path.open("rb") as source, replacing(other, mode=stat.S_IMODE(path.stat().st_mode)) as copy:
+            copy_range(source.fileno(), copy.fileno(), source_offset=0, target_offset=0, length=path.stat().st_size)
+        return
+    try:
+        hidden.replace(other)
+    finally:
+        hidden.unlink(missing_ok=True)  # a rename between two names of one file leaves both
+
+
+def _copy_bytes(source: int, target: int, source_offset: int, target_offset: int, length: int) -> None:
+    """Copy in the kernel where it can, else through memory."""
+    while length and hasattr(os, "copy_file_range"):
+        try:
+            count = os.copy_file_range(source, target, min(length, _COPY_BYTES), source_offset, target_offset)
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                raise
+            break
+        if count == 0:
+            break
+        source_offset, target_offset, length = source_offset + count, target_offset + count, length - count
+    buffer = memoryview(bytearray(min(length, _PIECE_BYTES)))
+    while length:
+        view = buffer[: min(length, len(buffer))]
+        if read_into(source, view, source_offset) != len(view):
+            raise OSError(errno.ENODATA, "ended before it should")
+        write_all(target, view, target_offset)
+        source_offset, target_offset, length = source_offset + len(view), target_offset + len(view), length - len(view)
 
 
 def read_into(descriptor: int, buffer: memoryview, offset: int) -> int:
