@@ -31,7 +31,6 @@ VERBS = (
     "list",
     "extract",
     "verify",
-<<<<<<< HEAD
     "swap",
     "import",
     "compact",
@@ -40,11 +39,9 @@ VERBS = (
     "diff",
     "apply",
     "squash",
-=======
     "index",
     "publish",
     "update",
->>>>>>> update
     "toolchain",
     "cache",
     "doctor",
