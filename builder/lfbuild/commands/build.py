@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lfbuild.commands.prepare import prepare
+from lfbuild.commands.prepare import EVERYTHING, prepare
 from lfbuild.commands.programs import make_head_of, make_programs
 from lfbuild.commands.sign import sign_finished
 from lfbuild.manifest.pack import pack
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from lfbuild.commands.prepare import Choice
     from lfbuild.commands.programs import Programs
     from lfbuild.commands.settings import Settings
     from lfbuild.manifest.model import Manifest
@@ -41,7 +42,7 @@ def build(
     output: Path | None,
     locked: bool,
     jobs: int,
-    launcher: str | None,
+    choice: Choice = EVERYTHING,
     epoch: int,
     settings: Settings,
     report: Report,
@@ -53,11 +54,19 @@ def build(
         ToolError, FormatError, IntegrityError, FetchError, HostError: as the steps find.
     """
     plan = prepare(
-        recipe_path, output=output, locked=locked, launcher=launcher, epoch=epoch, settings=settings, report=report
+        recipe_path, output=output, locked=locked, choice=choice, epoch=epoch, settings=settings, report=report
     )
+    return carry_out(plan, jobs=jobs, settings=settings, report=report)
+
+
+def carry_out(plan: Plan, *, jobs: int, settings: Settings, report: Report) -> Built:
+    """Compile and pack what was planned; nothing is decided any more.
+
+    Raises:
+        ToolError, FormatError, HostError: as the steps find.
+    """
     for note in plan.notes:
         report.note(note)
-    # Beyond this point nothing is decided any more: the plan is carried out.
     with settings.store().incoming() as scratch:
         programs = make_programs(plan, scratch=scratch, jobs=jobs, settings=settings, report=report)
         manifests = [_pack(file, plan, programs, settings=settings, report=report) for file in plan.files]

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lfbuild.commands.engines import find_engine, find_launcher
 from lfbuild.commands.sign import sign
 from lfbuild.commands.slices import make_slice
 from lfbuild.engine.compile import compile_engine
@@ -44,7 +45,8 @@ def make_programs(plan: Plan, *, scratch: Path, jobs: int, settings: Settings, r
     store, machine = settings.store(), settings.machine
     passed = settings.environment
     engines = {
-        job.target: compile_engine(job, store=store, machine=machine, jobs=jobs, report=report, passed=passed)
+        job.target: find_engine(job, settings=settings)
+        or compile_engine(job, store=store, machine=machine, jobs=jobs, report=report, passed=passed)
         for job in plan.engine_jobs
     }
     launchers = _launchers(plan, settings, report)
@@ -62,7 +64,8 @@ def _launchers(plan: Plan, settings: Settings, report: Report) -> dict[str, byte
         return {}  # what cosmocc makes is the head itself
     store, passed = settings.store(), settings.environment
     return {
-        target: compile_launcher(target, zig, store=store, report=report, passed=passed)
+        target: find_launcher(target, zig, settings=settings)
+        or compile_launcher(target, zig, store=store, report=report, passed=passed)
         for target in plan.launcher_targets
     }
 

@@ -4,6 +4,7 @@ from lfbuild.recipe.arguments import argument_verbs, default_arguments
 from lfbuild.recipe.load import load_recipe
 from lfbuild.recipe.lock import LockedOrigin, LockFile, check_lock, load_lock, make_lock, recipe_digest, sources_digest
 from lfbuild.recipe.model import Piece, Recipe
+from lfbuild.recipe.narrow import narrowed, retooled, systems_of
 from lfbuild.recipe.places import (
     EngineGitSource,
     EnginePathSource,
@@ -39,8 +40,11 @@ __all__ = [
     "load_lock",
     "load_recipe",
     "make_lock",
+    "narrowed",
     "recipe_digest",
     "recipe_schema",
+    "retooled",
     "schema_text",
     "sources_digest",
+    "systems_of",
 ]

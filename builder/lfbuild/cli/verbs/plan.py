@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lfbuild.cli.verbs.build import add_build_options
+from lfbuild.cli.verbs.build import add_build_options, choice_of
 
 if TYPE_CHECKING:
     import argparse
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         arguments.recipe,
         output=arguments.output,
         locked=arguments.locked,
-        launcher=arguments.launcher,
+        choice=choice_of(arguments),
         epoch=settings.epoch,
         settings=settings,
         report=context.report,
