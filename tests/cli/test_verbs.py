@@ -12,7 +12,7 @@ import pytest
 
 from lfbuild.cli.reports import PlainReport
 from lfbuild.commands import toolchain
-from lfbuild.commands.prepare import Choice
+from lfbuild.commands.choice import Choice
 from lfbuild.commands.settings import Settings
 from lfbuild.commands.toolchain import FoundToolchain
 from lfbuild.store import Store
@@ -190,7 +190,9 @@ def test_a_build_is_told_everything_that_was_asked_for(
     monkeypatch.setattr("lfbuild.commands.build.build", build)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
 
-    lfbuild("--offline", "chat.toml", "-o", "out", "--locked", "-j", "3", "--launcher", "ccache", "--target", "linux-x86_64")
+    lfbuild(
+        "--offline", "chat.toml", "-o", "out", "--locked", "-j", "3", "--launcher", "ccache", "--target", "linux-x86_64"
+    )
 
     settings, report = asked.pop("settings"), asked.pop("report")
     assert asked == {

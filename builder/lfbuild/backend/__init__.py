@@ -18,7 +18,7 @@ from lfbuild.backend.words import Refused, hook
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lfbuild.backend.made import Order
+    from lfbuild.backend.order import Order
 
     ConfigSettings = Mapping[str, str | Sequence[str]]
 
@@ -124,7 +124,7 @@ def _order(config_settings: ConfigSettings | None) -> Order:
     import time
     from urllib.request import getproxies
 
-    from lfbuild.backend.made import make_order
+    from lfbuild.backend.order import make_order
     from lfbuild.backend.wishes import read_wishes
     from lfbuild.backend.words import LineReport
     from lfbuild.commands.settings import read_settings
@@ -138,7 +138,7 @@ def _order(config_settings: ConfigSettings | None) -> Order:
 
 
 def _write_metadata(folder: Path, order: Order, *, editable: bool) -> str:
-    from lfbuild.backend.made import dist_info
+    from lfbuild.backend.order import dist_info
 
     name = order.project.names.dist_info
     for file, data in dist_info(order, editable=editable).files().items():

@@ -12,10 +12,9 @@ import tarfile
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.backend.project import PYPROJECT
-from lfbuild.commands.prepare import lock_path
 from lfbuild.errors import Problem, RecipeError
 from lfbuild.host.files import replacing
-from lfbuild.recipe import EnginePathSource, PartsSource, PathSource, ZipSource
+from lfbuild.recipe import EnginePathSource, PartsSource, PathSource, ZipSource, lock_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lfbuild.commands.prepare import EVERYTHING, prepare
+from lfbuild.commands.choice import EVERYTHING
+from lfbuild.commands.prepare import prepare
 from lfbuild.commands.programs import make_head_of, make_programs
 from lfbuild.commands.sign import sign_finished
 from lfbuild.manifest.pack import pack
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from lfbuild.commands.prepare import Choice
+    from lfbuild.commands.choice import Choice
     from lfbuild.commands.programs import Programs
     from lfbuild.commands.settings import Settings
     from lfbuild.manifest.model import Manifest

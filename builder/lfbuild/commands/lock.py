@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lfbuild.commands.engines import find_supply
-from lfbuild.commands.prepare import Preparation, lock_path
+from lfbuild.commands.prepare import Preparation
 from lfbuild.host.files import replacing, write_all
-from lfbuild.recipe import LockedOrigin, load_recipe, make_lock
+from lfbuild.recipe import LockedOrigin, load_recipe, lock_path, make_lock
 
 if TYPE_CHECKING:
     from pathlib import Path

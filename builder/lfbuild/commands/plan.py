@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lfbuild.commands.choice import EVERYTHING, load_chosen
 from lfbuild.commands.engines import find_engine, find_supply
-from lfbuild.commands.prepare import EVERYTHING, Preparation, load_checked_lock, load_chosen
+from lfbuild.commands.prepare import Preparation, load_checked_lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from lfbuild.commands.prepare import Choice, SourceState
+    from lfbuild.commands.choice import Choice
+    from lfbuild.commands.prepare import SourceState
     from lfbuild.commands.settings import Settings
     from lfbuild.engine.job import EngineJob
     from lfbuild.plan import Plan, PlannedFile

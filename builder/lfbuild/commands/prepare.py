@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.archive.reader import opened
+from lfbuild.commands.choice import host_target, load_chosen
 from lfbuild.commands.engines import find_engine, find_supply
 from lfbuild.commands.models import check_architecture, confirm_header, load_header
 from lfbuild.commands.origins import file_origin, tree_origin
@@ -18,12 +19,13 @@ from lfbuild.formats.gguf import cut_gguf
 from lfbuild.formats.model import model_facts
 from lfbuild.manifest.model import Origin
 from lfbuild.plan import SuppliedFile, Supplies, make_plan, unknown_flags
-from lfbuild.recipe import PathSource, check_lock, load_lock, load_recipe, narrowed, retooled
+from lfbuild.recipe import PathSource, check_lock, load_lock, lock_path
 from lfbuild.sources import fetch_file, fetch_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lfbuild.commands.choice import Choice
     from lfbuild.commands.engines import EngineSupply
     from lfbuild.commands.settings import Settings
     from lfbuild.plan import Plan
@@ -47,23 +49,6 @@ class Resolved:
     resolved: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Choice:
-    """What a caller chooses of what a recipe leaves open."""
-
-    systems: tuple[str, ...] = ()
-    """Some of the recipe's systems; all of them without a word."""
-    toolchain: str | None = None
-    """Another kind than the recipe's."""
-    launcher: str | None = None
-    """A compiler launcher, before the recipe's."""
-    host: str = ""
-    """What "host" stands for among the systems; this machine's own Linux without a word."""
-
-
-EVERYTHING: Final = Choice()
-
-
 def prepare(
     recipe_path: Path,
     *,
@@ -85,26 +70,6 @@ def prepare(
     supply = find_supply(recipe, launcher=choice.launcher, settings=settings)
     preparation = Preparation(recipe, lock, supply=supply, settings=settings, report=report)
     return preparation.plan(output=output, launcher=choice.launcher, epoch=epoch)
-
-
-def load_chosen(recipe_path: Path, choice: Choice, *, settings: Settings) -> Recipe:
-    """The recipe, for what was chosen of it.
-
-    Raises:
-        RecipeError: it is wrong, or there is no such choice.
-    """
-    recipe = retooled(load_recipe(recipe_path), choice.toolchain)
-    return narrowed(recipe, choice.systems, host=choice.host or host_target(settings))
-
-
-def host_target(settings: Settings) -> str:
-    """What "host" stands for: this machine's own Linux."""
-    return f"linux-{settings.machine.architecture}"
-
-
-def lock_path(recipe_path: Path) -> Path:
-    """The lock file that belongs to a recipe: `chat.lock` beside `chat.toml`."""
-    return recipe_path.with_suffix(".lock")
 
 
 def load_checked_lock(recipe: Recipe) -> LockFile:

@@ -2,7 +2,16 @@
 
 from lfbuild.recipe.arguments import argument_verbs, default_arguments
 from lfbuild.recipe.load import load_recipe
-from lfbuild.recipe.lock import LockedOrigin, LockFile, check_lock, load_lock, make_lock, recipe_digest, sources_digest
+from lfbuild.recipe.lock import (
+    LockedOrigin,
+    LockFile,
+    check_lock,
+    load_lock,
+    lock_path,
+    make_lock,
+    recipe_digest,
+    sources_digest,
+)
 from lfbuild.recipe.model import Piece, Recipe
 from lfbuild.recipe.narrow import narrowed, retooled, systems_of
 from lfbuild.recipe.places import (
@@ -39,6 +48,7 @@ __all__ = [
     "default_arguments",
     "load_lock",
     "load_recipe",
+    "lock_path",
     "make_lock",
     "narrowed",
     "recipe_digest",

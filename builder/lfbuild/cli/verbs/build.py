@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from lfbuild.cli.context import Context
     from lfbuild.cli.words import Parser, Subparsers
-    from lfbuild.commands.prepare import Choice
+    from lfbuild.commands.choice import Choice
 
 EXAMPLES = """\
   lfbuild chat.toml                      the short form
@@ -60,7 +60,7 @@ def add_build_options(parser: Parser) -> None:
 
 def choice_of(arguments: argparse.Namespace) -> Choice:
     """What these options choose."""
-    from lfbuild.commands.prepare import Choice
+    from lfbuild.commands.choice import Choice
 
     return Choice(systems=tuple(arguments.targets), launcher=arguments.launcher)
 
