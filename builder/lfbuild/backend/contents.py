@@ -98,9 +98,9 @@ def package_files(names: Names, *, summary: str, targets: Sequence[str]) -> dict
     return _package(names, init=_filled("package", words), words=words)
 
 
-def editable_files(names: Names, *, summary: str, file: Path, recipe: str) -> dict[str, bytes]:
-    """The package of an editable wheel, whose program is a file of the project's folder."""
-    words = _words(names, summary) | {"file": repr(str(file)), "recipe": recipe}
+def editable_files(names: Names, *, summary: str, file: Path, remake: str) -> dict[str, bytes]:
+    """The package of an editable wheel: its program is a file of the project, which the command `remake` writes."""
+    words = _words(names, summary) | {"file": repr(str(file)), "remake": remake}
     return _package(names, init=_filled("editable", words), words=words)
 
 

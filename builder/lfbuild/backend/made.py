@@ -64,7 +64,8 @@ def make_editable(order: Order, folder: Path) -> Path:
     built = carry_out(_prepared(order, file), jobs=_jobs(order), settings=order.settings, report=order.report)
     program = built.beside[0] if built.beside else built.path
     recipe = project.recipe.path.relative_to(project.folder).as_posix()
-    package = editable_files(names, summary=project.summary, file=program, recipe=recipe)
+    remake = " ".join(["lfbuild build", recipe, *(f"--target {target}" for target in order.choice.systems)])
+    package = editable_files(names, summary=project.summary, file=program, remake=remake)
     files = [*small_files(package), *small_files(info.files(), folder=f"{names.dist_info}/")]
     target = folder / names.wheel(info.platforms)
     write_wheel(target, files, record=names.record, epoch=order.settings.epoch)

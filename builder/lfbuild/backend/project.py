@@ -14,13 +14,13 @@ from pydantic import AfterValidator, BeforeValidator, TypeAdapter, ValidationErr
 from lfbuild.backend.contents import Names
 from lfbuild.backend.licenses import joined, parts_of, unmentioned
 from lfbuild.errors import Problem, RecipeError
-from lfbuild.recipe import load_recipe
+from lfbuild.recipe import Recipe, load_recipe
 from lfbuild.recipe.inline import INLINE
 from lfbuild.recipe.load import parse_toml, read_text, refusal
 from lfbuild.recipe.locate import key_lines, line_of
 from lfbuild.recipe.places import Table
 from lfbuild.recipe.values import Filled, Flag, parse_size
-from lfbuild.recipe.wording import validation_faults
+from lfbuild.recipe.wording import did_you_mean, validation_faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from pyproject_metadata import StandardMetadata
 
-    from lfbuild.recipe import Recipe
     from lfbuild.recipe.locate import KeyPath
 
 PYPROJECT: Final = "pyproject.toml"
 _DYNAMIC: Final = ("version", "description", "license")
+_RECIPE_KEYS: Final = frozenset(field.alias or name for name, field in Recipe.model_fields.items())
 
 
 def _check_command(name: str) -> str:
@@ -130,6 +130,10 @@ class _Pyproject:
             what = "has no [tool.lfbuild], so there is no recipe to build"
             raise RecipeError(self._path, [Problem(where=str(self._path), key="", what=what)], hint=hint)
         own = {key: value for key, value in given.items() if key in LfbuildTable.model_fields}
+        unknown = sorted(set(given) - set(own) - _RECIPE_KEYS)
+        if unknown:
+            known = _RECIPE_KEYS | set(LfbuildTable.model_fields)
+            raise refusal(self._path, self._lines, [((*INLINE, key), did_you_mean(key, known)) for key in unknown])
         try:
             return TypeAdapter(LfbuildTable).validate_python(own)
         except ValidationError as error:
@@ -170,12 +174,9 @@ class _Pyproject:
 
     def _version_problems(self, metadata: StandardMetadata, recipe: Recipe) -> Iterator[Problem]:
         """The file inside says a version too; which of two is right, nobody could tell later."""
-        key: KeyPath = ("project", "version")
-        if metadata.version is None:
-            yield self._problem(("project",), 'has no version, and "version" is not dynamic, so it has none at all')
-        elif str(metadata.version) != _canonical(recipe.llamafile.version):
+        if metadata.version is not None and str(metadata.version) != _canonical(recipe.llamafile.version):
             what = f"is {metadata.version}, but {recipe.path.name} makes version {recipe.llamafile.version}"
-            yield self._problem(key, f'{what}; write dynamic = ["version"] instead')
+            yield self._problem(("project", "version"), f'{what}; write dynamic = ["version"] instead')
 
     def _told(self, error: Exception) -> Problem:
         """A problem of the metadata library's, on the line it speaks of."""
