@@ -70,7 +70,7 @@ WRONG = {
     ('"Acme.Chat"', '"acme chat"'): (6, "name"),
     ('["version", "license"]', '["version", "authors"]'): (
         7,
-        "project.dynamic: 'authors' cannot be had from a recipe, only version, description, license can",
+        "project.dynamic: 'authors' cannot be had from a recipe, only version, description, license, dependencies can",
     ),
     ('["version", "license"]', '["license"]'): (
         5,

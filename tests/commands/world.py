@@ -10,6 +10,8 @@ from tests.world.models import tiny_gguf
 from tests.world.programs import tiny_elf, tiny_launchers
 
 from lfbuild.cli import main
+from lfbuild.engine.job import digest_folder, stubs_folder
+from lfbuild.sources import digest_tree
 from lfbuild.store import Store
 
 if TYPE_CHECKING:
@@ -65,8 +67,8 @@ def keep_engines(world: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, s
         facts = {
             "name": "llama.cpp",
             "version": "1.0",
-            "source_sha256": "5" * 64,
-            "stubs_sha256": "4" * 64,
+            "source_sha256": digest_tree(world / "engine").sha256,
+            "stubs_sha256": digest_folder(stubs_folder(), leave_out=("tests", "launcher")),
             "toolchain": {"kind": kind, "version": version, "sha256": ""},
             "target": engine["target"],
             "cpus": engine["cpus"],

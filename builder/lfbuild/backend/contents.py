@@ -12,6 +12,7 @@ import lfbuild
 from lfbuild.archive.source import BytesSource
 from lfbuild.backend.tags import program_name
 from lfbuild.backend.wheel import WheelFile
+from lfbuild.engine.installed import ENTRY_POINTS, SHELF_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -92,16 +93,28 @@ def wheel_text(platforms: Sequence[str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def package_files(names: Names, *, summary: str, targets: Sequence[str]) -> dict[str, bytes]:
+def package_files(names: Names, *, summary: str, targets: Sequence[str], engine_license: str) -> dict[str, bytes]:
     """The package of a wheel that has the program among its scripts."""
     words = _words(names, summary) | {"program": program_name(names.command, targets)}
-    return _package(names, init=_filled("package", words), words=words)
+    return _package(names, init=_filled("package", words), words=words) | _license(names, engine_license)
+
+
+def engine_files(names: Names, *, summary: str, shelf: bytes, engine_license: str) -> dict[str, bytes]:
+    """The package of a wheel of engines, without the engines; it holds no code but its own name."""
+    init = _filled("engines", _words(names, summary))
+    files = {f"{names.package}/__init__.py": init, f"{names.package}/{SHELF_NAME}": shelf}
+    return files | _license(names, engine_license)
 
 
 def editable_files(names: Names, *, summary: str, file: Path, remake: str) -> dict[str, bytes]:
     """The package of an editable wheel: its program is a file of the project, which the command `remake` writes."""
     words = _words(names, summary) | {"file": repr(str(file)), "remake": remake}
     return _package(names, init=_filled("editable", words), words=words)
+
+
+def engine_entry_point(names: Names) -> str:
+    """The entry point by which lfbuild finds a package of engines."""
+    return f"[{ENTRY_POINTS}]\n{names.package} = {names.package}\n"
 
 
 def script_entry_point(names: Names) -> str:
@@ -121,6 +134,11 @@ def _words(names: Names, summary: str) -> dict[str, str]:
         "distribution": names.project,
         "summary": _docstring(summary or names.project),
     }
+
+
+def _license(names: Names, text: str) -> dict[str, bytes]:
+    """The engine's own licence, which goes with every copy; METADATA is made before its text is known."""
+    return {f"{names.package}/licenses/llama.cpp.txt": text.encode()} if text else {}
 
 
 def _package(names: Names, *, init: bytes, words: dict[str, str]) -> dict[str, bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lfbuild.backend.contents import DistInfo, script_entry_point
+from lfbuild.backend.contents import ANY, DistInfo, engine_entry_point, script_entry_point
 from lfbuild.backend.project import load_project
 from lfbuild.backend.tags import platforms
 from lfbuild.commands.choice import Choice, host_target
@@ -34,6 +34,11 @@ class Order:
     """For which targets the wheel is; `cosmo` for the one of cosmocc's."""
 
     @property
+    def is_of_engines(self) -> bool:
+        """Whether the wheel has engines alone."""
+        return self.project.wheel.kind == "engine"
+
+    @property
     def choice(self) -> Choice:
         """What the makers of files are told."""
         systems = () if self.targets == ("cosmo",) else self.targets
@@ -44,6 +49,11 @@ class Order:
         """A lock beside the recipe is kept to, unless that is not wished."""
         there = lock_path(self.project.recipe.path).is_file()
         return there if self.wishes.locked is None else self.wishes.locked
+
+    @property
+    def jobs(self) -> int:
+        """How many compilers may run at once."""
+        return self.wishes.jobs or self.settings.jobs
 
     @property
     def limit_bytes(self) -> int | None:
@@ -64,7 +74,9 @@ def make_order(folder: Path, wishes: Wishes, *, settings: Settings, report: Repo
         targets: tuple[str, ...] = ("cosmo",)
     else:
         host = host_target(settings)
-        targets = wishes.target or _own_target(systems_of(recipe, host=host), settings)
+        systems = systems_of(recipe, host=host)
+        # Engines are data to whoever installs them, so they are for every machine, and all go into one wheel.
+        targets = wishes.target or (systems if project.wheel.kind == "engine" else _own_target(systems, settings))
         narrowed(recipe, targets, host=host)  # tells what is none of the recipe's
     return Order(project=project, wishes=wishes, settings=settings, report=report, targets=targets)
 
@@ -72,11 +84,12 @@ def make_order(folder: Path, wishes: Wishes, *, settings: Settings, report: Repo
 def dist_info(order: Order, *, editable: bool = False) -> DistInfo:
     """The metadata of the wheel."""
     project = order.project
+    entry_points = script_entry_point(project.names) if editable else ""
     return DistInfo(
         metadata=project.metadata_bytes(),
-        platforms=platforms(order.targets),
+        platforms=ANY if order.is_of_engines else platforms(order.targets),
         licenses=project.license_files(),
-        entry_points=script_entry_point(project.names) if editable else "",
+        entry_points=engine_entry_point(project.names) if order.is_of_engines else entry_points,
     )
 
 

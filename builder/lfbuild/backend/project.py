@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
+from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 from pydantic import AfterValidator, BeforeValidator, TypeAdapter, ValidationError
 
+import lfbuild
 from lfbuild.backend.contents import Names
 from lfbuild.backend.licenses import joined, parts_of, unmentioned
 from lfbuild.errors import Problem, RecipeError
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from lfbuild.recipe.locate import KeyPath
 
 PYPROJECT: Final = "pyproject.toml"
-_DYNAMIC: Final = ("version", "description", "license")
+_DYNAMIC: Final = ("version", "description", "license", "dependencies")
 _RECIPE_KEYS: Final = frozenset(field.alias or name for name, field in Recipe.model_fields.items())
 
 
@@ -65,6 +67,11 @@ class LfbuildTable(Table):
     """The recipe, by its file; without it `[tool.lfbuild]` is the recipe."""
     wheel: WheelTable = WheelTable()
     """How the file goes into a wheel."""
+
+    def dependencies(self) -> list[Requirement]:
+        """What the wheel needs: engines are of use to the lfbuild alone that they were compiled for."""
+        own = f"lfbuild[pack]=={lfbuild.__version__}"
+        return [Requirement(own)] if self.wheel.kind == "engine" else []
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,7 +115,7 @@ def load_project(folder: Path, *, recipe: str | None = None) -> Project:
     table = pyproject.table()
     path = pyproject.recipe_path(recipe or table.recipe)
     loaded = load_recipe(path)
-    metadata = pyproject.metadata(loaded)
+    metadata = pyproject.metadata(loaded, table)
     notes = tuple(_license_notes(metadata, loaded))
     return Project(folder=folder, metadata=metadata, wheel=table.wheel, recipe=loaded, notes=notes)
 
@@ -149,7 +156,7 @@ class _Pyproject:
             raise RecipeError(self._path, [self._problem((*INLINE, "recipe"), what)])
         return path
 
-    def metadata(self, recipe: Recipe) -> StandardMetadata:
+    def metadata(self, recipe: Recipe, table: LfbuildTable) -> StandardMetadata:
         """What `[project]` says, and what it leaves to the recipe."""
         from pyproject_metadata import StandardMetadata
 
@@ -167,6 +174,9 @@ class _Pyproject:
             if name not in _DYNAMIC
         ]
         problems += _fill(metadata, recipe, self._problem)
+        if "dependencies" in metadata.dynamic:
+            metadata.dependencies = table.dependencies()
+        metadata.dynamic = []
         problems += self._version_problems(metadata, recipe)
         if problems:
             raise RecipeError(self._path, problems)
@@ -205,7 +215,6 @@ def _fill(metadata: StandardMetadata, recipe: Recipe, problem: Any) -> Iterator[
             yield problem(("project", "dynamic"), "the recipe has no description either")
     if "license" in dynamic:
         metadata.license = joined([*parts_of(recipe).values(), table.license])
-    metadata.dynamic = []
 
 
 def _license_notes(metadata: StandardMetadata, recipe: Recipe) -> Iterator[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lfbuild.engine.compile import load_engine
-from lfbuild.engine.installed import differences, find_installed
+from lfbuild.engine.installed import differences, find_installed, read_source_facts
 from lfbuild.engine.launcher import launcher_key, load_launcher
 from lfbuild.engine.toolchains import find_toolchain, named_toolchain
 from lfbuild.engine.workshop import find_tools
@@ -105,6 +105,20 @@ def find_engine(job: EngineJob, *, settings: Settings) -> Engine | None:
     if kept is not None:
         return kept
     return next((item.load() for item in find_installed() if item.facts.key == key), None)
+
+
+def source_facts(job: EngineJob) -> SourceFacts:
+    """What the engine's source tells: the tree itself, or the package whose word was taken for it.
+
+    Raises:
+        ToolError: neither is here any more.
+    """
+    if job.source.is_dir():
+        return read_source_facts(job.source, folder=job.folder)
+    for item in find_installed():
+        if item.facts.source_sha256 == job.source_sha256 and item.source.folder == job.folder:
+            return item.source
+    raise ToolError(job.source, "is not here any more")
 
 
 def find_launcher(target: str, zig: Zig, *, settings: Settings) -> bytes | None:

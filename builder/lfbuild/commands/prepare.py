@@ -67,9 +67,29 @@ def prepare(
     """
     recipe = load_chosen(recipe_path, choice, settings=settings)
     lock = load_checked_lock(recipe) if locked else None
-    supply = find_supply(recipe, launcher=choice.launcher, settings=settings)
+    return prepare_recipe(
+        recipe, lock, output=output, launcher=choice.launcher, epoch=epoch, settings=settings, report=report
+    )
+
+
+def prepare_recipe(
+    recipe: Recipe,
+    lock: LockFile | None,
+    *,
+    output: Path | None,
+    launcher: str | None,
+    epoch: int,
+    settings: Settings,
+    report: Report,
+) -> Plan:
+    """The same for a recipe that is loaded.
+
+    Raises:
+        RecipeError, ToolError, FormatError, IntegrityError, FetchError, HostError: as above.
+    """
+    supply = find_supply(recipe, launcher=launcher, settings=settings)
     preparation = Preparation(recipe, lock, supply=supply, settings=settings, report=report)
-    return preparation.plan(output=output, launcher=choice.launcher, epoch=epoch)
+    return preparation.plan(output=output, launcher=launcher, epoch=epoch)
 
 
 def load_checked_lock(recipe: Recipe) -> LockFile:

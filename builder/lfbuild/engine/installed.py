@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from lfbuild.engine.job import Engine, EngineFacts
+from lfbuild.engine.source import read_aliases, read_architectures, read_flags
 from lfbuild.errors import FormatError, IntegrityError
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS: Final = "lfbuild.engines"
 SHELF_NAME: Final = "engines.json"
+ENGINE_NAME: Final = "engine"
+LAUNCHER_NAME: Final = "launcher"
 _FORMAT: Final = 1
 
 
@@ -40,6 +43,8 @@ class SourceFacts(msgspec.Struct, frozen=True, kw_only=True):
     flags: tuple[str, ...]
     aliases: str
     """Other spellings of verbs: `server=serve,client=cli`."""
+    license: str
+    """The text that goes with every copy of the program; empty where the tree has none."""
 
 
 class ShelfEngine(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +90,7 @@ class InstalledEngine:
         Raises:
             IntegrityError: they are others.
         """
-        path = self.folder / self.facts.target / "engine"
+        path = self.folder / self.facts.target / ENGINE_NAME
         _read(path, self.engine.sha256, self.package)
         return Engine(path=path, facts=self.facts, flags=frozenset(self.source.flags), log=self.folder / SHELF_NAME)
 
@@ -95,7 +100,19 @@ class InstalledEngine:
         Raises:
             IntegrityError: it is another than the package says.
         """
-        return _read(self.folder / self.facts.target / "launcher", self.engine.launcher_sha256, self.package)
+        return _read(self.folder / self.facts.target / LAUNCHER_NAME, self.engine.launcher_sha256, self.package)
+
+
+def read_source_facts(tree: Path, *, folder: str) -> SourceFacts:
+    """What a source tree tells, which is `folder` of what was fetched."""
+    license_file = tree / "LICENSE"
+    return SourceFacts(
+        folder=folder,
+        architectures=tuple(sorted(read_architectures(tree))),
+        flags=tuple(sorted(read_flags(tree))),
+        aliases=read_aliases(tree),
+        license=license_file.read_text(encoding="utf-8", errors="replace") if license_file.is_file() else "",
+    )
 
 
 def make_shelf(source: SourceFacts, engines: tuple[ShelfEngine, ...]) -> Shelf:
