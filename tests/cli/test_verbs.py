@@ -190,9 +190,8 @@ def test_a_build_is_told_everything_that_was_asked_for(
     monkeypatch.setattr("lfbuild.commands.build.build", build)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
 
-    lfbuild(
-        "--offline", "chat.toml", "-o", "out", "--locked", "-j", "3", "--launcher", "ccache", "--target", "linux-x86_64"
-    )
+    words = ("--launcher", "ccache", "--target", "linux-x86_64", "--depfile", "out.d")
+    lfbuild("--offline", "chat.toml", "-o", "out", "--locked", "-j", "3", *words)
 
     settings, report = asked.pop("settings"), asked.pop("report")
     assert asked == {
@@ -201,6 +200,7 @@ def test_a_build_is_told_everything_that_was_asked_for(
         "locked": True,
         "jobs": 3,
         "choice": Choice(systems=("linux-x86_64",), launcher="ccache"),
+        "depfile": Path("out.d"),
         "epoch": 1700000000,
     }
     assert isinstance(settings, Settings)

@@ -11,6 +11,8 @@ from tests.world.programs import tiny_elf, tiny_launchers
 
 from lfbuild.cli import main
 from lfbuild.engine.job import digest_folder, stubs_folder
+from lfbuild.engine.launcher import launcher_key
+from lfbuild.engine.zig import find_zig
 from lfbuild.sources import digest_tree
 from lfbuild.store import Store
 
@@ -50,6 +52,13 @@ def make_world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "engine" / "src" / "llama-arch.cpp").write_text('{ LLM_ARCH_LLAMA, "llama" },\n', encoding="utf-8")
     (folder / "engine" / "common" / "arg.cpp").write_text('common_arg({"--temp", "--host"}, "N")', encoding="utf-8")
     return folder
+
+
+def keep_launchers(world: Path, *targets: str) -> None:
+    """Put launchers into the cache, as compiles would: for an lfbuild that runs in a process of its own."""
+    for target in targets:
+        with Store(world / "cache").making("launchers", launcher_key(target, find_zig(None))) as folder:
+            (folder / "launcher").write_bytes(tiny_launchers()[target])
 
 
 def engine_of(target: str) -> bytes:

@@ -1,7 +1,7 @@
 """The source distribution: all that the same wheel can be built from again, elsewhere.
 
 That is pyproject.toml, the recipe and its lock, what the metadata names, and files of the project that the recipe takes
-by path. What the recipe fetches is not in it: an lock pins it.
+by path. What the recipe fetches is not in it: a lock pins it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ from typing import TYPE_CHECKING, Final
 from lfbuild.backend.project import PYPROJECT
 from lfbuild.errors import Problem, RecipeError
 from lfbuild.host.files import replacing
-from lfbuild.recipe import EnginePathSource, PartsSource, PathSource, ZipSource, lock_path
+from lfbuild.recipe import files_at, lock_path, named_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from lfbuild.backend.project import Project
-    from lfbuild.recipe.locate import KeyPath
-    from lfbuild.recipe.places import EngineSource, Source
 
 _LEVEL: Final = 6
 
@@ -73,40 +71,13 @@ def _paths(project: Project) -> tuple[Path, ...]:
 def _own_files(project: Project) -> Iterator[Path]:
     """What the recipe takes by path, folders by their files."""
     outside: list[Problem] = []
-    for key, name in _named_paths(project):
+    for key, name in named_paths(project.recipe):
         path = project.recipe.resolve(name)
         if not path.resolve().is_relative_to(project.folder.resolve()):
             what = f"{name} is outside of the project, so an sdist could not rebuild the wheel"
             outside.append(project.recipe.problem(key, what))
-        elif path.is_dir():
-            yield from sorted(inner for inner in path.rglob("*") if inner.is_file() and ".git" not in inner.parts)
         else:
-            yield path
+            yield from files_at(path)
     if outside:
         hint = "move it into the project, or name a url, hf or pypi source"
         raise RecipeError(project.recipe.path, outside, hint=hint)
-
-
-def _named_paths(project: Project) -> Iterator[tuple[KeyPath, str]]:
-    recipe = project.recipe
-    sources: list[tuple[KeyPath, EngineSource | Source]] = [(("engine", "source"), recipe.engine.source)]
-    for index, model in enumerate(recipe.models):
-        sources += [(("model", index, "source"), piece.source) for piece in model.pieces]
-    sources += [(("file", index, "source"), table.source) for index, table in enumerate(recipe.files)]
-    for key, source in sources:
-        yield from ((key, name) for name in _paths_in(source))
-    if recipe.llamafile.icon:
-        yield ("llamafile", "icon"), recipe.llamafile.icon
-
-
-def _paths_in(source: EngineSource | Source) -> Iterator[str]:
-    match source:
-        case PathSource() | EnginePathSource():
-            yield source.path
-        case ZipSource():
-            yield from _paths_in(source.zip)
-        case PartsSource():
-            for part in source.parts:
-                yield from _paths_in(part)
-        case _:
-            return

@@ -7,10 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from lfbuild.commands.choice import EVERYTHING
+from lfbuild.commands.depfile import write_depfile
 from lfbuild.commands.prepare import prepare
 from lfbuild.commands.programs import make_head_of, make_programs
 from lfbuild.commands.sign import sign_finished
 from lfbuild.manifest.pack import pack
+from lfbuild.recipe import load_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +49,11 @@ def build(
     epoch: int,
     settings: Settings,
     report: Report,
+    depfile: Path | None = None,
 ) -> Built:
     """Make the file that a recipe describes; what was fetched or compiled before is reused.
+
+    `depfile` is written once the file is there: what it was made from, for make and its like.
 
     Raises:
         RecipeError: the recipe, or its lock, cannot be carried out.
@@ -57,7 +62,10 @@ def build(
     plan = prepare(
         recipe_path, output=output, locked=locked, choice=choice, epoch=epoch, settings=settings, report=report
     )
-    return carry_out(plan, jobs=jobs, settings=settings, report=report)
+    built = carry_out(plan, jobs=jobs, settings=settings, report=report)
+    if depfile is not None:
+        write_depfile(depfile, load_recipe(recipe_path), (built.path, *built.beside))
+    return built
 
 
 def carry_out(plan: Plan, *, jobs: int, settings: Settings, report: Report) -> Built:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lfbuild.commands.choice import EVERYTHING, load_chosen
+from lfbuild.commands.depfile import write_depfile
 from lfbuild.commands.engines import find_engine, find_supply
 from lfbuild.commands.prepare import Preparation, load_checked_lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from lfbuild.commands.choice import Choice
     from lfbuild.commands.prepare import SourceState
@@ -78,8 +79,9 @@ def plan_build(
     epoch: int,
     settings: Settings,
     report: Report,
+    depfile: Path | None = None,
 ) -> Planned:
-    """Tell what `build` would do.
+    """Tell what `build` would do, and to `depfile`, if one is named, from which files of this machine.
 
     Raises:
         RecipeError: recipe, lock or arguments cannot be carried out.
@@ -90,6 +92,8 @@ def plan_build(
     lock = load_checked_lock(recipe) if locked else None
     supply = find_supply(recipe, launcher=choice.launcher, settings=settings)
     preparation = Preparation(recipe, lock, supply=supply, settings=replace(settings, offline=True), report=report)
+    if depfile is not None:
+        write_depfile(depfile, recipe, (output or Path(recipe.output_name),))
     states = preparation.survey()
     if not all(state.here for state in states):
         note = "sizes and members are known once all sources are here"

@@ -14,6 +14,7 @@ from lfbuild.recipe.lock import (
 )
 from lfbuild.recipe.model import Piece, Recipe
 from lfbuild.recipe.narrow import narrowed, retooled, systems_of
+from lfbuild.recipe.paths import files_at, named_paths
 from lfbuild.recipe.places import (
     EngineGitSource,
     EnginePathSource,
@@ -46,10 +47,12 @@ __all__ = [
     "argument_verbs",
     "check_lock",
     "default_arguments",
+    "files_at",
     "load_lock",
     "load_recipe",
     "lock_path",
     "make_lock",
+    "named_paths",
     "narrowed",
     "recipe_digest",
     "recipe_schema",

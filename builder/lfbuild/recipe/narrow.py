@@ -22,7 +22,7 @@ KNOWN: tuple[str, ...] = get_args(Target)
 
 
 def narrowed(recipe: Recipe, systems: Sequence[str], *, host: str) -> Recipe:
-    """The recipe for `systems`, which are some of its own; `host` is what "host" means on this machine.
+    """The recipe for `systems`, which are some of its own; `host` is what "host" means, in the recipe and among them.
 
     Raises:
         RecipeError: one of them is not among the recipe's, or the toolchain makes no single ones.
@@ -32,6 +32,7 @@ def narrowed(recipe: Recipe, systems: Sequence[str], *, host: str) -> Recipe:
     if recipe.toolchain.kind == "cosmocc":
         raise _refusal(recipe, "cosmocc makes one file for all of its systems, so there is none to choose")
     here = systems_of(recipe, host=host)
+    systems = tuple(host if name == HOST else name for name in systems)
     strange = [name for name in systems if name not in here]
     if strange:
         raise _refusal(recipe, f"{strange[0]} is none of its systems, which are {', '.join(here)}")

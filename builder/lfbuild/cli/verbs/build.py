@@ -51,7 +51,10 @@ def add_build_options(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="TARGET",
-        help="only for this of the recipe's systems, such as linux-x86_64; may be said more than once",
+        help="only for this of the recipe's systems, such as linux-x86_64, or host; may be said more than once",
+    )
+    parser.add_argument(
+        "--depfile", type=Path, metavar="FILE", help="write there, for make and its like, what the file is made from"
     )
     parser.add_argument(
         "--launcher", metavar="PROGRAM", help="put ccache, sccache, distcc or icecc before the compiler"
@@ -77,6 +80,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         locked=arguments.locked,
         jobs=arguments.jobs or settings.jobs,
         choice=choice_of(arguments),
+        depfile=arguments.depfile,
         epoch=settings.epoch,
         settings=settings,
         report=context.report,

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
   lfbuild plan chat.toml
-  lfbuild plan chat.toml --json | jq .engines[].key"""
+  lfbuild plan chat.toml --json | jq .engines[].key
+  lfbuild plan chat.toml --depfile chat.d        for make: which files of this machine it is made from"""
 
 
 def add(subparsers: Subparsers) -> Parser:
@@ -44,6 +45,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         output=arguments.output,
         locked=arguments.locked,
         choice=choice_of(arguments),
+        depfile=arguments.depfile,
         epoch=settings.epoch,
         settings=settings,
         report=context.report,
