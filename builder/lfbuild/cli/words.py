@@ -31,7 +31,6 @@ VERBS = (
     "list",
     "extract",
     "verify",
-<<<<<<< HEAD
     "swap",
     "import",
     "compact",
@@ -40,11 +39,9 @@ VERBS = (
     "diff",
     "apply",
     "squash",
-=======
     "index",
     "publish",
     "update",
->>>>>>> update
     "toolchain",
     "cache",
     "doctor",
@@ -52,7 +49,7 @@ VERBS = (
     "completion",
 )
 
-VALUE_OPTIONS = frozenset({"--cache-dir", "-o", "--output", "-j", "--jobs", "--launcher"})
+VALUE_OPTIONS = frozenset({"--cache-dir", "-o", "--output", "-j", "--jobs", "--launcher", "--target", "--depfile"})
 """Options of `build` whose next word is their value, so that it is not taken for a recipe."""
 
 EXAMPLES = """\
