@@ -49,7 +49,7 @@ VERBS = (
     "completion",
 )
 
-VALUE_OPTIONS = frozenset({"--cache-dir", "-o", "--output", "-j", "--jobs", "--launcher"})
+VALUE_OPTIONS = frozenset({"--cache-dir", "-o", "--output", "-j", "--jobs", "--launcher", "--target", "--depfile"})
 """Options of `build` whose next word is their value, so that it is not taken for a recipe."""
 
 EXAMPLES = """\

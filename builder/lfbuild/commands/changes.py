@@ -27,7 +27,7 @@ from lfbuild.manifest.pack import EngineHead, LauncherHead, PackMember
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lfbuild.commands.engines import NewEngine
+    from lfbuild.commands.new_engine import NewEngine
     from lfbuild.manifest.model import Release
     from lfbuild.manifest.pack import PackOrder
 

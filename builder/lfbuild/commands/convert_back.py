@@ -11,7 +11,7 @@ from lfbuild.archive.hashing import HashPool
 from lfbuild.archive.reader import Reader
 from lfbuild.archive.source import BytesSource
 from lfbuild.archive.zipalign import write_zipaligned
-from lfbuild.commands.engines import found_engine
+from lfbuild.commands.new_engine import found_engine
 from lfbuild.commands.recover import settled
 from lfbuild.errors import FormatError, IntegrityError, Problem, RecipeError
 from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, Cuts

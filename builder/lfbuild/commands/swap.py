@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from lfbuild.archive.check import check_members
 from lfbuild.archive.reader import Reader
 from lfbuild.commands.changes import read_changes
-from lfbuild.commands.engines import found_engine
+from lfbuild.commands.new_engine import found_engine
 from lfbuild.commands.recover import settled
 from lfbuild.errors import FormatError, HostError, Problem, RecipeError
 from lfbuild.host.files import SHARED_BYTES, can_share
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from lfbuild.archive.draft import Part
     from lfbuild.commands.changes import SwapWords, Wanted
-    from lfbuild.commands.engines import NewEngine
+    from lfbuild.commands.new_engine import NewEngine
     from lfbuild.commands.settings import Settings
     from lfbuild.manifest.edit import EditPlan
     from lfbuild.manifest.pack import PackOrder
