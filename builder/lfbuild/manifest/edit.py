@@ -135,6 +135,18 @@ def plan_in_place(present: Present, changes: Changes, *, on_bytes: Callable[[int
     return _with_clearing(replace(_plan_at(present, order, start, kept_head, on_bytes), way="journal"), present)
 
 
+def written_bytes(plan: EditPlan, present: Present) -> int:
+    """How many bytes carrying out the plan writes if no blocks are shared; what goes through a journal, twice."""
+    end = len(plan.closing.directory) + len(plan.closing.end)
+    if plan.way == "new":
+        return sum(part.source.size_bytes for part in plan.parts) + end
+    fresh = sum(part.source.size_bytes for part in plan.fresh())
+    if plan.way == "append":
+        return fresh + end
+    once = sum(part.source.size_bytes for part in plan.fresh() if _within(part, present.room()))
+    return once + 2 * (fresh - once + end)
+
+
 def _plan_at(
     present: Present, order: PackOrder, start: int, kept_head: Digests | None, on_bytes: Callable[[int], None]
 ) -> EditPlan:
