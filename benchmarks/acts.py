@@ -20,7 +20,8 @@ from lfbuild.host.files import can_share, write_all
 from lfbuild.host.inplace import flush, had_alone, used
 from lfbuild.manifest.carry import append, clear, write_new_file
 from lfbuild.manifest.edit import Changes, plan_in_place, plan_new_file, written_bytes
-from lfbuild.manifest.pack import PackMember, pack
+from lfbuild.manifest.order import PackMember
+from lfbuild.manifest.pack import pack
 from lfbuild.manifest.present import load_present
 from lfbuild.report import SilentReport
 

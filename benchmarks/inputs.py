@@ -19,7 +19,8 @@ from lfbuild.formats.gguf import cut_gguf, read_gguf
 from lfbuild.formats.head import HEAD_BYTES
 from lfbuild.formats.model import model_facts
 from lfbuild.manifest.model import EngineRecord, Release, ToolchainRecord
-from lfbuild.manifest.pack import EngineSlice, LauncherHead, PackMember, PackOrder, pack
+from lfbuild.manifest.order import EngineSlice, LauncherHead, PackMember, PackOrder
+from lfbuild.manifest.pack import pack
 from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from lfbuild.manifest.carry import append, rewrite, write_new_file
 from lfbuild.manifest.edit import changed, plan_in_place, plan_new_file, written_bytes
 from lfbuild.manifest.foreign import order_of_foreign, take_apart
 from lfbuild.manifest.model import Release
-from lfbuild.manifest.pack import LauncherHead, pack
+from lfbuild.manifest.order import LauncherHead
+from lfbuild.manifest.pack import pack
 from lfbuild.manifest.present import load_present
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from lfbuild.commands.new_engine import NewEngine
     from lfbuild.commands.settings import Settings
     from lfbuild.manifest.edit import EditPlan
-    from lfbuild.manifest.pack import PackOrder
+    from lfbuild.manifest.order import PackOrder
     from lfbuild.manifest.present import Present
     from lfbuild.report import Report
 

@@ -17,7 +17,8 @@ from lfbuild.archive.draft import Draft, InOrder, InPlace
 from lfbuild.archive.layout import place_end
 from lfbuild.errors import FormatError, HostError
 from lfbuild.formats.zip import TAIL_BYTES, local_header_size
-from lfbuild.manifest.pack import EngineHead, LauncherHead, record_file
+from lfbuild.manifest.order import EngineHead, LauncherHead
+from lfbuild.manifest.record import Recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from lfbuild.archive.writer import Entry
     from lfbuild.formats.seal import Seal
     from lfbuild.manifest.model import EngineRecord, Manifest, Release
-    from lfbuild.manifest.pack import EngineSlice, PackMember, PackOrder
+    from lfbuild.manifest.order import EngineSlice, PackMember, PackOrder
     from lfbuild.manifest.present import Present
 
 Way = Literal["append", "journal", "new"]
@@ -160,15 +161,15 @@ def _plan_at(
 
 
 def _plan(way: Way, order: PackOrder, draft: Draft) -> EditPlan:
-    manifest, seal, holes = record_file(order, draft)
+    recorded = Recording.of(order).run(draft)
     return EditPlan(
         way=way,
         parts=tuple(draft.parts),
         records=tuple(draft.records),
-        closing=place_end(draft.records, start=draft.cursor, comment=seal.to_bytes()),
-        manifest=manifest,
-        seal=seal,
-        holes=holes,
+        closing=place_end(draft.records, start=draft.cursor, comment=recorded.seal.to_bytes()),
+        manifest=recorded.manifest,
+        seal=recorded.seal,
+        holes=recorded.holes,
         entries=tuple(draft.entries),
     )
 
