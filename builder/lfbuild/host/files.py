@@ -105,13 +105,13 @@ def _folder_had_alone(folder: Path) -> Iterator[None]:
         return
     import fcntl
 
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        with contextlib.suppress(OSError):  # a medium without locks: the last rename wins, as it always did there
+    with contextlib.ExitStack() as stack:
+        # A folder that may not be read, a medium without locks: the last rename wins, as it always did there.
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+            stack.callback(os.close, descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _change(path: Path, change: Callable[[Path], None]) -> None:
