@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.faults.walk import Act, versions, walk
+from tests.faults.walk import MORE_POWER_LOSSES, Act, versions, walk
 from tests.world.edits import (
     LARGER_ENGINE,
     NEW_ARGS,
@@ -24,16 +25,20 @@ from tests.world.faults import Disk, Fault
 from tests.world.files import plain, verified
 from tests.world.programs import tiny_elf
 
+from lfbuild.archive.reader import Reader
 from lfbuild.errors import HostError
 from lfbuild.host.inplace import used
-from lfbuild.manifest.edit import Changes
+from lfbuild.manifest.carry import write_new_file
+from lfbuild.manifest.edit import Changes, plan_new_file
+from lfbuild.manifest.present import load_present
 from lfbuild.manifest.settle import settle
+from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable
-    from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 SWAP = Changes(slices=(new_slice(),), put=(args_member(NEW_ARGS),))
 LARGER = Changes(slices=(new_slice(LARGER_ENGINE),))
 LONG = Changes(put=(plain("long.txt", b"x" * 60_000),), remove=("prompts/hello.txt",))
@@ -74,13 +79,24 @@ def test_a_file_that_begins_with_its_engine_is_the_old_or_the_new_one(
     assert set(tried) >= {"old", "new"}
 
 
-def test_an_interrupted_recovery_is_recovered(tmp_path: Path, tried: Counter[str]) -> None:
+@pytest.mark.full
+@pytest.mark.parametrize("changes", [SWAP, LARGER], ids=["room", "engine behind the weights"])
+def test_whatever_mixture_of_sectors_a_power_loss_leaves(tmp_path: Path, tried: Counter[str], changes: Changes) -> None:
+    edit = act(tmp_path, launcher_file, lambda path: edit_in_place(path, changes))
+
+    walk(edit, tmp_path, tried, faults=MORE_POWER_LOSSES)
+
+    assert set(tried) >= {"old", "new"}
+
+
+@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.full)])
+def test_an_interrupted_recovery_is_recovered(tmp_path: Path, tried: Counter[str], every: int) -> None:
     changes = Changes(head=other_head(tmp_path))
     edit = act(tmp_path, engine_file, lambda path: edit_in_place(path, changes))
     both = versions(edit, tmp_path / "scratch")
-    for number in range(200):
+    (tmp_path / "stash").mkdir()
+    for number in range(0, 200, every):
         path = edit.fresh(tmp_path / f"stopped{number}")
-        (tmp_path / "stash").mkdir(exist_ok=True)
         disk = Disk(Fault(kind="kill", number=number), tmp_path / "stash")
         with disk.failing():
             edit.do(path)
@@ -109,23 +125,51 @@ def walk_recovery(path: Path, new: bytes, tmp_path: Path, tried: Counter[str]) -
             assert (folder / path.name).read_bytes() == new
 
 
-@pytest.mark.parametrize("edit", [edit_to_new_file, edit_in_place], ids=["new file", "in place"])
-def test_a_folder_that_cannot_be_written_leaves_the_file_alone(
-    tmp_path: Path, tried: Counter[str], edit: Callable[[Path, Changes], object]
-) -> None:
+@pytest.mark.parametrize("edit", ["edit_to_new_file", "edit_in_place"])
+def test_a_folder_that_cannot_be_written_leaves_the_file_alone(tried: Counter[str], edit: str) -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        folder = Path(name)
+        path = launcher_file(folder)
+        old, names = path.read_bytes(), sorted(item.name for item in folder.iterdir())
+        folder.chmod(0o555)
+        path.chmod(0o444)
+        finished = _as_nobody(f"{edit}(Path(sys.argv[1]), Changes(release=Release(name='x')))", path)
+        folder.chmod(0o755)
+
+        assert (finished.returncode, finished.stdout) == (8, f"{path}: permission denied\n"), finished.stderr
+        assert path.read_bytes() == old
+        assert sorted(item.name for item in folder.iterdir()) == names
+    tried["read-only folder"] += 1
+
+
+def _as_nobody(statement: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """Run a statement in a process that may write nothing, not even if this one is root's."""
+    script = (
+        "import ctypes, fcntl, os, sys\nfrom pathlib import Path\n"
+        "from lfbuild.errors import HostError\nfrom lfbuild.manifest.edit import Changes\n"
+        "from lfbuild.manifest.model import Release\nfrom tests.world.edits import edit_in_place, edit_to_new_file\n"
+        f"os.geteuid() or os.setuid(65534)\ntry:\n    {statement}\n"
+        "except HostError as error:\n    print(error)\n    sys.exit(8)\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+
+
+def test_a_new_file_on_another_file_system_is_copied(tmp_path: Path) -> None:
+    other = Path("/dev/shm")  # noqa: S108  # a file system that is never the one of the tests
+    if not other.is_dir():
+        pytest.skip("there is no second file system here")
     path = launcher_file(tmp_path)
-    old = path.read_bytes()
-    if os.geteuid() == 0:
-        pytest.skip("root may write everywhere")
-    tmp_path.chmod(0o500)
-    path.chmod(0o400)
-    try:
-        with pytest.raises(HostError):
-            edit(path, LARGER)
-    finally:
-        tmp_path.chmod(0o700)
-    tried["read-only"] += 1
-    assert path.read_bytes() == old
+    with tempfile.TemporaryDirectory(dir=other) as folder:
+        output = Path(folder) / "new.llamafile"
+        with used(path) as file, SilentReport().step("") as step:
+            present = load_present(Reader(path, file), threads=1)
+            assert present is not None
+            write_new_file(plan_new_file(present, SWAP), output, mode=0o755, threads=1, step=step)
+
+        assert verified(output) == []
+        assert [item.name for item in output.parent.iterdir()] == ["new.llamafile"]
 
 
 def test_of_two_processes_one_is_refused(tmp_path: Path) -> None:

@@ -134,8 +134,7 @@ class Disk:
         self._real["ftruncate"](descriptor, size)
 
     def _fsync(self, descriptor: int) -> None:
-        self._call("flush")
-        self._real["fsync"](descriptor)
+        self._call("flush")  # what the true disk does meanwhile is of no interest, and slow
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):
             self._names.clear()
             return

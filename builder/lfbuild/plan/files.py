@@ -16,6 +16,7 @@ from lfbuild.formats.head import HEAD_BYTES, choose_form
 from lfbuild.manifest.model import BESIDE_NAME
 from lfbuild.manifest.order import PackMember
 from lfbuild.plan.targets import is_windows
+from lfbuild.recipe.values import Room
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from lfbuild.plan.targets import HeadKind, Target
     from lfbuild.recipe import Recipe
-    from lfbuild.recipe.values import Room
 
 WINDOWS_LIMIT_BYTES: Final = 4 << 30
 """Windows starts no program whose file is longer (llamafile's issue 66)."""
@@ -80,12 +80,17 @@ def plan_files(
     """
     names = tuple(target.name for target in targets)
     whole = PlannedFile(output=output, head=head, targets=names, members=members)
-    if not whole.is_for_windows or _most_bytes(whole, recipe.archive.engine_room) < WINDOWS_LIMIT_BYTES:
+    if not whole.is_for_windows or _most_bytes(whole, room_for(recipe, head)) < WINDOWS_LIMIT_BYTES:
         return (whole,)
     if head == "engine":
         what = "the file would be over 4 GiB, which Windows does not start; without this key two files are made"
         raise RecipeError(recipe.path, [recipe.problem(("targets", "head"), what)])
     return _weights(whole), _program(whole)
+
+
+def room_for(recipe: Recipe, head: HeadKind) -> Room:
+    """The space to leave for the next engine: beside the present one, unless that is the head and is written over."""
+    return recipe.archive.engine_room or Room(percent=25 if head == "engine" else 125)
 
 
 def told(files: Sequence[PlannedFile]) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from lfbuild.formats.args import ARGS_NAME, args_to_bytes, verb_member
 from lfbuild.formats.resources import WindowsFacts, resource_bytes
 from lfbuild.manifest.model import RECIPE_NAME, EngineRecord, Release, ToolchainRecord
 from lfbuild.manifest.order import LauncherHead, PackMember, PackOrder
-from lfbuild.plan.files import WINDOWS_LIMIT_BYTES, content_bytes, plan_files, told
+from lfbuild.plan.files import WINDOWS_LIMIT_BYTES, content_bytes, plan_files, room_for, told
 from lfbuild.plan.targets import choose_targets
 from lfbuild.recipe import argument_verbs, default_arguments
 
@@ -145,7 +145,7 @@ def make_plan(
     targets, head = choose_targets(recipe, toolchain, host=supplies.host)
     members = (*_models(recipe, supplies), *_files(recipe, supplies), *_arguments(recipe), _recipe_member(text))
     files = plan_files(recipe, targets, head, members, output)
-    room = recipe.archive.engine_room
+    room = room_for(recipe, head)
     return Plan(
         files=files,
         engine_jobs=tuple(_job(recipe, supplies, target, launcher) for target in targets),
