@@ -172,11 +172,12 @@ def _from_cache(key: str, settings: Settings) -> NewEngine:
 
 def _compiled(recipe: Path, *, settings: Settings, report: Report) -> NewEngine:
     """What a recipe compiles, with its launchers if it has some."""
+    from lfbuild.commands.choice import EVERYTHING
     from lfbuild.commands.prepare import prepare
     from lfbuild.commands.programs import make_head_of, make_programs
 
     plan = prepare(
-        recipe, output=None, locked=False, launcher=None, epoch=settings.epoch, settings=settings, report=report
+        recipe, output=None, locked=False, choice=EVERYTHING, epoch=settings.epoch, settings=settings, report=report
     )
     with settings.store().incoming() as scratch:
         programs = make_programs(plan, scratch=scratch, jobs=settings.jobs, settings=settings, report=report)

@@ -108,8 +108,8 @@ def _refuse_another(target: Path, expected: os.stat_result) -> None:
 def _folder_had_alone(folder: Path) -> Iterator[None]:
     """Let no other edit give a name in `folder` between a look and a rename; where folders can be locked.
 
-    Whoever holds the folder for longer than a rename takes is no edit of lfbuild's (`flock . make` is such a one), and is
-    not waited for.
+    Whoever holds the folder for longer than a rename takes is no edit of lfbuild's (`flock . make` is one), and is not
+    waited for.
     """
     try:
         descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
