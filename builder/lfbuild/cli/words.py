@@ -30,6 +30,8 @@ VERBS = (
     "list",
     "extract",
     "verify",
+    "release",
+    "reproduce",
     "toolchain",
     "cache",
     "doctor",
