@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from lfbuild.release.facts import FileFacts, ReleaseFacts
 
 NOTES_NAME: Final = "RELEASE.md"
+_MARKUP = frozenset("\\`*[]<>&")
+"""What begins markup in the middle of a line; `_` does not inside of words, and names are full of it."""
 
 
 def notes_text(release: ReleaseFacts, previous: Sequence[ReleaseFacts]) -> str:
@@ -70,4 +72,4 @@ def _change_lines(file: FileFacts, earlier: FileFacts | None) -> Iterator[str]:
 def plain(text: str) -> str:
     """Text that Markdown and HTML show as it is: what a file says of itself is no markup of ours."""
     kept = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return "".join(f"\\\\{c}" if c in "\\\\`*_[]<>&|#" else c for c in kept)
+    return "".join(f"\\{c}" if c in _MARKUP else c for c in kept)
