@@ -15,9 +15,13 @@ from tests.world.models import tiny_gguf
 from tests.world.zips import Stored, write_zip
 
 from lfbuild.cli import main
+from lfbuild.engine.compile import load_engine
+from lfbuild.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from lfbuild.engine.job import Engine, EngineJob
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("ziglang") is None, reason="the package ziglang is not installed"
@@ -216,3 +220,29 @@ def test_what_is_not_ours_cannot_be_reproduced(world: Path, capsys: Captured) ->
     assert capsys.readouterr().err == (
         "lfbuild: other.zip: has no recipe of lfbuild in it, so it cannot be built again\n"
     )
+
+
+def test_six_recipes_with_one_engine_compile_it_once(
+    world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_engines(world, capsys)
+    names = [f"chat{number}" for number in range(6)]
+    for name in names:
+        (world / f"{name}.toml").write_text(RECIPE.replace('name = "chat"', f'name = "{name}"'), encoding="utf-8")
+    (engine,) = (world / "cache" / "engines").iterdir()
+    engine.rename(world / "kept")
+    compiled: list[str] = []
+
+    def compile_engine(job: EngineJob, **_: object) -> Engine:
+        compiled.append(job.target)
+        (world / "kept").rename(engine)
+        made = load_engine(Store(world / "cache"), job.key())
+        assert made is not None
+        return made
+
+    monkeypatch.setattr("lfbuild.commands.programs.compile_engine", compile_engine)
+
+    assert main(["release", *(f"{name}.toml" for name in names), "-o", "out", "--quiet"]) == 0
+
+    assert len(compiled) == 1
+    assert sorted(path.name for path in (world / "out").glob("*.llamafile")) == [f"{name}.llamafile" for name in names]
