@@ -37,11 +37,11 @@ class Decoded:
     """BLAKE3 of all of them, for whoever has no blocks."""
 
 
-def deflate(data: bytes) -> bytes:
+def deflate(data: bytes, *, level: int = LEVEL) -> bytes:
     """`data` as a raw deflate stream."""
-    import deflate as libdeflate  # only who packs has it
+    import deflate as libdeflate  # slow to import for whoever only reads
 
-    return bytes(libdeflate.deflate_compress(data, LEVEL))
+    return bytes(libdeflate.deflate_compress(data, level))
 
 
 def encoder_version() -> str:

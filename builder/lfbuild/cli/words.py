@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TextIO, cast
 
@@ -30,6 +31,17 @@ VERBS = (
     "list",
     "extract",
     "verify",
+    "swap",
+    "import",
+    "compact",
+    "convert-back",
+    "recover",
+    "diff",
+    "apply",
+    "squash",
+    "index",
+    "publish",
+    "update",
     "release",
     "reproduce",
     "toolchain",
@@ -48,6 +60,8 @@ examples:
   lfbuild model.toml              build the file it describes: model.llamafile
   ./model.llamafile               talk to it
   lfbuild verify model.llamafile  check every byte of it
+  lfbuild swap model.llamafile --engine newer.llamafile
+                                  give it another engine, and keep everything else
   lfbuild doctor                  see what this machine can build
 
 `lfbuild VERB --help` tells a verb's own options and examples."""
@@ -141,7 +155,8 @@ def make_parser() -> tuple[Parser, Subparsers]:
 
 def verb_module(name: str) -> Verb:
     """The module that knows the verb; importing it imports no command."""
-    return cast("Verb", import_module(f"lfbuild.cli.verbs.{name}"))
+    module = name.replace("-", "_") + ("_" if iskeyword(name) else "")
+    return cast("Verb", import_module(f"lfbuild.cli.verbs.{module}"))
 
 
 def refused(where: str, what: str, *, hint: str = "") -> RecipeError:
