@@ -35,6 +35,10 @@ def make_wheel(order: Order, folder: Path) -> Path:
         from lfbuild.backend.engines import make_engine_wheel
 
         return make_engine_wheel(order, folder)
+    if not order.project.wheel.embed:
+        from lfbuild.backend.thin import make_thin_wheel
+
+        return make_thin_wheel(order, folder)
     return make_program_wheel(order, folder)
 
 
