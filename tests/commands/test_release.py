@@ -33,6 +33,7 @@ NAMES = [
     "chat.llamafile",
     "chat.llamafile.cdx.json",
     "chat.llamafile.intoto.json",
+    "chat.llamafile.lfindex",
     "index.html",
 ]
 
@@ -126,6 +127,38 @@ def test_notes_and_page_say_what_changed_since_earlier_releases(released: Path) 
     assert "<p>&lt;b&gt;bold&lt;/b&gt;</p>" in page
     assert "<h3>Since 0.1.0</h3>" in page
     assert "<li>arguments: cli -m /zip/tiny.gguf --temp 0 ... → cli -m /zip/tiny.gguf --temp 1 ...</li>" in page
+
+
+def test_a_difference_from_an_earlier_release_makes_the_new_one_of_it(released: Path, capsys: Captured) -> None:
+    (released / "chat.toml").write_text(RECIPE.replace('"0"]', '"1"]'), encoding="utf-8")
+
+    assert main(["release", "chat.toml", "-o", "next", "--previous", "out", "--quiet"]) == 0
+
+    (delta,) = (released / "next").glob("*.lfdelta")
+    assert delta.stat().st_size < 10_000
+    made = released / "made.llamafile"
+    words = [str(released / "out" / "chat.llamafile"), str(delta), "-o", str(made)]
+    assert main(["apply", *words, "--quiet"]) == 0
+    assert made.read_bytes() == (released / "next" / "chat.llamafile").read_bytes()
+    assert delta.name in (released / "next" / "SHA256SUMS").read_text(encoding="utf-8")
+
+
+def test_an_older_file_is_updated_from_a_release_folder(released: Path) -> None:
+    (released / "chat.toml").write_text(RECIPE.replace('"0"]', '"1"]'), encoding="utf-8")
+    assert main(["release", "chat.toml", "-o", "next", "--previous", "out", "--quiet"]) == 0
+    file = released / "chat.llamafile"
+    shutil.copy(released / "out" / "chat.llamafile", file)
+
+    assert main(["update", str(file), f"{released / 'next'}/", "--quiet"]) == 0
+
+    assert file.read_bytes() == (released / "next" / "chat.llamafile").read_bytes()
+
+
+def test_the_same_release_again_has_no_differences(released: Path) -> None:
+    assert main(["release", "chat.toml", "-o", "next", "--previous", "out", "--quiet"]) == 0
+
+    assert not list((released / "next").glob("*.lfdelta"))
+    assert "### Since 0.1.0\n\nThe same file.\n" in (released / "next" / "RELEASE.md").read_text(encoding="utf-8")
 
 
 def test_a_release_that_cannot_be_made_leaves_nothing(released: Path, capsys: Captured) -> None:

@@ -14,16 +14,20 @@ PYPI_LIMIT_BYTES: Final = 100 * MIB
 """What PyPI takes without being asked; other indexes have other limits, or none."""
 
 
+def tell_size(order: Order, size_bytes: int) -> None:
+    """Tell that PyPI does not take a wheel of so many bytes unasked, where the project names no limit of its own."""
+    if order.limit_bytes is None and size_bytes > PYPI_LIMIT_BYTES:
+        taken = f"PyPI takes {_mib(PYPI_LIMIT_BYTES)} MiB unless asked for more"
+        order.report.note(f"the wheel has {_mib(size_bytes)} MiB, and {taken}; {_split(order, size_bytes)}")
+
+
 def refuse_over_limit(order: Order, least_bytes: int) -> None:
-    """Refuse a wheel of at least so many bytes; over PyPI's own limit, tell it.
+    """Refuse a wheel of at least so many bytes.
 
     Raises:
         RecipeError: it is over the limit that the project has.
     """
     limit = order.limit_bytes
-    if limit is None and least_bytes > PYPI_LIMIT_BYTES:
-        taken = f"PyPI takes {_mib(PYPI_LIMIT_BYTES)} MiB unless asked for more"
-        order.report.note(f"the wheel has {_mib(least_bytes)} MiB at least, and {taken}; {_split(order, least_bytes)}")
     if limit is not None and least_bytes > limit:
         what = f"the wheel would have {_mib(least_bytes)} MiB at least, and the index takes {_mib(limit)} MiB"
         hint = _split(order, least_bytes)

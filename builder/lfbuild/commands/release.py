@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from lfbuild.commands.build import carry_out
 from lfbuild.commands.choice import EVERYTHING, load_chosen
 from lfbuild.commands.facts import load_facts, load_release, sha256_of
+from lfbuild.commands.increments import write_increments
 from lfbuild.commands.prepare import load_checked_lock, prepare_recipe
 from lfbuild.errors import Problem, RecipeError
 from lfbuild.host.files import making_folder, replacing
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from lfbuild.commands.settings import Settings
     from lfbuild.plan import Plan
     from lfbuild.recipe import Recipe
+    from lfbuild.release.facts import FileFacts
     from lfbuild.report import Report
 
 
@@ -80,13 +82,29 @@ def release(order: ReleaseOrder, *, jobs: int, settings: Settings, report: Repor
         made = [carry_out(plan, jobs=jobs, settings=settings, report=report) for plan in plans]
         paths = [path for built in made for path in (built.path, *built.beside)]
         facts = ReleaseFacts(files=tuple(load_facts(path, report=report) for path in paths))
-        documents = dict(_documents(facts, previous, builder=order.builder))
-        for name, text in documents.items():
+        texts = dict(_documents(facts, previous, builder=order.builder))
+        for name, text in texts.items():
             _write(folder / name, text)
+        earlier = list(zip(order.previous, previous, strict=True))
+        for_updates = [
+            name
+            for path, file in zip(paths, facts.files, strict=True)
+            for name in write_increments(path, _older(file, earlier), threads=settings.machine.cores, report=report)
+        ]
+        documents = (*texts, *for_updates)
         _write(folder / SUMS_NAME, _sums(folder, facts, documents, report=report))
     return Released(
         folder=order.folder, files=tuple(file.name for file in facts.files), documents=(*documents, SUMS_NAME)
     )
+
+
+def _older(file: FileFacts, earlier: Sequence[tuple[Path, ReleaseFacts]]) -> list[Path]:
+    """Earlier releases of a file, but for those that are the same."""
+    return [
+        folder / file.name
+        for folder, release in earlier
+        if (it := release.file(file.name)) and it.sha256 != file.sha256
+    ]
 
 
 def _plan(recipe: Recipe, folder: Path, order: ReleaseOrder, *, settings: Settings, report: Report) -> Plan:
@@ -110,7 +128,7 @@ def _documents(facts: ReleaseFacts, previous: Sequence[ReleaseFacts], *, builder
     yield PAGE_NAME, page_text(facts, previous)
 
 
-def _sums(folder: Path, facts: ReleaseFacts, documents: Sequence[str] | dict[str, str], *, report: Report) -> str:
+def _sums(folder: Path, facts: ReleaseFacts, documents: Sequence[str], *, report: Report) -> str:
     digests = {file.name: file.sha256 for file in facts.files}
     return sums_text(digests | {name: sha256_of(folder / name, report=report) for name in documents})
 
