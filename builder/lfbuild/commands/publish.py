@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lfbuild.fetch.network import Network
+    from lfbuild.manifest.filemap import FileMap
     from lfbuild.report import Report
 
 _FOREVER: Final = "public, max-age=31536000, immutable, no-transform"
@@ -40,6 +41,11 @@ class Published:
     """What was not there already, in order."""
 
 
+def place_of(found: FileMap, name: str) -> str:
+    """Where a file lies under the folder that it is published to: a place that no other file will have."""
+    return f"{found.root.hex()[:_ROOT_DIGITS]}/{name}"
+
+
 def publish(path: Path, folder: str, *, network: Network, threads: int, report: Report) -> Published:
     """Put `path` and its control file under `folder`, an address that ends as a folder's does or not.
 
@@ -51,7 +57,7 @@ def publish(path: Path, folder: str, *, network: Network, threads: int, report: 
     shelf = shelf_for(f"{folder.rstrip('/')}/{path.name}", network)
     with report.step(f"look at {path.name}") as step:
         found = map_file(path, threads=threads, on_bytes=step.advance)
-    place = f"{found.root.hex()[:_ROOT_DIGITS]}/{path.name}"
+    place = place_of(found, path.name)
     described = describe_release(found, name=place, url=place, manifest=manifest_of(path))
     base, put = folder.rstrip("/"), []
     wanted: list[tuple[str, Path | bytes, int]] = [(f"{base}/{place}", path, found.size_bytes)]

@@ -262,12 +262,18 @@ class Recipe(Table):
     """Where newer releases live."""
 
     _path: Path = PrivateAttr(default=Path("recipe.toml"))
+    _text: bytes = PrivateAttr(default=b"")
     _lines: dict[KeyPath, int] = PrivateAttr(default_factory=dict)
 
     @property
     def path(self) -> Path:
         """The file that it was loaded from."""
         return self._path
+
+    @property
+    def text(self) -> bytes:
+        """What it was loaded from, byte for byte: a file carries it along."""
+        return self._text
 
     @property
     def lines(self) -> dict[KeyPath, int]:
