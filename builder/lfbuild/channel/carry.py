@@ -17,9 +17,10 @@ from lfbuild.archive.reader import opened, read_at
 from lfbuild.channel.describe import run_digest
 from lfbuild.channel.route import Wanted
 from lfbuild.errors import IntegrityError
+from lfbuild.fetch.answers import RangesRefusedError
 from lfbuild.fetch.parallel import fetch_units, fetch_whole
 from lfbuild.fetch.ranges import Span
-from lfbuild.formats.blocks import DIGEST_BYTES, Cuts
+from lfbuild.formats.blocks import BLOCK_BYTES, DIGEST_BYTES, Cuts
 from lfbuild.manifest.filemap import Blocks, Zeros
 from lfbuild.manifest.mapping import masked
 
@@ -102,6 +103,38 @@ def fetch_the_rest(
         if is_whole:
             return fetch_whole(remote, left, accept, manners=manners)
         return fetch_units(remote, left, accept, manners=manners, line=line)
+
+
+def fetch_delta(
+    partial: Partial, remote: Remote, digest: bytes, *, manners: Manners, line: Line | None, report: Report
+) -> Traffic:
+    """Fetch a published difference into a file of its own; it is judged as one, when all of it is there.
+
+    Raises:
+        FetchError: it could not be had; what came is kept.
+        IntegrityError: it is not the promised one; nothing of it is kept.
+    """
+    spans = [Span(at, min(BLOCK_BYTES, partial.size_bytes - at)) for at in range(0, partial.size_bytes, BLOCK_BYTES)]
+    left = [span for span in spans if span.offset not in partial.done[b"B"]]
+    with report.step("fetch the published difference", total=partial.size_bytes) as step:
+        step.advance(partial.size_bytes - sum(span.size_bytes for span in left))
+
+        def accept(span: Span, data: memoryview) -> bool:
+            partial.store(span.offset, data, blake3(data).digest())
+            step.advance(span.size_bytes)
+            return True
+
+        try:
+            traffic = fetch_units(remote, left, accept, manners=manners, line=line)
+        except RangesRefusedError:
+            traffic = fetch_whole(remote, left, accept, manners=manners)
+    whole = blake3()
+    for span in spans:
+        whole.update(read_at(partial.descriptor, span.offset, span.size_bytes))
+    if whole.digest() != digest:
+        partial.restart()
+        raise IntegrityError(remote.where, "is not the difference that the control file promises")
+    return traffic
 
 
 def find_unrecorded(partial: Partial, target: FileMap, wanted: Sequence[Wanted]) -> None:

@@ -13,7 +13,8 @@ from functools import partial as partial_of
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.archive.reader import Reader, opened, read_at
-from lfbuild.channel.carry import copy_what_is_here, fetch_the_rest, fetch_unknown, find_unrecorded, judge
+from lfbuild.channel.carry import copy_what_is_here, fetch_delta, fetch_the_rest, fetch_unknown, find_unrecorded, judge
+from lfbuild.channel.index import FileRecord
 from lfbuild.channel.partial import (
     SUFFIX,
     blocks_done,
@@ -24,8 +25,8 @@ from lfbuild.channel.partial import (
 )
 from lfbuild.channel.plan import Plan, Seed, make_plan
 from lfbuild.channel.release import Release, index_address, load_release
-from lfbuild.errors import FetchError, FormatError, HostError, IntegrityError, Problem, RecipeError
-from lfbuild.fetch.answers import ChangedError, RangesRefusedError
+from lfbuild.errors import FetchError, FormatError, HostError, IntegrityError, Problem, RecipeError, ToolError
+from lfbuild.fetch.answers import ChangedError, NotThereError, RangesRefusedError
 from lfbuild.fetch.places import Places
 from lfbuild.formats.gguf import MAGIC
 from lfbuild.host.files import host_error
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
+    from lfbuild.channel.index import DeltaRecord
     from lfbuild.channel.partial import Partial
     from lfbuild.channel.route import Route, Wanted
     from lfbuild.fetch.network import Network
@@ -163,17 +165,57 @@ class _Work:
         return replace(outcome, is_done=True, body_bytes=self._body_bytes)
 
     def _carry_out(self, plan: Plan, partial: Partial) -> None:
-        copy_what_is_here(partial, plan.supplies, [seed.path for seed in plan.seeds], report=self._report)
-        self._fetch(plan, partial, plan.supplies.wanted, plan.routes[0])
+        if plan.routes[0].delta is None or not self._apply(plan, partial, plan.routes[0].delta):
+            route = next(route for route in plan.routes if route.delta is None)
+            copy_what_is_here(partial, plan.supplies, [seed.path for seed in plan.seeds], report=self._report)
+            self._fetch(plan, partial, plan.supplies.wanted, route)
         wrong = judge(partial, plan.target, threads=self._threads, report=self._report)
         if wrong:
             size = sum(block.span.size_bytes for block in wrong)
             self._report.note(f"{len(wrong)} blocks ({size} bytes) of the files at hand are damaged; they are fetched")
             for block in wrong:
                 partial.done[b"B"].discard(block.span.offset)
-            self._fetch(plan, partial, wrong, plan.routes[0])
+            self._fetch(plan, partial, wrong, next(route for route in plan.routes if route.delta is None))
             if judge(partial, plan.target, threads=self._threads, report=self._report):
                 raise IntegrityError(partial.path, "does not become what the release promises; the disk may be bad")
+
+    def _apply(self, plan: Plan, partial: Partial, delta: DeltaRecord) -> bool:
+        """Fetch a published difference and apply it; where it is of no use, that is told, and there are other ways."""
+        old = next(seed for seed in plan.seeds if seed.found.root.hex() == delta.old)
+        record = FileRecord(url=delta.url, size_bytes=delta.size_bytes)
+        digest = bytes.fromhex(delta.blake3)
+        try:
+            with opened_partial(self._order.path, root=digest, size_bytes=delta.size_bytes) as fetched:
+                self._body_bytes += fetch_delta(
+                    fetched,
+                    plan.release.remote(self._places, record),
+                    digest,
+                    manners=self._manners,
+                    line=plan.release.line,
+                    report=self._report,
+                ).body_bytes
+                self._apply_fetched(plan, partial, old, fetched)
+        except (NotThereError, ChangedError, FormatError, IntegrityError, ToolError) as error:
+            self._report.note(f"{error}; so the published difference is not taken")
+            partial.restart()
+            return False
+        return True
+
+    def _apply_fetched(self, plan: Plan, partial: Partial, old: Seed, fetched: Partial) -> None:
+        from lfbuild.delta.apply import DeltaStream, apply_delta, prepare
+        from lfbuild.delta.side import Side
+
+        with (
+            Side.open(old.path, threads=self._threads) as side,
+            fetched.path.open("rb") as file,
+            partial.path.open("r+b") as target,
+            self._report.step("apply the difference", total=plan.target.size_bytes) as step,
+        ):
+            stream = DeltaStream(file, plan.release.where)
+            _, resolved = prepare(side, stream)
+            if resolved.target.root != plan.target.root:
+                raise IntegrityError(plan.release.where, "promises a difference that makes another file")
+            apply_delta(side, stream, resolved, target, threads=self._threads, on_bytes=step.advance)
 
     def _fetch(self, plan: Plan, partial: Partial, wanted: Sequence[Wanted], route: Route) -> None:
         remote = plan.release.remote(self._places, plan.release.index.file)
