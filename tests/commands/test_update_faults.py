@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.commands.test_update import beside, serve, updated
 from tests.fetch.conftest import server
-from tests.world.faults import failing
+from tests.world.failing_machine import failing
 from tests.world.files import verified
 from tests.world.releases import write_new, write_old
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.fetch.webserver import WebServer
-    from tests.world.faults import Fault
+    from tests.world.failing_machine import Fault
 
 __all__ = ["server"]
 

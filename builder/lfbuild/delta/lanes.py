@@ -34,10 +34,7 @@ def subtracted(new: int, old: int, *, bits: int, lane_bytes: int, lanes: int) ->
     """
     top = repeated(1 << (8 * lane_bytes - 1), lane_bytes, lanes)
     mask = repeated((1 << bits) - 1, lane_bytes, lanes)
-    if bits == 8 * lane_bytes:
-        difference = ((new | top) - (old & ~top)) ^ ((new ^ ~old) & top)
-    else:
-        difference = ((new | top) - old) & mask
+    difference = _modular(new, old, top) if bits == 8 * lane_bytes else ((new | top) - old) & mask
     signs = (difference >> (bits - 1)) & repeated(1, lane_bytes, lanes)
     doubled = (difference << 1) & repeated((1 << bits) - 2, lane_bytes, lanes)
     return doubled ^ (signs * ((1 << bits) - 1))
@@ -65,4 +62,9 @@ def subtracted_bytes(new: bytes, old: bytes) -> bytes:
     """The difference of two byte strings of one length, byte by byte, modulo 256."""
     size = len(new)
     left, right, top = to_row(new), to_row(old), repeated(0x80, 1, size)
-    return to_bytes(((left | top) - (right & ~top)) ^ ((left ^ ~right) & top), size)
+    return to_bytes(_modular(left, right, top), size)
+
+
+def _modular(new: int, old: int, top: int) -> int:
+    """`new - old` in lanes that are all bits wide: `top` has the top bit of each."""
+    return ((new | top) - (old & ~top)) ^ ((new ^ ~old) & top)

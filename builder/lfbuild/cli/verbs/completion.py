@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         "RECIPE": shtab.glob("*.toml"),
         "MODEL": shtab.glob("*.gguf"),
         "FILE": shtab.FILE,
+        "DELTA": shtab.glob("*.lfdelta"),
         "FOLDER": shtab.DIRECTORY,
     }
     for action in _actions(parser, *subparsers.parsers.values()):

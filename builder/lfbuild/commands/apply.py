@@ -1,0 +1,142 @@
+"""`apply` and `squash`: NEW from OLD and deltas, whole or not at all; a chain of deltas as one."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from lfbuild.archive.layout import name_fault
+from lfbuild.archive.reader import opened
+from lfbuild.commands.diff import diff_sides
+from lfbuild.delta.apply import DeltaStream, apply_delta, prepare
+from lfbuild.delta.side import Side
+from lfbuild.errors import FormatError, HostError
+from lfbuild.host.files import host_error, replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lfbuild.commands.diff import Diffed
+    from lfbuild.delta.model import Plan
+    from lfbuild.report import Report
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeltaSource:
+    """A delta: a file, or a pipe that is open."""
+
+    name: str
+    pipe: BinaryIO | None = None
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[DeltaStream]:
+        """Have it at hand.
+
+        Raises:
+            HostError: it cannot be read.
+        """
+        if self.pipe is not None:
+            yield DeltaStream(self.pipe, self.name)
+            return
+        with opened(Path(self.name)) as file:
+            yield DeltaStream(file, self.name)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Applied:
+    """A file that was made."""
+
+    path: Path
+    size_bytes: int
+
+
+def apply(
+    old: Path, deltas: Sequence[DeltaSource], output: Path | None, *, force: bool, threads: int, report: Report
+) -> Applied:
+    """Make the file that the last of `deltas` leads to; each is made for what the one before it made.
+
+    Without `output` it gets the name that the delta gives it, beside `old`.
+
+    Raises:
+        IntegrityError: a delta was made for another file, or a block is not the promised one.
+        FormatError: a delta is damaged.
+        ToolError: a member has to be compressed again, and what did it is not here.
+        HostError: the machine refuses, or a file is there already that was not named.
+    """
+    with (
+        _before_last(old, deltas, folder=_folder(old, output), threads=threads, report=report) as side,
+        deltas[-1].opened() as delta,
+    ):
+        plan, resolved = prepare(side, delta)
+        target = output or _named(plan, beside=old, where=delta.where, force=force)
+        # Beyond this point nothing is decided any more.
+        with (
+            report.step("applying", total=resolved.target.size_bytes) as step,
+            replacing(target, mode=0o755 if plan.executable else 0o644) as file,
+        ):
+            apply_delta(side, delta, resolved, file, threads=threads, on_bytes=step.advance)
+    return Applied(path=target, size_bytes=resolved.target.size_bytes)
+
+
+def squash(old: Path, deltas: Sequence[DeltaSource], output: Path, *, threads: int, report: Report) -> Diffed:
+    """One delta that does what a chain of them does, of the size that `diff` would have made it.
+
+    Raises:
+        FormatError, IntegrityError, ToolError, HostError: as `apply`.
+    """
+    folder = _folder(old, output)
+    with (
+        Side.open(old, threads=threads) as first,
+        _before_last(old, deltas, folder=folder, threads=threads, report=report) as side,
+        _unnamed(folder) as file,
+        deltas[-1].opened() as delta,
+    ):
+        plan, resolved = prepare(side, delta)
+        with report.step("applying", total=resolved.target.size_bytes) as step:
+            apply_delta(side, delta, resolved, file, threads=threads, on_bytes=step.advance)
+        new = Side.of(file, Path(plan.new_name), threads=threads)
+        return diff_sides(first, new, output, executable=plan.executable, report=report)
+
+
+@contextlib.contextmanager
+def _before_last(
+    old: Path, deltas: Sequence[DeltaSource], *, folder: Path, threads: int, report: Report
+) -> Iterator[Side]:
+    """The file that the last delta was made for: what comes between is made without a name, and gone afterwards."""
+    with contextlib.ExitStack() as stack:
+        step = stack.enter_context(report.step("mapping"))
+        side = stack.enter_context(Side.open(old, threads=threads, on_bytes=step.advance))
+        for source in deltas[:-1]:
+            file = stack.enter_context(_unnamed(folder))
+            with source.opened() as delta:
+                plan, resolved = prepare(side, delta)
+                apply_delta(side, delta, resolved, file, threads=threads)
+            side = Side.of(file, Path(plan.new_name), threads=threads)
+        yield side
+
+
+@contextlib.contextmanager
+def _unnamed(folder: Path) -> Iterator[BinaryIO]:
+    try:
+        file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  # closed below, and refused in words
+    except OSError as error:
+        raise host_error(folder, error) from error
+    with file:
+        yield file
+
+
+def _folder(old: Path, output: Path | None) -> Path:
+    return (output or old).absolute().parent
+
+
+def _named(plan: Plan, *, beside: Path, where: str, force: bool) -> Path:
+    """Where the file goes that the delta names; its word is not believed further than a name."""
+    if fault := name_fault(plan.new_name) or ("has a folder" if "/" in plan.new_name else ""):
+        raise FormatError(where, f"the name {plan.new_name!r} that it gives the new file {fault}", hint="-o names it")
+    target = beside.with_name(plan.new_name)
+    if target.exists() and not force:
+        raise HostError(target, "is there already", hint="-o names another, --force replaces it")
+    return target
