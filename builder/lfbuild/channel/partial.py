@@ -29,7 +29,7 @@ from lfbuild.host.locks import locked
 from lfbuild.manifest.filemap import Blocks, FileMap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 SUFFIX: Final = ".lfbuild-update"
@@ -106,6 +106,10 @@ class Partial:
         with self._told():
             copy_range(source, self.descriptor, source_offset=source_offset, target_offset=offset, length=size)
             self._record(Record(b"C", offset, size, bytes(32)))
+
+    def forget(self, offsets: Iterable[int]) -> None:
+        """These blocks are wanted again, whatever the journal tells."""
+        self.done[b"B"].difference_update(offsets)
 
     def restart(self) -> None:
         """Throw everything away that stands in it."""

@@ -11,7 +11,6 @@ from blake3 import blake3
 from lfbuild.archive.reader import Reader, opened, read_at
 from lfbuild.channel.describe import describe_release
 from lfbuild.channel.index import INDEX_SUFFIX, LEAVES_SUFFIX, DeltaRecord
-from lfbuild.delta.apply import DeltaStream
 from lfbuild.errors import FormatError, IntegrityError
 from lfbuild.host.files import replacing
 from lfbuild.manifest.mapping import map_file
@@ -86,6 +85,8 @@ def delta_record(delta: Path, found: FileMap, *, url: str) -> DeltaRecord:
         IntegrityError: it makes another file.
         HostError: it cannot be read.
     """
+    from lfbuild.delta.apply import DeltaStream
+
     with opened(delta) as file:
         header = DeltaStream(file, str(delta)).head().header
         if header.new.root != found.root:

@@ -9,12 +9,9 @@ from __future__ import annotations
 import contextlib
 import stat
 from dataclasses import dataclass, replace
-from functools import partial as partial_of
 from typing import TYPE_CHECKING, Final
 
-from lfbuild.archive.reader import Reader, opened, read_at
-from lfbuild.channel.carry import copy_what_is_here, fetch_delta, fetch_the_rest, fetch_unknown, find_unrecorded, judge
-from lfbuild.channel.index import FileRecord
+from lfbuild.archive.reader import Reader
 from lfbuild.channel.partial import (
     SUFFIX,
     blocks_done,
@@ -23,29 +20,28 @@ from lfbuild.channel.partial import (
     opened_partial,
     updating,
 )
-from lfbuild.channel.plan import Plan, Seed, make_plan
-from lfbuild.channel.release import Release, index_address, load_release
-from lfbuild.errors import FetchError, FormatError, HostError, IntegrityError, Problem, RecipeError, ToolError
-from lfbuild.fetch.answers import ChangedError, NotThereError, RangesRefusedError
+from lfbuild.channel.plan import Seed, make_plan
+from lfbuild.channel.release import index_address, load_release
+from lfbuild.channel.work import Means, Work
+from lfbuild.errors import FetchError, FormatError, HostError, Problem, RecipeError
+from lfbuild.fetch.answers import ChangedError
 from lfbuild.fetch.places import Places
-from lfbuild.formats.gguf import MAGIC
 from lfbuild.host.files import host_error
 from lfbuild.manifest.mapping import map_file
-from lfbuild.manifest.verify import load_manifest, verify_structure
+from lfbuild.manifest.verify import load_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
-    from lfbuild.channel.index import DeltaRecord
-    from lfbuild.channel.partial import Partial
+    from lfbuild.channel.plan import Plan
+    from lfbuild.channel.release import Release
     from lfbuild.channel.route import Route, Wanted
+    from lfbuild.fetch.answers import RangesRefusedError
     from lfbuild.fetch.network import Network
     from lfbuild.fetch.parallel import Manners
     from lfbuild.manifest.filemap import FileMap
     from lfbuild.report import Report
-
-    FetchUnknown = Callable[[Collection[bytes], RangesRefusedError], dict[bytes, bytes]]
 
 NEWER_EXIT_CODE: Final = 10
 """What `--check` ends with where there is a newer release."""
@@ -117,140 +113,41 @@ def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: i
         HostError: the disk is full, or the folder cannot be written; the old file is as it was.
     """
     places = Places(network, clock=manners.clock)
+    means = Means(places=places, manners=manners, threads=threads, report=report, at_most_bytes=order.at_most_bytes)
     with updating(order.path):
-        work = _Work(order, places=places, manners=manners, threads=threads, report=report)
+        release = load_release(places, _address(order), limit_bytes_per_s=manners.limit_bytes_per_s)
         try:
-            return work.run()
+            return _update_to(release, order, means)
         except ChangedError as changed:
             report.note(f"{changed}; the release is looked at once more")
-            return work.run(after=changed)
+            newer = load_release(places, _address(order), limit_bytes_per_s=manners.limit_bytes_per_s)
+            if newer.index.root == release.index.root:
+                hint = "the publisher has to make the control file anew: lfbuild index FILE"
+                what = f"{changed.what}, and the control file does not tell of it"
+                raise FetchError(changed.where, what, hint=hint) from changed
+            return _update_to(newer, order, means)
 
 
-class _Work:
-    """One update, from the control file to the rename."""
-
-    def __init__(self, order: UpdateOrder, *, places: Places, manners: Manners, threads: int, report: Report) -> None:
-        self._order, self._places, self._manners = order, places, manners
-        self._threads, self._report = threads, report
-        self._seen_root = ""
-        self._body_bytes = 0
-
-    def run(self, *, after: ChangedError | None = None) -> Update:
-        """See `update`; `after`: what made an earlier look useless."""
-        order, report = self._order, self._report
-        release = load_release(self._places, _address(order), limit_bytes_per_s=self._manners.limit_bytes_per_s)
-        if after is not None and release.index.root == self._seen_root:
-            hint = "the publisher has to make the control file anew: lfbuild index FILE"
-            raise FetchError(after.where, f"{after.what}, and the control file does not tell of it", hint=hint)
-        self._seen_root = release.index.root
-        before = _identity(order.path)
-        seeds = _gather_seeds(order, release, threads=self._threads, report=report)
-        if _is_current(order, seeds, release):
-            clear_leftovers(order.path)
-            return _told(order, release, is_current=True)
-        root = bytes.fromhex(release.index.root)
-        with opened_partial(order.path, root=root, size_bytes=release.index.file.size_bytes) as partial:
-            begun = _UnderWay(partial, partial_of(self._fetch_unknown, partial, release))
-            plan = make_plan(release, seeds, begun, places=self._places, manners=self._manners)
-            for line in plan.lines() if plan.supplies.wanted_bytes > plan.kept_bytes else ():
-                report.note(line)
-            _refuse_too_much(order, plan)
-            # Beyond this point nothing is decided any more: the plan is carried out.
-            self._carry_out(plan, partial)
-            _hold_against_itself(partial)
-            if _identity(order.path) != before:
-                raise HostError(order.path, "was changed while its update was put together", hint="run again")
-            partial.finish(mode=_mode(order.path), kept_as=_kept_as(order))
-        outcome = _with_plan(_told(order, release, is_current=False), plan)
-        return replace(outcome, is_done=True, body_bytes=self._body_bytes)
-
-    def _carry_out(self, plan: Plan, partial: Partial) -> None:
-        if plan.routes[0].delta is None or not self._apply(plan, partial, plan.routes[0].delta):
-            route = next(route for route in plan.routes if route.delta is None)
-            copy_what_is_here(partial, plan.supplies, [seed.path for seed in plan.seeds], report=self._report)
-            self._fetch(plan, partial, plan.supplies.wanted, route)
-        wrong = judge(partial, plan.target, threads=self._threads, report=self._report)
-        if wrong:
-            size = sum(block.span.size_bytes for block in wrong)
-            self._report.note(f"{len(wrong)} blocks ({size} bytes) of the files at hand are damaged; they are fetched")
-            for block in wrong:
-                partial.done[b"B"].discard(block.span.offset)
-            self._fetch(plan, partial, wrong, next(route for route in plan.routes if route.delta is None))
-            if judge(partial, plan.target, threads=self._threads, report=self._report):
-                raise IntegrityError(partial.path, "does not become what the release promises; the disk may be bad")
-
-    def _apply(self, plan: Plan, partial: Partial, delta: DeltaRecord) -> bool:
-        """Fetch a published difference and apply it; where it is of no use, that is told, and there are other ways."""
-        old = next(seed for seed in plan.seeds if seed.found.root.hex() == delta.old)
-        record = FileRecord(url=delta.url, size_bytes=delta.size_bytes)
-        digest = bytes.fromhex(delta.blake3)
-        try:
-            with opened_partial(self._order.path, root=digest, size_bytes=delta.size_bytes) as fetched:
-                self._body_bytes += fetch_delta(
-                    fetched,
-                    plan.release.remote(self._places, record),
-                    digest,
-                    manners=self._manners,
-                    line=plan.release.line,
-                    report=self._report,
-                ).body_bytes
-                self._apply_fetched(plan, partial, old, fetched)
-        except (NotThereError, ChangedError, FormatError, IntegrityError, ToolError) as error:
-            self._report.note(f"{error}; so the published difference is not taken")
-            partial.restart()
-            return False
-        return True
-
-    def _apply_fetched(self, plan: Plan, partial: Partial, old: Seed, fetched: Partial) -> None:
-        from lfbuild.delta.apply import DeltaStream, apply_delta, prepare
-        from lfbuild.delta.side import Side
-
-        with (
-            Side.open(old.path, threads=self._threads) as side,
-            fetched.path.open("rb") as file,
-            partial.path.open("r+b") as target,
-            self._report.step("apply the difference", total=plan.target.size_bytes) as step,
-        ):
-            stream = DeltaStream(file, plan.release.where)
-            _, resolved = prepare(side, stream)
-            if resolved.target.root != plan.target.root:
-                raise IntegrityError(plan.release.where, "promises a difference that makes another file")
-            apply_delta(side, stream, resolved, target, threads=self._threads, on_bytes=step.advance)
-
-    def _fetch(self, plan: Plan, partial: Partial, wanted: Sequence[Wanted], route: Route) -> None:
-        remote = plan.release.remote(self._places, plan.release.index.file)
-
-        def fetch(*, is_whole: bool) -> None:
-            self._body_bytes += fetch_the_rest(
-                partial,
-                wanted,
-                remote,
-                target=plan.target,
-                manners=self._manners,
-                line=plan.release.line,
-                is_whole=is_whole,
-                report=self._report,
-            ).body_bytes
-
-        try:
-            fetch(is_whole=route.kind == "whole")
-        except RangesRefusedError as refused:
-            self._report.note(f"{refused}; so all of it is read, {plan.release.index.file.size_bytes} bytes")
-            fetch(is_whole=True)
-
-    def _fetch_unknown(
-        self, partial: Partial, release: Release, at_hand: Collection[bytes], refused: RangesRefusedError
-    ) -> dict[bytes, bytes]:
-        size = release.index.file.size_bytes
-        if self._order.at_most_bytes is not None and size > self._order.at_most_bytes:
-            raise _too_much(self._order, size)
-        self._report.note(f"{refused}; so all of it is read, {size} bytes")
-        remote = release.remote(self._places, release.index.file)
-        leaves, traffic = fetch_unknown(
-            partial, release.index, at_hand, remote, manners=self._manners, report=self._report
-        )
-        self._body_bytes += traffic.body_bytes
-        return leaves
+def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
+    before = _identity(order.path)
+    seeds = _gather_seeds(order, release, threads=means.threads, report=means.report)
+    if _is_current(order, seeds, release):
+        clear_leftovers(order.path)
+        return _told(order, release, is_current=True)
+    root, size = bytes.fromhex(release.index.root), release.index.file.size_bytes
+    with opened_partial(order.path, root=root, size_bytes=size) as partial:
+        work = Work(release, partial, means)
+        plan = make_plan(release, seeds, work, places=means.places, manners=means.manners)
+        for line in plan.lines() if plan.supplies.wanted_bytes > plan.kept_bytes else ():
+            means.report.note(line)
+        # Beyond this point nothing is decided any more: the plan is carried out.
+        work.carry_out(plan)
+        if _identity(order.path) != before:
+            raise HostError(order.path, "was changed while its update was put together", hint="run again")
+        # Beyond this point the file is the newer release.
+        partial.finish(mode=_mode(order.path), kept_as=_kept_as(order))
+    outcome = _with_plan(_told(order, release, is_current=False), plan)
+    return replace(outcome, is_done=True, body_bytes=work.body_bytes)
 
 
 class _OnlyLookedAt:
@@ -269,25 +166,6 @@ class _OnlyLookedAt:
         """See `Begun`."""
         del wanted
         return blocks_done(self._order.path, root=target.root, size_bytes=target.size_bytes)
-
-
-class _UnderWay:
-    """An update whose new file is open."""
-
-    def __init__(self, partial: Partial, fetch_unknown_runs: FetchUnknown) -> None:
-        self._partial, self._fetch_unknown_runs = partial, fetch_unknown_runs
-        self._has_learnt = False
-
-    def learn(self, at_hand: Collection[bytes], refused: RangesRefusedError, /) -> dict[bytes, bytes]:
-        """See `Begun`."""
-        self._has_learnt = True
-        return self._fetch_unknown_runs(at_hand, refused)
-
-    def done(self, target: FileMap, wanted: Sequence[Wanted], /) -> Collection[int]:
-        """See `Begun`: what was written and not yet recorded when an earlier run ended counts too."""
-        if self._partial.was_begun or self._has_learnt:
-            find_unrecorded(self._partial, target, wanted)
-        return self._partial.done[b"B"]
 
 
 def _address(order: UpdateOrder) -> str:
@@ -358,36 +236,6 @@ def _with_plan(told: Update, plan: Plan) -> Update:
         routes=plan.routes,
         assumed_bytes_per_s=plan.release.line.bytes_per_s,
     )
-
-
-def _refuse_too_much(order: UpdateOrder, plan: Plan) -> None:
-    if order.at_most_bytes is not None and plan.routes[0].body_bytes > order.at_most_bytes:
-        raise _too_much(order, plan.routes[0].body_bytes)
-
-
-def _too_much(order: UpdateOrder, size: int) -> FetchError:
-    what = f"{size} bytes would have to be fetched, more than the {order.at_most_bytes} that --at-most allows"
-    return FetchError(order.path, what, hint="name a file that has more of it with --seed, or allow more")
-
-
-def _hold_against_itself(partial: Partial) -> None:
-    """A release of ours promises more than its bytes: that they hold together as a file.
-
-    Raises:
-        IntegrityError: they do not.
-    """
-    if read_at(partial.descriptor, 0, len(MAGIC)) == MAGIC:
-        return
-    try:
-        with opened(partial.path) as file:
-            reader = Reader(partial.path, file)
-            ours = load_manifest(reader)
-            findings = list(verify_structure(reader, *ours)) if ours else []
-    except FormatError:
-        return  # no ZIP: the release is somebody else's file, and its bytes are as its control file says
-    if findings:
-        hint = "the release itself is broken; the old file is as it was"
-        raise IntegrityError(partial.path, f"{findings[0].subject}: {findings[0].what}", hint=hint)
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:
