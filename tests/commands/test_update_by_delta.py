@@ -53,7 +53,12 @@ def new(tmp_path: Path) -> Path:
 
 
 def difference(old: Path, new: Path, target: Path) -> Path:
-    with Side.open(old, threads=1) as before, Side.open(new, threads=1) as after, target.open("wb") as file:
+    silent = SilentReport()
+    with (
+        Side.open(old, threads=1, report=silent) as before,
+        Side.open(new, threads=1, report=silent) as after,
+        target.open("wb") as file,
+    ):
         make_delta(before, after, file, executable=True)
     return target
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
+from tests.world.deltas import applied
 from tests.world.files import verified, write_tiny_file
 from tests.world.models import tiny_gguf
 from tests.world.programs import tiny_ape, tiny_elf
@@ -41,6 +42,7 @@ from lfbuild.manifest.model import parse_manifest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+DELTAS = Path(__file__).parent.parent / "vectors" / "delta"
 _NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
 _SLOWEST_SECONDS = 5.0
 
@@ -55,10 +57,12 @@ def corpus(folder: Path) -> list[bytes]:
     table = slices_to_bytes(
         (Slice(target="a", cpus=("b",), member="c", method=0, stored_size=1, decoded_size=2, digest="ab" * 32),)
     )
+    delta = (DELTAS / "every.lfdelta").read_bytes()
     found = map_file(folder / "tiny.llamafile", threads=1)
     index = describe_release(found, name="t", url="t", manifest=None).index.to_bytes()
     return [
         *files,
+        delta,
         index,
         zip_of(*members),
         zip_of(*members, start=tiny_ape()),
@@ -108,7 +112,7 @@ def read_everything(data: bytes, path: Path) -> None:
     """
     path.write_bytes(data)
     verified(path)
-    for read in (_read_zip, _extract, _read_model, _read_small):
+    for read in (_read_zip, _extract, _read_model, _read_small, _map, _apply):
         with contextlib.suppress(LfbuildError):
             read(data, path)
 
@@ -135,6 +139,18 @@ def _read_model(data: bytes, _path: Path) -> None:
     model_facts(header)
     if cut_gguf(header).size_bytes != len(model):
         raise RuntimeError("the cuts do not cover the model")
+
+
+def _map(_data: bytes, path: Path) -> None:
+    found = map_file(path, threads=1)
+    if found.size_bytes != path.stat().st_size:
+        raise RuntimeError("the map does not cover the file")
+
+
+def _apply(data: bytes, path: Path) -> None:
+    start = data.find(b"LFDELTA")
+    if start >= 0:
+        applied(DELTAS / "every.old", data[start:], folder=path.parent)
 
 
 def _read_small(data: bytes, _path: Path) -> None:

@@ -153,18 +153,18 @@ class Work:
         from lfbuild.delta.apply import DeltaStream, apply_delta, prepare
         from lfbuild.delta.side import Side
 
-        threads = self._means.threads
+        threads, report = self._means.threads, self._means.report
         with (
-            Side.open(old.path, threads=threads) as side,
+            Side.open(old.path, threads=threads, report=report) as side,
             fetched.path.open("rb") as file,
             self._partial.path.open("r+b") as target,
-            self._means.report.step("apply the difference", total=plan.target.size_bytes) as step,
         ):
             stream = DeltaStream(file, self._release.where)
             _, resolved = prepare(side, stream)
             if resolved.target.root != plan.target.root:
                 raise IntegrityError(self._release.where, "promises a difference that makes another file")
-            apply_delta(side, stream, resolved, target, threads=threads, on_bytes=step.advance)
+            with report.step("apply the difference", total=resolved.blocks_bytes) as step:
+                apply_delta(side, stream, resolved, target, threads=threads, on_bytes=step.advance)
 
     def _hold_against_itself(self) -> None:
         """A release of ours promises more than its bytes: that they hold together as a file."""
