@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lfbuild.archive.reader import Reader, opened, read_at
 from lfbuild.channel.carry import (
+    NewBytes,
     copy_what_is_here,
     fetch_delta,
     fetch_the_rest,
@@ -86,24 +87,32 @@ class Work:
             IntegrityError: what came is not what the release promises, or that does not hold together.
             HostError: the disk is full.
         """
+        self.gather(plan)
+        self.mend(plan, NewBytes(partial=self._partial))
+        self._hold_against_itself()
+
+    def gather(self, plan: Plan) -> None:
+        """Bring everything into the new file that is not there yet, from files at hand or over the line."""
         self._refuse_more_than_allowed(plan.routes[0].body_bytes)
         if plan.routes[0].delta is None or not self._take_delta(plan, plan.routes[0].delta):
             seeds = [seed.path for seed in plan.seeds]
             copy_what_is_here(self._partial, plan.supplies, seeds, report=self._means.report)
             self._fetch(plan, plan.supplies.wanted)
-        if wrong := self._judge(plan):
-            size = sum(block.span.size_bytes for block in wrong)
-            self._means.report.note(
-                f"{len(wrong)} blocks ({size} bytes) of the files at hand are damaged; they are fetched"
-            )
-            self._partial.forget([block.span.offset for block in wrong])
-            self._fetch(plan, wrong)
-            if self._judge(plan):
-                raise IntegrityError(self._partial.path, "is not what was written there", hint="check the disk")
-        self._hold_against_itself()
 
-    def _judge(self, plan: Plan) -> tuple[Wanted, ...]:
-        return judge(self._partial, plan.target, threads=self._means.threads, report=self._means.report)
+    def mend(self, plan: Plan, new: NewBytes) -> NewBytes:
+        """Look at every byte, and fetch what files at hand had wrong; returns where the bytes are now."""
+        threads, report = self._means.threads, self._means.report
+        wrong = judge(new, plan.target, threads=threads, report=report)
+        if not wrong:
+            return new
+        size = sum(block.span.size_bytes for block in wrong)
+        report.note(f"{len(wrong)} blocks ({size} bytes) of the files at hand are damaged; they are fetched")
+        self._partial.forget([block.span.offset for block in wrong])
+        self._fetch(plan, wrong)
+        new = new.without([block.span for block in wrong])
+        if judge(new, plan.target, threads=threads, report=report):
+            raise IntegrityError(self._partial.path, "is not what was written there", hint="check the disk")
+        return new
 
     def _fetch(self, plan: Plan, wanted: Sequence[Wanted]) -> None:
         """Fetch blocks in ranges, or out of the whole file where that is the better way, or the only one."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.archive.reader import Reader
+from lfbuild.channel.carry import NewBytes
+from lfbuild.channel.inplace import commit, plan_in_place
 from lfbuild.channel.partial import (
     SUFFIX,
     blocks_done,
@@ -23,10 +25,12 @@ from lfbuild.channel.partial import (
 from lfbuild.channel.plan import Seed, make_plan
 from lfbuild.channel.release import index_address, load_release
 from lfbuild.channel.work import Means, Work
+from lfbuild.commands.recover import settled
 from lfbuild.errors import FetchError, FormatError, HostError, Problem, RecipeError
 from lfbuild.fetch.answers import ChangedError
 from lfbuild.fetch.places import Places
 from lfbuild.host.files import host_error
+from lfbuild.host.inplace import had_alone, has_journal, used
 from lfbuild.manifest.mapping import map_file
 from lfbuild.manifest.verify import load_manifest
 
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
+    from lfbuild.channel.partial import Partial
     from lfbuild.channel.plan import Plan
     from lfbuild.channel.release import Release
     from lfbuild.channel.route import Route, Wanted
@@ -42,6 +47,8 @@ if TYPE_CHECKING:
     from lfbuild.fetch.parallel import Manners
     from lfbuild.manifest.filemap import FileMap
     from lfbuild.report import Report
+
+    _Identity = tuple[int, int, int]
 
 NEWER_EXIT_CODE: Final = 10
 """What `--check` ends with where there is a newer release."""
@@ -59,6 +66,8 @@ class UpdateOrder:
     seeds: tuple[Path, ...] = ()
     """Files, or folders of files, whose blocks may serve."""
     keep_old: bool = False
+    in_place: bool = False
+    """Write only what differs into the file itself, under a journal, instead of a new file beside it."""
     at_most_bytes: int | None = None
     """Refuse a plan that would fetch more."""
 
@@ -111,10 +120,16 @@ def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: i
         FetchError: something could not be had; what came is kept for the next run.
         FormatError, IntegrityError, TrustError: what stands there is no release, or not the promised one.
         HostError: the disk is full, or the folder cannot be written; the old file is as it was.
+        RecipeError: what is asked for contradicts itself.
     """
+    if order.in_place and order.keep_old:
+        problem = Problem(where=str(order.path), key="", what="--in-place and --keep-old contradict each other")
+        raise RecipeError(order.path, [problem], hint="`lfbuild update --help`")
     places = Places(network, clock=manners.clock)
     means = Means(places=places, manners=manners, threads=threads, report=report, at_most_bytes=order.at_most_bytes)
     with updating(order.path):
+        if has_journal(order.path):
+            settled(order.path, report=report)
         release = load_release(places, _address(order), limit_bytes_per_s=manners.limit_bytes_per_s)
         try:
             return _update_to(release, order, means)
@@ -141,13 +156,31 @@ def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
         for line in plan.lines() if plan.supplies.wanted_bytes > plan.kept_bytes else ():
             means.report.note(line)
         # Beyond this point nothing is decided any more: the plan is carried out.
-        work.carry_out(plan)
-        if _identity(order.path) != before:
-            raise HostError(order.path, "was changed while its update was put together", hint="run again")
-        # Beyond this point the file is the newer release.
-        partial.finish(mode=_mode(order.path), kept_as=_kept_as(order))
+        if order.in_place:
+            _finish_in_place(plan, work, partial, order, before, report=means.report)
+        else:
+            with _kept_from_changes(order.path):
+                work.carry_out(plan)
+            _refuse_changed(order.path, before)
+            # Beyond this point the file is the newer release.
+            partial.finish(mode=_mode(order.path), kept_as=_kept_as(order))
     outcome = _with_plan(_told(order, release, is_current=False), plan)
     return replace(outcome, is_done=True, body_bytes=work.body_bytes)
+
+
+def _finish_in_place(
+    plan: Plan, work: Work, partial: Partial, order: UpdateOrder, before: _Identity | None, *, report: Report
+) -> None:
+    """Gather while the file may still be used; have it alone only to look at it and to write."""
+    in_place = plan_in_place(plan, order.path)
+    with _kept_from_changes(order.path):
+        work.gather(in_place.plan)
+    with had_alone(order.path) as file:
+        _refuse_changed(order.path, before)
+        standing = NewBytes(partial=partial, old=file.fileno(), standing=in_place.standing)
+        written = commit(work.mend(in_place.plan, standing), order.path, file, report=report)
+    report.note(f"{written} bytes of the file were written anew, in their place")
+    clear_leftovers(order.path)
 
 
 class _OnlyLookedAt:
@@ -238,7 +271,19 @@ def _with_plan(told: Update, plan: Plan) -> Update:
     )
 
 
-def _identity(path: Path) -> tuple[int, int, int] | None:
+@contextlib.contextmanager
+def _kept_from_changes(path: Path) -> Iterator[None]:
+    """Nobody edits the file in place while it is copied from; it may be read and run."""
+    with used(path) if path.exists() else contextlib.nullcontext():
+        yield
+
+
+def _refuse_changed(path: Path, before: _Identity | None) -> None:
+    if _identity(path) != before:
+        raise HostError(path, "was changed while its update was put together", hint="run again")
+
+
+def _identity(path: Path) -> _Identity | None:
     """What tells a file from another one under its name."""
     try:
         facts = path.stat()
