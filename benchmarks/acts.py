@@ -112,6 +112,35 @@ def act_blake3_memory(path: str, threads: str) -> dict[str, float]:
     return {"act": time.perf_counter() - start}
 
 
+def act_fetch(url: str, spans: str, most: str) -> dict[str, float]:
+    """Scattered blocks over HTTP, each held against its digest, as an update fetches them."""
+    from blake3 import blake3
+
+    from lfbuild.fetch.network import Network
+    from lfbuild.fetch.parallel import Manners, fetch_units
+    from lfbuild.fetch.places import Places
+    from lfbuild.fetch.ranges import Line, Span
+
+    leaves = {Span(offset, size): leaf for offset, size, leaf in json.loads(Path(spans).read_bytes())}
+
+    def accept(span: Span, data: memoryview) -> bool:
+        return blake3(data).hexdigest() == leaves[span]
+
+    def measured(clock: float) -> float:
+        return time.perf_counter() - clock
+
+    # What reading the control file would have told: how far the server is. That took two round trips.
+    began = time.perf_counter()
+    places = Places(Network())
+    with places.remote(url).open(Span(0, 1)) as body:
+        body.read(1)
+    line = Line(round_trip_s=measured(began) / 2, bytes_per_s=25e6)
+    start = time.perf_counter()
+    remote = Places(Network()).remote(url)
+    traffic = fetch_units(remote, list(leaves), accept, manners=Manners(most_connections=int(most)), line=line)
+    return {"act": measured(start), "requests": traffic.requests, "body": traffic.body_bytes}
+
+
 ACTS: dict[str, Callable[..., dict[str, float]]] = {
     "pack": act_pack,
     "copy-then-digest": act_copy_then_digest,
@@ -120,6 +149,7 @@ ACTS: dict[str, Callable[..., dict[str, float]]] = {
     "digest": act_digest,
     "blake3-mapped": act_blake3_mapped,
     "blake3-memory": act_blake3_memory,
+    "fetch": act_fetch,
 }
 
 

@@ -229,10 +229,10 @@ class SignTable(Table):
 
 
 class UpdateTable(Table):
-    """Where newer releases of this file live; only recorded for now."""
+    """Where newer releases of this file live: what `lfbuild update FILE` looks at."""
 
     url: Url
-    """Address of the channel."""
+    """Address of the release, of its `.lfindex`, or of the folder that has it (ending in `/`)."""
     channel: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]*$")] = "stable"
     """Name of the channel."""
 
