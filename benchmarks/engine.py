@@ -1,7 +1,8 @@
 """The engine in a packed file: time to the first token, and speed against llama.cpp that was compiled for this machine.
 
 The packed files are arguments. Peers of the same source are named by variables: LFBUILD_BENCH_NATIVE the program
-`llama` that gcc compiled with -march=native, LFBUILD_BENCH_APE a file that cosmocc made.
+`llama` that gcc compiled with -march=native, LFBUILD_BENCH_APE a file that cosmocc made, LFBUILD_BENCH_WHEEL a Python
+that has the package llama-cpp-python.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from benchmarks import caches
 from benchmarks.front import MIB, main
-from benchmarks.measure import Contender, Sample, interleaved, median
+from benchmarks.measure import CHECKOUT, Contender, Sample, interleaved, median
 from benchmarks.tables import Goal, Table, seconds
 from lfbuild.archive.reader import Reader
 from lfbuild.manifest.model import ENGINE_FOLDER
@@ -160,27 +161,35 @@ def _first_token(packed: Packed, setting: Setting) -> Table:
 
 def _speed(packed: Packed, setting: Setting) -> Table:
     ours, native, ape = "packed file", "llama.cpp by gcc -march=native", "file by cosmocc"
+    wheel = "llama-cpp-python, built here"
     contenders = [Contender(name=ours, run=lambda: _bench([packed.path], packed.inside))]
     if path := os.environ.get("LFBUILD_BENCH_NATIVE"):
         contenders.append(Contender(name=native, run=lambda: _bench([path], str(packed.plain))))
     if file := os.environ.get("LFBUILD_BENCH_APE"):
         contenders.append(Contender(name=ape, run=lambda: _bench(["sh", file], str(packed.plain))))
+    if python := os.environ.get("LFBUILD_BENCH_WHEEL"):
+        contenders.append(Contender(name=wheel, run=lambda: _bench_wheel(python, packed.plain)))
     samples = interleaved(contenders, rounds=setting.rounds)
     rows = [(name, *(f"{median(samples, name, what):.1f}" for what in ("prompt", "new"))) for name in samples]
-    rows += [(name, "not at hand", "not at hand") for name in (native, ape) if name not in samples]
+    rows += [(name, "not at hand", "not at hand") for name in (native, ape, wheel) if name not in samples]
 
     def share(name: str, of: str, what: str) -> float | None:
         return median(samples, name, what) / median(samples, of, what) if {name, of} <= samples.keys() else None
 
+    compared = (
+        ("", ours, native, {"prompt": 0.97, "new": 0.98}),
+        ("cosmocc's ", ape, native, {"prompt": 0.9, "new": 0.9}),
+        ("", ours, wheel, {"prompt": 1.0, "new": 1.0}),
+    )
     goals = [
-        Goal(what=f"{what} tokens/s, share of gcc's", limit=limit, found=share(ours, native, what), at_least=True)
-        for what, limit in (("prompt", 0.97), ("new", 0.98))
-    ]
-    goals += [
         Goal(
-            what=f"cosmocc's {what} tokens/s, share of gcc's", limit=0.9, found=share(ape, native, what), at_least=True
+            what=f"{whose}{what} tokens/s, share of {'gcc' if of == native else 'llama-cpp-python'}'s",
+            limit=limit,
+            found=share(name, of, what),
+            at_least=True,
         )
-        for what in ("prompt", "new")
+        for whose, name, of, limits in compared
+        for what, limit in limits.items()
     ]
     tests = f"`bench -p {PROMPT_TOKENS} -n {NEW_TOKENS} {' '.join(THREADS)}`"
     note = (
@@ -202,6 +211,15 @@ def _bench(program: Sequence[str | Path], weights: str) -> Sample:
     finished = subprocess.run([str(word) for word in (*program, *words)], capture_output=True, check=False)
     if finished.returncode:
         raise SystemExit(f"{program[0]} bench: {finished.stderr.decode('utf-8', 'replace')[-2000:]}")
+    return Sample(wall_s=time.perf_counter() - start, cpu_s=0, parts=read_bench(finished.stdout.decode()))
+
+
+def _bench_wheel(python: str, weights: Path) -> Sample:
+    words = [python, CHECKOUT / "benchmarks" / "wheel.py", weights, PROMPT_TOKENS, NEW_TOKENS, THREADS[1]]
+    start = time.perf_counter()
+    finished = subprocess.run([str(word) for word in words], capture_output=True, check=False)
+    if finished.returncode:
+        raise SystemExit(f"{python}: {finished.stderr.decode('utf-8', 'replace')[-2000:]}")
     return Sample(wall_s=time.perf_counter() - start, cpu_s=0, parts=read_bench(finished.stdout.decode()))
 
 

@@ -2,10 +2,10 @@
 #include "complaint.h"
 
 #include "platform.h"
+#include "spin_lock.h"
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,7 +13,7 @@ enum {
     SENTENCE_CAPACITY_BYTES = LFBUILD_PATH_CAPACITY_BYTES + 1024,
 };
 
-static atomic_flag telling = ATOMIC_FLAG_INIT;
+static spin_lock telling = SPIN_LOCK_OPEN;
 static char last_told[SENTENCE_CAPACITY_BYTES];
 
 /* A member's name comes out of a file: it must not move the user's cursor or colour their terminal. */
@@ -37,12 +37,11 @@ void lfbuild_complain(const char *file, const char *format, ...) {
     vsnprintf(sentence + length, sizeof sentence - (size_t)length, format, facts);
     va_end(facts);
     mask_control_characters(sentence);
-    while (atomic_flag_test_and_set(&telling)) {
-    }
+    spin_lock_take(&telling);
     if (strcmp(sentence, last_told) != 0) {
         memcpy(last_told, sentence, strlen(sentence) + 1);
         lfbuild_platform_tell_user(sentence);
     }
-    atomic_flag_clear(&telling);
+    spin_lock_leave(&telling);
     errno = error;
 }

@@ -205,6 +205,17 @@ function(lfbuild_attach_object_check)
   add_dependencies(llama-app lfbuild-object-check)
 endfunction()
 
+# Speed alone hangs on this: an engine without the source, or a compiler that does without, needs nothing.
+function(lfbuild_keep_lanes)
+  set(source "${CMAKE_SOURCE_DIR}/ggml/src/ggml-cpu/llamafile/sgemm.cpp")
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang" OR NOT EXISTS "${source}" OR NOT LFBUILD_CPU MATCHES "^x86-64")
+    return()
+  endif()
+  # An asm statement makes a loop too long to unroll by clang's own limit of 300, and unrolled it must be.
+  set_property(SOURCE "${source}" TARGET_DIRECTORY ggml APPEND PROPERTY COMPILE_OPTIONS
+    -include "${LFBUILD_STUBS}/keep_lanes.h" -mllvm -unroll-threshold=600)
+endfunction()
+
 function(lfbuild_attach)
   lfbuild_check_sources()
   if(LFBUILD_CPU)
@@ -222,6 +233,7 @@ function(lfbuild_attach)
   if(WIN32)
     lfbuild_keep_arguments()
   endif()
+  lfbuild_keep_lanes()
   lfbuild_attach_object_check()
   message(STATUS "lfbuild: file layer attached (${LFBUILD_ENGINE_VERSION}, CPU level ${LFBUILD_CPU})")
 endfunction()

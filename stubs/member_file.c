@@ -185,9 +185,27 @@ static enum lfbuild_find open_in_container(int fd, const char *shows, const char
     return refuse(&container, EINVAL);
 }
 
+/* Whether a file ends in a seal of lfbuild's. */
+static bool is_sealed(const char *path) {
+    struct zip_directory directory = {0};
+    int fd = lfbuild_platform_open(path);
+    bool sealed = fd >= 0 && lfbuild_zip_load(fd, &directory) == ZIP_FOUND && directory.seal != ZIP_SEAL_NONE;
+    lfbuild_zip_free(&directory);
+    if (fd >= 0) {
+        lfbuild_platform_close(fd);
+    }
+    return sealed;
+}
+
+/* Which file is /zip/. What a launcher hands over is inherited by all that its engine starts: a file that is a program by
+ * itself, and is started by that engine, must not take it for its own. */
+static bool find_own_file(struct lfbuild_own_file *own) {
+    return (lfbuild_platform_executable(own) && is_sealed(own->opens)) || lfbuild_platform_own_file(own);
+}
+
 static enum lfbuild_find find_in_own_file(const char *member, struct lfbuild_span *span) {
     struct lfbuild_own_file own;
-    if (!lfbuild_platform_own_file(&own)) {
+    if (!find_own_file(&own)) {
         lfbuild_complain(LFBUILD_OWN_PREFIX, "the program's own file cannot be found; set LFBUILD_FILE to its path");
         errno = ENOENT;
         return LFBUILD_REFUSED;
@@ -248,7 +266,7 @@ struct lfbuild_own_texts {
 struct lfbuild_own_texts *lfbuild_open_own_texts(bool *refused) {
     struct lfbuild_own_texts *texts = calloc(1, sizeof *texts);
     *refused = false;
-    if (!texts || !lfbuild_platform_own_file(&texts->own)) {
+    if (!texts || !find_own_file(&texts->own)) {
         free(texts);
         return NULL;
     }

@@ -1,22 +1,13 @@
 /* Open weights: see open_weights.h. */
 #include "open_weights.h"
 
-#include <stdatomic.h>
+#include "spin_lock.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-/* Held for a few instructions only, so a spin lock is enough, and it needs no thread library. */
-static atomic_flag busy = ATOMIC_FLAG_INIT;
+static spin_lock busy = SPIN_LOCK_OPEN;
 static struct open_weights *newest;
-
-static void lock(void) {
-    while (atomic_flag_test_and_set_explicit(&busy, memory_order_acquire)) {
-    }
-}
-
-static void unlock(void) {
-    atomic_flag_clear_explicit(&busy, memory_order_release);
-}
 
 struct open_weights *lfbuild_weights_add(FILE *stream, int fd, const char *name, uint64_t base, uint64_t size_bytes) {
     struct open_weights *weights = calloc(1, sizeof *weights);
@@ -34,20 +25,20 @@ struct open_weights *lfbuild_weights_add(FILE *stream, int fd, const char *name,
         .size_bytes = size_bytes,
         .name = memcpy(copy, name, name_bytes),
     };
-    lock();
+    spin_lock_take(&busy);
     weights->next = newest;
     newest = weights;
-    unlock();
+    spin_lock_leave(&busy);
     return weights;
 }
 
 struct open_weights *lfbuild_weights_find(bool (*fits)(const struct open_weights *weights, void *what), void *what) {
-    lock();
+    spin_lock_take(&busy);
     struct open_weights *weights = newest;
     while (weights && !fits(weights, what)) {
         weights = weights->next;
     }
-    unlock();
+    spin_lock_leave(&busy);
     return weights;
 }
 
@@ -68,7 +59,7 @@ struct open_weights *lfbuild_weights_of_fd(int fd) {
 }
 
 void lfbuild_weights_remove(struct open_weights *weights) {
-    lock();
+    spin_lock_take(&busy);
     struct open_weights **link = &newest;
     while (*link && *link != weights) {
         link = &(*link)->next;
@@ -76,7 +67,7 @@ void lfbuild_weights_remove(struct open_weights *weights) {
     if (*link) {
         *link = weights->next;
     }
-    unlock();
+    spin_lock_leave(&busy);
     free(weights->name);
     free(weights);
 }

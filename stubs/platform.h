@@ -60,11 +60,14 @@ int lfbuild_platform_duplicate(int fd);
 /* What the offset of a mapping must be a multiple of. */
 size_t lfbuild_platform_map_granularity_bytes(void);
 
-/* The program's own file. `opens` gives the same bytes even after that file was replaced, `shows` is for people. */
+/* `opens` gives the same bytes even after that file was replaced, `shows` is for people. */
 struct lfbuild_own_file {
     char opens[LFBUILD_PATH_CAPACITY_BYTES];
     char shows[LFBUILD_PATH_CAPACITY_BYTES];
 };
+/* The running program. */
+LFBUILD_API bool lfbuild_platform_executable(struct lfbuild_own_file *own);
+/* What a launcher hands over, else the running program. */
 LFBUILD_API bool lfbuild_platform_own_file(struct lfbuild_own_file *own);
 
 /* The environment variable's value, to be freed; NULL when it is not set. */

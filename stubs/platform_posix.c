@@ -106,8 +106,7 @@ static bool copy_path(char *target, const char *path) {
     return true;
 }
 
-/* Without a launcher the weights are in the program's own executable. */
-static bool find_executable(struct lfbuild_own_file *own) {
+bool lfbuild_platform_executable(struct lfbuild_own_file *own) {
 #if defined(__COSMOPOLITAN__)
     const char *path = GetProgramExecutableName();
     return copy_path(own->opens, path) && copy_path(own->shows, path);
@@ -130,7 +129,7 @@ bool lfbuild_platform_own_file(struct lfbuild_own_file *own) {
     if (named && named[0]) {
         return copy_path(own->opens, named) && copy_path(own->shows, named);
     }
-    return find_executable(own);
+    return lfbuild_platform_executable(own);
 }
 
 char *lfbuild_platform_variable(const char *name) {

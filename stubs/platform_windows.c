@@ -197,15 +197,19 @@ static bool place_path(struct lfbuild_own_file *own, char *path) {
     return fits;
 }
 
+bool lfbuild_platform_executable(struct lfbuild_own_file *own) {
+    wchar_t wide[LFBUILD_PATH_CAPACITY_BYTES];
+    DWORD length = GetModuleFileNameW(NULL, wide, LFBUILD_PATH_CAPACITY_BYTES);
+    return length > 0 && length < LFBUILD_PATH_CAPACITY_BYTES && place_path(own, to_utf8(wide));
+}
+
 bool lfbuild_platform_own_file(struct lfbuild_own_file *own) {
     char *named = lfbuild_platform_variable("LFBUILD_FILE");
     if (named && named[0]) {
         return place_path(own, named);
     }
     free(named);
-    wchar_t wide[LFBUILD_PATH_CAPACITY_BYTES];
-    DWORD length = GetModuleFileNameW(NULL, wide, LFBUILD_PATH_CAPACITY_BYTES);
-    return length > 0 && length < LFBUILD_PATH_CAPACITY_BYTES && place_path(own, to_utf8(wide));
+    return lfbuild_platform_executable(own);
 }
 
 char *lfbuild_platform_variable(const char *name) {

@@ -9,10 +9,10 @@
 
 #include "complaint.h"
 #include "open_weights.h"
+#include "spin_lock.h"
 #include "weights_io.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -31,17 +31,8 @@ struct mapping {
     struct mapping *next;
 };
 
-static atomic_flag busy = ATOMIC_FLAG_INIT;
+static spin_lock busy = SPIN_LOCK_OPEN;
 static struct mapping *newest;
-
-static void lock(void) {
-    while (atomic_flag_test_and_set_explicit(&busy, memory_order_acquire)) {
-    }
-}
-
-static void unlock(void) {
-    atomic_flag_clear_explicit(&busy, memory_order_release);
-}
 
 static void *map_copy(const struct open_weights *weights, uint64_t position, size_t length) {
     lfbuild_complain(weights->name,
@@ -92,17 +83,17 @@ void *lfbuild_mmap(void *address, size_t length, int protection, int flags, int 
         .left = length,
         .fd = lfbuild_platform_duplicate(fd),
     };
-    lock();
+    spin_lock_take(&busy);
     mapping->next = newest;
     newest = mapping;
-    unlock();
+    spin_lock_leave(&busy);
     return mapping->address;
 }
 
 /* Takes the piece off its mapping; *finished is the mapping when this was its last piece. False: not one of ours. */
 static bool take_piece(const char *address, size_t length, size_t *skew, struct mapping **finished) {
     bool found = false;
-    lock();
+    spin_lock_take(&busy);
     for (struct mapping **link = &newest; *link; link = &(*link)->next) {
         struct mapping *mapping = *link;
         if (address < mapping->address || address >= mapping->address + mapping->length) {
@@ -117,7 +108,7 @@ static bool take_piece(const char *address, size_t length, size_t *skew, struct 
         }
         break;
     }
-    unlock();
+    spin_lock_leave(&busy);
     return found;
 }
 

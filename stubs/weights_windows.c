@@ -8,9 +8,9 @@
 
 #include "complaint.h"
 #include "open_weights.h"
+#include "spin_lock.h"
 
 #include <io.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,17 +31,8 @@ struct mapping {
     struct mapping *next;
 };
 
-static atomic_flag busy = ATOMIC_FLAG_INIT;
+static spin_lock busy = SPIN_LOCK_OPEN;
 static struct mapping *newest;
-
-static void lock(void) {
-    while (atomic_flag_test_and_set_explicit(&busy, memory_order_acquire)) {
-    }
-}
-
-static void unlock(void) {
-    atomic_flag_clear_explicit(&busy, memory_order_release);
-}
 
 static bool stands_on(const struct open_weights *weights, void *handle) {
     return (HANDLE)_get_osfhandle(weights->fd) == handle;
@@ -145,10 +136,10 @@ HANDLE lfbuild_create_file_mapping(HANDLE handle, SECURITY_ATTRIBUTES *security,
         .fd = lfbuild_platform_duplicate(weights->fd),
         .name = memcpy(copy, weights->name, name_bytes),
     };
-    lock();
+    spin_lock_take(&busy);
     mapping->next = newest;
     newest = mapping;
-    unlock();
+    spin_lock_leave(&busy);
     return made;
 }
 
@@ -178,12 +169,12 @@ static char *map_copy(struct mapping *mapping) {
 }
 
 static struct mapping *mapping_of(HANDLE handle) {
-    lock();
+    spin_lock_take(&busy);
     struct mapping *mapping = newest;
     while (mapping && mapping->handle != handle) {
         mapping = mapping->next;
     }
-    unlock();
+    spin_lock_leave(&busy);
     return mapping;
 }
 
@@ -217,7 +208,7 @@ BOOL lfbuild_unmap_view(const void *address) {
     struct mapping *gone = NULL;
     const char *start = address;
     bool copied = false;
-    lock();
+    spin_lock_take(&busy);
     for (struct mapping **link = &newest; address && *link; link = &(*link)->next) {
         struct mapping *mapping = *link;
         if (mapping->view != address) {
@@ -229,7 +220,7 @@ BOOL lfbuild_unmap_view(const void *address) {
         gone = take_if_gone(link);
         break;
     }
-    unlock();
+    spin_lock_leave(&busy);
     BOOL result = copied ? VirtualFree((void *)(uintptr_t)start, 0, MEM_RELEASE) : UnmapViewOfFile(start);
     if (gone) {
         free_mapping(gone);
@@ -239,7 +230,7 @@ BOOL lfbuild_unmap_view(const void *address) {
 
 BOOL lfbuild_close_handle(HANDLE handle) {
     struct mapping *gone = NULL;
-    lock();
+    spin_lock_take(&busy);
     for (struct mapping **link = &newest; handle && *link; link = &(*link)->next) {
         if ((*link)->handle == handle) {
             (*link)->handle = NULL;
@@ -247,7 +238,7 @@ BOOL lfbuild_close_handle(HANDLE handle) {
             break;
         }
     }
-    unlock();
+    spin_lock_leave(&busy);
     BOOL result = CloseHandle(handle);
     if (gone) {
         free_mapping(gone);

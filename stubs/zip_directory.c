@@ -50,7 +50,7 @@ enum {
 #define AS_IT_STANDS(text) #text
 /* End records that lie, tried before giving up: 64 KiB of them must not cost 64 KiB of directory reads. */
 enum {
-    LYING_RECORDS_LIMIT = 16,
+    LYING_RECORDS_LIMIT = 8,
 };
 
 /* The seal, docs/formats/seal.md: "lfbuild 1 " 16 digits " " "clean " or "redo  " 64 hexadecimal digits "\n". */

@@ -12,6 +12,7 @@ import pytest
 
 from lfbuild.cli.reports import PlainReport
 from lfbuild.commands import toolchain
+from lfbuild.commands.choice import Choice
 from lfbuild.commands.settings import Settings
 from lfbuild.commands.toolchain import FoundToolchain
 from lfbuild.store import Store
@@ -189,7 +190,8 @@ def test_a_build_is_told_everything_that_was_asked_for(
     monkeypatch.setattr("lfbuild.commands.build.build", build)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
 
-    lfbuild("--offline", "chat.toml", "-o", "out", "--locked", "-j", "3", "--launcher", "ccache")
+    words = ("--launcher", "ccache", "--target", "linux-x86_64", "--depfile", "out.d")
+    lfbuild("--offline", "chat.toml", "-o", "out", "--locked", "-j", "3", *words)
 
     settings, report = asked.pop("settings"), asked.pop("report")
     assert asked == {
@@ -197,7 +199,8 @@ def test_a_build_is_told_everything_that_was_asked_for(
         "output": Path("out"),
         "locked": True,
         "jobs": 3,
-        "launcher": "ccache",
+        "choice": Choice(systems=("linux-x86_64",), launcher="ccache"),
+        "depfile": Path("out.d"),
         "epoch": 1700000000,
     }
     assert isinstance(settings, Settings)

@@ -10,6 +10,10 @@ from tests.world.models import tiny_gguf
 from tests.world.programs import tiny_elf, tiny_launchers
 
 from lfbuild.cli import main
+from lfbuild.engine.job import digest_folder, stubs_folder
+from lfbuild.engine.launcher import launcher_key
+from lfbuild.engine.zig import find_zig
+from lfbuild.sources import digest_tree
 from lfbuild.store import Store
 
 if TYPE_CHECKING:
@@ -50,6 +54,13 @@ def make_world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def keep_launchers(world: Path, *targets: str) -> None:
+    """Put launchers into the cache, as compiles would: for an lfbuild that runs in a process of its own."""
+    for target in targets:
+        with Store(world / "cache").making("launchers", launcher_key(target, find_zig(None))) as folder:
+            (folder / "launcher").write_bytes(tiny_launchers()[target])
+
+
 def engine_of(target: str) -> bytes:
     """What a compile for a target would make: something that gets smaller, and another for each."""
     return tiny_launchers()[target] + f"llama.cpp for {target}\n".encode() * 300 + tiny_elf(1000)
@@ -65,8 +76,8 @@ def keep_engines(world: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, s
         facts = {
             "name": "llama.cpp",
             "version": "1.0",
-            "source_sha256": "5" * 64,
-            "stubs_sha256": "4" * 64,
+            "source_sha256": digest_tree(world / "engine").sha256,
+            "stubs_sha256": digest_folder(stubs_folder(), leave_out=("tests", "launcher")),
             "toolchain": {"kind": kind, "version": version, "sha256": ""},
             "target": engine["target"],
             "cpus": engine["cpus"],

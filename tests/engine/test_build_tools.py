@@ -11,7 +11,7 @@ import pytest
 from tests.engine.tiny import PC
 
 from lfbuild.engine.toolchains import find_toolchain
-from lfbuild.engine.tools import find_cmake, find_launcher, find_ninja, find_node
+from lfbuild.engine.tools import _packaged, find_cmake, find_launcher, find_ninja, find_node
 from lfbuild.engine.zig import find_zig
 from lfbuild.errors import ToolError
 
@@ -103,3 +103,21 @@ def test_a_toolchain_of_another_name_is_refused(store: Store) -> None:
         find_toolchain("gcc", version=None, machine=PC, store=store, cosmocc_folder=None)
 
     assert refusal(caught) == ("gcc: is no toolchain, only cosmocc and zig are", "")
+
+
+def test_a_program_that_pip_put_beside_a_build_is_found_by_its_packages_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages, programs = tmp_path / "lib" / "site-packages", tmp_path / "bin"
+    (packages / "tinytool").mkdir(parents=True)
+    (packages / "tinytool" / "__init__.py").write_text("", encoding="utf-8")
+    (packages / "tinytool-1.dist-info").mkdir()
+    (packages / "tinytool-1.dist-info" / "METADATA").write_text("Name: tinytool\nVersion: 1\n", encoding="utf-8")
+    (packages / "tinytool-1.dist-info" / "RECORD").write_text(
+        "tinytool/__init__.py,,\n../../bin/tinytool,,\n", encoding="utf-8"
+    )
+    programs.mkdir()
+    (programs / "tinytool").write_text("#!/bin/sh\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(packages))
+
+    assert _packaged("tinytool", "data/bin/tinytool") == programs / "tinytool"

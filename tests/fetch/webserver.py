@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
+import socket
+import struct
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,6 +35,13 @@ class Page:
     without_length: bool = False
     is_chunked: bool = False
     is_silent: bool = False
+    is_endless: bool = False
+    """Bytes come for as long as somebody takes them."""
+    resets_after: list[int] = field(default_factory=list)
+    """The connection is reset in the middle of a body."""
+    part_status: int = 206
+    drips: bool = False
+    """One byte at a time."""
     before: list[Callable[[], None]] = field(default_factory=list)
 
 
@@ -43,6 +52,8 @@ class Asked:
     method: str
     path: str
     headers: dict[str, str]
+    sent_bytes: int = 0
+    """Of the body."""
 
     @property
     def range(self) -> str | None:
@@ -84,7 +95,9 @@ def web_server() -> Iterator[WebServer]:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes, and the second would wait for an answer
     server: WebServer
+    asked: Asked
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the name that http.server gives it
         """Tests look at `asked` instead."""
@@ -94,7 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.asked.append(Asked(method=self.command, path=self.path, headers=headers))
+        self.asked = Asked(method=self.command, path=self.path, headers=headers)
+        self.server.asked.append(self.asked)
         page = self.server.pages.get(self.path)
         if page is None:
             self._answer(404, b"", {})
@@ -113,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self, page: Page, asked: dict[str, str]) -> None:
         headers = {"Content-Type": page.content_type, **({"ETag": page.etag} if page.etag else {}), **page.headers}
-        wanted = re.fullmatch(r"bytes=(\d+)-", asked.get("range", ""))
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", asked.get("range", ""))
         same = page.ignores_if_range or asked.get("if-range") in (None, page.etag)
         if wanted is None or page.ignores_ranges or not same:
             self._answer(200, page.data, headers, page)
@@ -122,8 +136,9 @@ class _Handler(BaseHTTPRequestHandler):
         if start >= len(page.data):
             self._answer(416, b"", {"Content-Range": f"bytes */{len(page.data)}"})
             return
-        told = page.content_range or f"bytes {start}-{len(page.data) - 1}/{len(page.data)}"
-        self._answer(206, page.data[start:], {**headers, "Content-Range": told}, page)
+        end = min(int(wanted[2]) + page.range_shift + 1, len(page.data)) if wanted[2] else len(page.data)
+        told = page.content_range or f"bytes {start}-{end - 1}/{len(page.data)}"
+        self._answer(page.part_status, page.data[start:end], {**headers, "Content-Range": told}, page)
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str], page: Page | None = None) -> None:
         page = page or Page()
@@ -132,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if page.is_chunked and status < 300:
             self.send_header("Transfer-Encoding", "chunked")
-        elif page.without_length:
+        elif page.without_length or page.is_endless:
             self.send_header("Connection", "close")
             self.close_connection = True
         else:
@@ -145,11 +160,37 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.finish.wait(30)
             self.close_connection = True
             return
+        if page.is_endless or page.drips or page.resets_after:
+            self._misbehave(body, page)
+            return
         cut = page.cut_after.pop(0) if page.cut_after else None
         sent = body if cut is None else body[:cut]
-        self.wfile.write(_chunks(sent, is_complete=cut is None) if page.is_chunked and status < 300 else sent)
+        self._send(_chunks(sent, is_complete=cut is None) if page.is_chunked and status < 300 else sent)
         if cut is not None or page.length_shift:
             self.close_connection = True
+
+    def _misbehave(self, body: bytes, page: Page) -> None:
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            if page.resets_after:
+                self._send(body[: page.resets_after.pop(0)])
+                self.wfile.flush()
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+            elif page.drips:
+                for byte in body:
+                    self._send(bytes([byte]))
+            else:
+                self._send(body)
+                while not self.server.finish.is_set():
+                    self._send(bytes(50_000))
+
+    def _send(self, data: bytes) -> None:
+        """In pieces, so that what was sent is known however it ends."""
+        for at in range(0, len(data), 50_000):
+            piece = data[at : at + 50_000]
+            self.wfile.write(piece)
+            self.asked.sent_bytes += len(piece)
 
 
 def _chunks(data: bytes, *, is_complete: bool) -> bytes:

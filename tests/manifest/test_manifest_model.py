@@ -180,6 +180,10 @@ def test_any_bytes_are_read_or_refused(data: bytes, position: int) -> None:
             continue
 
 
-def test_room_is_a_region_where_there_is_some() -> None:
-    assert describe_spare(600, 1000) == (RegionRecord(kind="spare", offset=600, size_bytes=400),)
-    assert describe_spare(600, 600) == ()
+def test_room_is_what_engines_leave() -> None:
+    assert describe_spare([], start=600, end=1000) == (RegionRecord(kind="spare", offset=600, size_bytes=400),)
+    assert describe_spare([], start=600, end=600) == ()
+    assert describe_spare([(700, 800), (2000, 2100)], start=600, end=1000) == (
+        RegionRecord(kind="spare", offset=600, size_bytes=100),
+        RegionRecord(kind="spare", offset=800, size_bytes=200),
+    )

@@ -171,7 +171,7 @@ def test_an_interrupted_edit_is_told(tmp_path: Path) -> None:
     path = write_tiny_file(tmp_path)
     reseal(path, manifest_of(path), state="redo")
 
-    assert told(path) == ["seal: an edit of this file was interrupted; the next edit has to finish it"]
+    assert told(path) == ["seal: an update of this file was interrupted"]
 
 
 def test_a_seal_of_another_generation_is_told(tmp_path: Path) -> None:

@@ -99,3 +99,16 @@ def test_nothing_but_lock_files_is_left_when_everything_goes(store: Store) -> No
     prune_store(store)
 
     assert not [path for path in store.root.rglob("*") if path.is_file() and path.parent.name != "locks"]
+
+
+def test_programs_that_launchers_placed_are_listed_and_go_and_nothing_else_at_the_root_does(store: Store) -> None:
+    placed = [store.root / name for name in ("0123456789abcdef" * 2, "0123456789abcdef" * 2 + ".exe", "a" * 64)]
+    others = [store.root / name for name in ("notes.txt", "0" * 31, ".new-Xy12Ab")]
+    for path in (*placed, *others):
+        path.write_bytes(b"program")
+
+    pruned = prune_store(store)
+
+    assert {entry.path for entry in pruned.entries if entry.kind == "placed"} == set(placed)
+    assert not any(path.exists() for path in placed)
+    assert all(path.exists() for path in others)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.stubs.conftest import runner
 from tests.stubs.containers import (
     MODEL,
     EndRecord,
@@ -193,6 +194,23 @@ def test_zip_is_else_the_program_itself(probe_path: Path, container: Path, tmp_p
 
     offset = -(-probe_path.stat().st_size // 65536) * 65536
     assert finished.stdout.splitlines()[2:] == [f"r--s {offset} {packed}", TEXT]
+
+
+def test_a_sealed_program_is_its_own_file_whatever_another_engine_left_in_the_environment(
+    probe_path: Path, container: Path, tmp_path: Path
+) -> None:
+    packed, bare = tmp_path / "packed", tmp_path / "bare"
+    mine = replace(MODEL, data=gguf(" mine"))
+    write_by_hand(packed, mine, end=EndRecord(comment=seal()), head=probe_path.read_bytes())
+    write_by_hand(bare, mine, head=probe_path.read_bytes())
+    for program in (packed, bare):
+        program.chmod(0o755)
+
+    assert (
+        read_all(runner(packed), "/zip/model.gguf", LFBUILD_FILE=str(container)).stdout
+        == f"{len(mine.data)} {mine.data.decode()}\n"
+    )
+    assert read_all(runner(bare), "/zip/model.gguf", LFBUILD_FILE=str(container)).stdout == f"16 {TEXT}\n"
 
 
 def test_the_parts_of_a_split_model_are_found_by_their_names(probe: Probe, tmp_path: Path) -> None:

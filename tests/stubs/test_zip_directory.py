@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.stubs.containers import HEAD, MODEL, ZIP32_MODEL, EndRecord, Record, gguf, seal, write_by_hand, write_zip
 
+from lfbuild.archive.reader import Reader
+from lfbuild.errors import FormatError
 from lfbuild.formats.zip import LONGEST_DIRECTORY_BYTES
 
 if TYPE_CHECKING:
@@ -143,6 +145,22 @@ def test_sixty_four_kibibytes_of_lying_end_records_are_given_up_on(probe: Probe,
     path.write_bytes(b"MZ" + lie * 4000)
 
     assert_refused(open_whole(probe, path), path, MALFORMED)
+
+
+@pytest.mark.parametrize("lies", [7, 8])
+def test_this_layer_and_lfbuild_give_up_after_the_same_number_of_lies(probe: Probe, tmp_path: Path, lies: int) -> None:
+    path = write_by_hand(tmp_path / "bait.llamafile", MODEL)
+    with path.open("ab") as file:
+        file.write(struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, 46, 0, 0) * lies)
+
+    try:
+        with Reader.open(path) as reader:
+            found = set(reader.records)
+    except FormatError:
+        found = set()
+
+    assert found == ({"model.gguf"} if lies == 7 else set())
+    assert (open_whole(probe, path).stdout == f"16 {TEXT}\n") == (lies == 7)
 
 
 def test_a_directory_in_front_of_the_last_64_kibibytes_is_not_looked_for(probe: Probe, tmp_path: Path) -> None:

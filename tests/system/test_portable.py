@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.system.arm_machine import make_root, run_in_root
 from tests.system.conftest import LAUNCHER, RECIPES, run_lfbuild
 from tests.system.test_heads import QUESTION, TEN_MINUTES, WINE, extracted_engine
 
@@ -96,6 +97,21 @@ def test_the_engine_for_arm_answers(built: Callable[[str], Path]) -> None:
 
     assert "Paris" in answer.stdout, answer.stderr[-2000:]
     assert ": CPU level armv8" in answer.stderr
+
+
+@pytest.mark.parametrize("recipe", ["portable", "unix"])
+def test_it_starts_on_an_arm_machine_with_nothing_but_busybox(
+    built: Callable[[str], Path], tmp_path: Path, recipe: str
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("chroot is root's")
+    root = make_root(tmp_path)
+    shutil.copy2(built(recipe), root / "chat file")
+
+    # By the shell's own hand, as execve refuses what begins with MZ.
+    answer = run_in_root(root, "/bin/sh", "-c", '"$0" "$@"', "/chat file", *EMULATED, timeout=1800)
+
+    assert "Paris" in answer.stdout, answer.stderr[-2000:]
 
 
 @pytest.mark.parametrize("target", ["macos-aarch64", "macos-x86_64"])

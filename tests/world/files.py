@@ -100,6 +100,7 @@ def write_tiny_file(
     align_bytes: int = 1024,
     room_bytes: int = 300,
     epoch: int = EPOCH,
+    generation: int = 1,
     sign: Callable[[Path], None] | None = None,
 ) -> Path:
     """A whole file; the alignment is small so that a test may look at every byte."""
@@ -115,6 +116,7 @@ def write_tiny_file(
         room_bytes=room_bytes,
         epoch=epoch,
         recipe_sha256="8" * 64,
+        generation=generation,
     )
     target = folder / name
     pack(order, target, threads=1, report=SilentReport(), sign=sign)

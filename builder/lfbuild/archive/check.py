@@ -48,6 +48,8 @@ class Finding:
     subject: str
     what: str
     verdict: Verdict = "untrue"
+    leftover: bool = False
+    """Bytes that belong to nothing, as an edit in place leaves them that was interrupted: `recover` clears them."""
 
 
 def check_members(
@@ -85,7 +87,8 @@ def check_end(reader: Reader, *, program_bytes: int = PROBE_BYTES) -> Iterator[F
     table = certificate_table(reader.read_at(0, min(program_bytes, PROBE_BYTES)))
     if table is None:
         if end < reader.size_bytes:
-            yield Finding(subject="end records", what=f"{reader.size_bytes - end} bytes follow the end records")
+            what = f"{reader.size_bytes - end} bytes follow the end records"
+            yield Finding(subject="end records", what=what, leftover=True)
         return
     offset, size = table
     if offset != -(-end // _CERTIFICATE_ALIGN_BYTES) * _CERTIFICATE_ALIGN_BYTES or offset + size != reader.size_bytes:

@@ -112,6 +112,10 @@ class HashPool:
 
         return RegionHash(self, fill, cuts, crc=True, holes=holes)
 
+    def source(self, source: OpenSource, cuts: Cuts, *, holes: Sequence[tuple[int, int]] = ()) -> RegionHash:
+        """Begin to digest all of `source` where it stands."""
+        return RegionHash(self, source.read_into, cuts, crc=True, holes=holes)
+
     def submit(self, task: Callable[[memoryview], tuple[bytes, int]], size: int) -> Future[tuple[bytes, int]]:
         """Run `task` with a buffer of at least `size` bytes."""
         return self._pool.submit(lambda: task(self._buffer(size)))

@@ -17,17 +17,37 @@ from typing import TYPE_CHECKING, Final
 
 from lfbuild.errors import FormatError
 from lfbuild.formats.blocks import Cuts
-from lfbuild.formats.zip import END_BYTES, END_ZIP64_BYTES, LIMIT_16, LIMIT_32, local_header_size
+from lfbuild.formats.zip import (
+    DEFLATED,
+    END_BYTES,
+    END_ZIP64_BYTES,
+    LIMIT_16,
+    LIMIT_32,
+    STORED,
+    CentralRecord,
+    end_records,
+    local_header_size,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from lfbuild.archive.deflate import Decoded
+    from lfbuild.archive.hashing import Digests
     from lfbuild.archive.source import Source
 
 WEIGHTS_ALIGN_BYTES: Final = 64 << 10
 """MapViewOfFile's granularity, and a multiple of every page size in use."""
 SECTOR_BYTES: Final = 512
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """What is known of a member that another file has already."""
+
+    header_offset: int
+    """In that file."""
+    digests: Digests
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +62,21 @@ class Member:
     mode: int = 0o100644
     decoded: Decoded | None = None
     """What its bytes decode to, if they are deflated; None: they are the member's own."""
+    kept: Kept | None = None
+    """Where its bytes stand already, if they are another file's."""
+
+    def record(self, *, header_offset: int, crc32: int, dos_time: int) -> CentralRecord:
+        """Its directory record; `crc32` is that of the stored bytes."""
+        return CentralRecord(
+            name=self.name,
+            method=DEFLATED if self.decoded else STORED,
+            crc32=self.decoded.crc32 if self.decoded else crc32,
+            stored_size=self.source.size_bytes,
+            decoded_size=self.decoded_size,
+            header_offset=header_offset,
+            mode=self.mode,
+            dos_time=dos_time,
+        )
 
     @property
     def decoded_size(self) -> int:
@@ -66,6 +101,34 @@ class Placement:
     def end(self) -> int:
         """The first byte behind its data."""
         return self.data_offset + self.member.source.size_bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Closing:
+    """What a file ends with: its directory and, in one sector, its end records."""
+
+    offset: int
+    """Where the directory begins; between the last member and it there may be zeros."""
+    directory: bytes
+    end: bytes
+
+    @property
+    def end_offset(self) -> int:
+        """Where the end records begin."""
+        return self.offset + len(self.directory)
+
+    @property
+    def file_size(self) -> int:
+        """Of the whole file."""
+        return self.end_offset + len(self.end)
+
+
+def place_end(records: Sequence[bytes], *, start: int, comment: bytes) -> Closing:
+    """Directory and end records at or behind `start`."""
+    directory, count = b"".join(records), len(records)
+    offset = directory_offset(start, len(directory), comment_size=len(comment), count=count)
+    end = end_records(count=count, offset=offset, size=len(directory), comment=comment)
+    return Closing(offset=offset, directory=directory, end=end)
 
 
 def place(members: Iterable[Member], *, start: int) -> tuple[Placement, ...]:

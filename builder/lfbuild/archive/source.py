@@ -98,10 +98,26 @@ class FileSource:
             os.close(descriptor)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenFileSource:
+    """A stretch of a file that is open already, whatever its name leads to by now."""
+
+    descriptor: int
+    path: Path
+    """For what is said."""
+    size_bytes: int
+    offset: int
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[OpenSource]:
+        """Hand out the stretch."""
+        yield _OpenFile(self.descriptor, self)
+
+
 @dataclass(frozen=True, slots=True)
 class _OpenFile:
     descriptor: int
-    source: FileSource
+    source: FileSource | OpenFileSource
 
     def share(self, target: int, *, target_offset: int) -> bool:
         offset, length = self.source.offset, self.source.size_bytes

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final, Self
 from blake3 import blake3
 
 from lfbuild.archive.hashing import HashPool
-from lfbuild.archive.layout import Member, directory_offset, place
+from lfbuild.archive.layout import Member, place, place_end
 from lfbuild.archive.source import BytesSource
 from lfbuild.errors import FormatError
-from lfbuild.formats.zip import DEFLATED, STORED, CentralRecord, dos_time, end_records
+from lfbuild.formats.zip import dos_time
 from lfbuild.host.files import write_all
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lfbuild.archive.layout import Placement
     from lfbuild.archive.source import Source
     from lfbuild.formats.blocks import BlockIndex, Cuts
+    from lfbuild.formats.zip import CentralRecord
 
 _FLUSH_BYTES: Final = 128 << 20
 """How much is written before the disk is asked to begin; it works while the next bytes are copied."""
@@ -88,25 +89,20 @@ class Writer:
         """Write one member where it was placed."""
         member = placement.member
         digests = self._copy(member.source, member.blocks, placement.data_offset)
-        record = CentralRecord(
-            name=member.name,
-            method=DEFLATED if member.decoded else STORED,
-            crc32=member.decoded.crc32 if member.decoded else digests.crc32,
-            stored_size=member.source.size_bytes,
-            decoded_size=member.decoded_size,
-            header_offset=placement.header_offset,
-            mode=member.mode,
-            dos_time=self._time,
-        )
+        record = member.record(header_offset=placement.header_offset, crc32=digests.crc32, dos_time=self._time)
         write_all(self._descriptor, record.local_header(), placement.header_offset)
         self._records.append(record.to_bytes())
         self.names.append(record.name)
         return Entry(record=record, data_offset=placement.data_offset, index=digests.index)
 
+    def place(self, member: Member) -> Placement:
+        """Where a member goes: behind the last one."""
+        (placement,) = place([member], start=self.cursor)
+        return placement
+
     def store_bytes(self, name: str, data: bytes) -> Entry:
         """Write a small member behind the last one."""
-        (placement,) = place([Member(name=name, source=BytesSource(data))], start=self.cursor)
-        return self.store(placement)
+        return self.store(self.place(Member(name=name, source=BytesSource(data))))
 
     def directory_digest(self) -> str:
         """BLAKE3 of the directory records so far, as 64 hexadecimal digits."""
@@ -114,12 +110,9 @@ class Writer:
 
     def finish(self, comment: bytes) -> None:
         """Write directory and end records; nothing is written after them."""
-        directory = b"".join(self._records)
-        count = len(self._records)
-        offset = directory_offset(self.cursor, len(directory), comment_size=len(comment), count=count)
-        end = end_records(count=count, offset=offset, size=len(directory), comment=comment)
-        write_all(self._descriptor, directory + end, offset)
-        self.cursor = offset + len(directory) + len(end)
+        closing = place_end(self._records, start=self.cursor, comment=comment)
+        write_all(self._descriptor, closing.directory + closing.end, closing.offset)
+        self.cursor = closing.file_size
         if self._flush is not None:
             self._flush.result()
 

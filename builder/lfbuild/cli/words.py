@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TextIO, cast
 
@@ -30,9 +31,17 @@ VERBS = (
     "list",
     "extract",
     "verify",
+    "swap",
+    "import",
+    "compact",
+    "convert-back",
+    "recover",
     "diff",
     "apply",
     "squash",
+    "index",
+    "publish",
+    "update",
     "toolchain",
     "cache",
     "doctor",
@@ -40,7 +49,7 @@ VERBS = (
     "completion",
 )
 
-VALUE_OPTIONS = frozenset({"--cache-dir", "-o", "--output", "-j", "--jobs", "--launcher"})
+VALUE_OPTIONS = frozenset({"--cache-dir", "-o", "--output", "-j", "--jobs", "--launcher", "--target", "--depfile"})
 """Options of `build` whose next word is their value, so that it is not taken for a recipe."""
 
 EXAMPLES = """\
@@ -49,6 +58,8 @@ examples:
   lfbuild model.toml              build the file it describes: model.llamafile
   ./model.llamafile               talk to it
   lfbuild verify model.llamafile  check every byte of it
+  lfbuild swap model.llamafile --engine newer.llamafile
+                                  give it another engine, and keep everything else
   lfbuild doctor                  see what this machine can build
 
 `lfbuild VERB --help` tells a verb's own options and examples."""
@@ -142,7 +153,8 @@ def make_parser() -> tuple[Parser, Subparsers]:
 
 def verb_module(name: str) -> Verb:
     """The module that knows the verb; importing it imports no command."""
-    return cast("Verb", import_module(f"lfbuild.cli.verbs.{name}"))
+    module = name.replace("-", "_") + ("_" if iskeyword(name) else "")
+    return cast("Verb", import_module(f"lfbuild.cli.verbs.{module}"))
 
 
 def refused(where: str, what: str, *, hint: str = "") -> RecipeError:

@@ -6,15 +6,19 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from lfbuild.commands.choice import EVERYTHING
+from lfbuild.commands.depfile import write_depfile
 from lfbuild.commands.prepare import prepare
 from lfbuild.commands.programs import make_head_of, make_programs
 from lfbuild.commands.sign import sign_finished
 from lfbuild.manifest.pack import pack
+from lfbuild.recipe import load_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from lfbuild.commands.choice import Choice
     from lfbuild.commands.programs import Programs
     from lfbuild.commands.settings import Settings
     from lfbuild.manifest.model import Manifest
@@ -41,23 +45,37 @@ def build(
     output: Path | None,
     locked: bool,
     jobs: int,
-    launcher: str | None,
+    choice: Choice = EVERYTHING,
     epoch: int,
     settings: Settings,
     report: Report,
+    depfile: Path | None = None,
 ) -> Built:
     """Make the file that a recipe describes; what was fetched or compiled before is reused.
+
+    `depfile` is written once the file is there: what it was made from, for make and its like.
 
     Raises:
         RecipeError: the recipe, or its lock, cannot be carried out.
         ToolError, FormatError, IntegrityError, FetchError, HostError: as the steps find.
     """
     plan = prepare(
-        recipe_path, output=output, locked=locked, launcher=launcher, epoch=epoch, settings=settings, report=report
+        recipe_path, output=output, locked=locked, choice=choice, epoch=epoch, settings=settings, report=report
     )
+    built = carry_out(plan, jobs=jobs, settings=settings, report=report)
+    if depfile is not None:
+        write_depfile(depfile, load_recipe(recipe_path), (built.path, *built.beside))
+    return built
+
+
+def carry_out(plan: Plan, *, jobs: int, settings: Settings, report: Report) -> Built:
+    """Compile and pack what was planned; nothing is decided any more.
+
+    Raises:
+        ToolError, FormatError, HostError: as the steps find.
+    """
     for note in plan.notes:
         report.note(note)
-    # Beyond this point nothing is decided any more: the plan is carried out.
     with settings.store().incoming() as scratch:
         programs = make_programs(plan, scratch=scratch, jobs=jobs, settings=settings, report=report)
         manifests = [_pack(file, plan, programs, settings=settings, report=report) for file in plan.files]

@@ -28,6 +28,7 @@ KINDS = {
     "launchers": "launcher",
     "toolchains": "toolchain",
     "logs": "log of a failed build",
+    "placed": "program of a started file",
 }
 
 

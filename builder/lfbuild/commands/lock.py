@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lfbuild.commands.prepare import Preparation, lock_path
+from lfbuild.commands.engines import find_supply
+from lfbuild.commands.prepare import Preparation
 from lfbuild.host.files import replacing, write_all
-from lfbuild.recipe import LockedOrigin, load_recipe, make_lock
+from lfbuild.recipe import LockedOrigin, load_recipe, lock_path, make_lock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,8 @@ def lock(recipe_path: Path, *, settings: Settings, report: Report) -> Path:
         source cannot be had, or is not what it should be.
     """
     recipe = load_recipe(recipe_path)
-    preparation = Preparation(recipe, None, settings=settings, report=report)
+    supply = find_supply(recipe, launcher=None, settings=settings)
+    preparation = Preparation(recipe, None, supply=supply, settings=settings, report=report)
     preparation.supplies()
     origins = tuple(
         LockedOrigin(identity=found.identity, sha256=found.sha256, size=found.size_bytes, resolved=found.resolved)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lfbuild.commands.prepare import Preparation, check_tools, load_checked_lock
-from lfbuild.engine.compile import load_engine
-from lfbuild.recipe import load_recipe
+from lfbuild.commands.choice import EVERYTHING, load_chosen
+from lfbuild.commands.depfile import write_depfile
+from lfbuild.commands.engines import find_engine, find_supply
+from lfbuild.commands.prepare import Preparation, load_checked_lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+    from lfbuild.commands.choice import Choice
     from lfbuild.commands.prepare import SourceState
     from lfbuild.commands.settings import Settings
     from lfbuild.engine.job import EngineJob
@@ -50,7 +52,7 @@ class PlannedEngine:
     toolchain: str
     key: str
     compiled: bool
-    """Whether it is in the cache already."""
+    """Whether it is there already: in the cache, or installed as a package."""
     size_bytes: int
     """0 until it is compiled."""
 
@@ -73,28 +75,31 @@ def plan_build(
     *,
     output: Path | None,
     locked: bool,
-    launcher: str | None,
+    choice: Choice = EVERYTHING,
     epoch: int,
     settings: Settings,
     report: Report,
+    depfile: Path | None = None,
 ) -> Planned:
-    """Tell what `build` would do.
+    """Tell what `build` would do, and to `depfile`, if one is named, from which files of this machine.
 
     Raises:
         RecipeError: recipe, lock or arguments cannot be carried out.
         ToolError: the toolchain, or a tool that it is used with, is not here.
         FormatError, IntegrityError: a source that is here is not what it should be.
     """
-    recipe = load_recipe(recipe_path)
+    recipe = load_chosen(recipe_path, choice, settings=settings)
     lock = load_checked_lock(recipe) if locked else None
-    check_tools(recipe, launcher=launcher, settings=settings)
-    preparation = Preparation(recipe, lock, settings=replace(settings, offline=True), report=report)
+    supply = find_supply(recipe, launcher=choice.launcher, settings=settings)
+    preparation = Preparation(recipe, lock, supply=supply, settings=replace(settings, offline=True), report=report)
+    if depfile is not None:
+        write_depfile(depfile, recipe, (output or Path(recipe.output_name),))
     states = preparation.survey()
     if not all(state.here for state in states):
         note = "sizes and members are known once all sources are here"
         target = str(output or recipe.output_name)
         return Planned(output=target, sources=states, files=(), engines=(), total_bytes=0, notes=(note,))
-    return _planned(preparation.plan(output=output, launcher=launcher, epoch=epoch), states, settings)
+    return _planned(preparation.plan(output=output, launcher=choice.launcher, epoch=epoch), states, settings)
 
 
 def _planned(plan: Plan, states: tuple[SourceState, ...], settings: Settings) -> Planned:
@@ -124,14 +129,13 @@ def _planned_output(file: PlannedFile) -> PlannedOutput:
 
 
 def _planned_engine(job: EngineJob, settings: Settings) -> PlannedEngine:
-    key = job.key()
-    kept = load_engine(settings.store(), key)
+    kept = find_engine(job, settings=settings)
     return PlannedEngine(
         name=f"{job.name} {job.version}",
         target=job.target,
         cpus=job.cpus,
         toolchain=f"{job.toolchain.kind} {job.toolchain.version}",
-        key=key,
+        key=job.key(),
         compiled=kept is not None,
         size_bytes=kept.path.stat().st_size if kept else 0,
     )

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.archive.reader import opened
+from lfbuild.commands.choice import host_target, load_chosen
+from lfbuild.commands.engines import find_engine, find_supply
 from lfbuild.commands.models import check_architecture, confirm_header, load_header
 from lfbuild.commands.origins import file_origin, tree_origin
 from lfbuild.engine.source import read_architectures, read_flags
-from lfbuild.engine.toolchains import find_toolchain
-from lfbuild.engine.workshop import find_tools
 from lfbuild.errors import FetchError, LfbuildError, Problem, RecipeError
 from lfbuild.formats.blocks import Cuts
 from lfbuild.formats.gguf import cut_gguf
 from lfbuild.formats.model import model_facts
 from lfbuild.manifest.model import Origin
 from lfbuild.plan import SuppliedFile, Supplies, make_plan, unknown_flags
-from lfbuild.recipe import PathSource, check_lock, load_lock, load_recipe
+from lfbuild.recipe import PathSource, check_lock, load_lock, lock_path
 from lfbuild.sources import fetch_file, fetch_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lfbuild.commands.choice import Choice
+    from lfbuild.commands.engines import EngineSupply
     from lfbuild.commands.settings import Settings
     from lfbuild.plan import Plan
     from lfbuild.recipe import LockFile, Piece, Recipe
@@ -52,7 +54,7 @@ def prepare(
     *,
     output: Path | None,
     locked: bool,
-    launcher: str | None,
+    choice: Choice,
     epoch: int,
     settings: Settings,
     report: Report,
@@ -63,16 +65,31 @@ def prepare(
         RecipeError: recipe, lock or arguments cannot be carried out; every problem is in it.
         ToolError, FormatError, IntegrityError, FetchError, HostError: as the steps find.
     """
-    recipe = load_recipe(recipe_path)
+    recipe = load_chosen(recipe_path, choice, settings=settings)
     lock = load_checked_lock(recipe) if locked else None
-    check_tools(recipe, launcher=launcher, settings=settings)
-    preparation = Preparation(recipe, lock, settings=settings, report=report)
+    return prepare_recipe(
+        recipe, lock, output=output, launcher=choice.launcher, epoch=epoch, settings=settings, report=report
+    )
+
+
+def prepare_recipe(
+    recipe: Recipe,
+    lock: LockFile | None,
+    *,
+    output: Path | None,
+    launcher: str | None,
+    epoch: int,
+    settings: Settings,
+    report: Report,
+) -> Plan:
+    """The same for a recipe that is loaded.
+
+    Raises:
+        RecipeError, ToolError, FormatError, IntegrityError, FetchError, HostError: as above.
+    """
+    supply = find_supply(recipe, launcher=launcher, settings=settings)
+    preparation = Preparation(recipe, lock, supply=supply, settings=settings, report=report)
     return preparation.plan(output=output, launcher=launcher, epoch=epoch)
-
-
-def lock_path(recipe_path: Path) -> Path:
-    """The lock file that belongs to a recipe: `chat.lock` beside `chat.toml`."""
-    return recipe_path.with_suffix(".lock")
 
 
 def load_checked_lock(recipe: Recipe) -> LockFile:
@@ -89,15 +106,6 @@ def load_checked_lock(recipe: Recipe) -> LockFile:
     return lock
 
 
-def check_tools(recipe: Recipe, *, launcher: str | None, settings: Settings) -> None:
-    """Ask this machine for all that compiling the recipe takes, before an hour is spent on downloads.
-
-    Raises:
-        ToolError: CMake, Ninja, the launcher or npm is missing.
-    """
-    find_tools(launcher=launcher or recipe.toolchain.launcher, ui=recipe.engine.ui, machine=settings.machine)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceState:
     """Whether a source has to be fetched."""
@@ -108,11 +116,26 @@ class SourceState:
     sha256: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineTree:
+    """The engine's source: where it is, or would be, and what it tells."""
+
+    path: Path
+    sha256: str
+    architectures: frozenset[str]
+    flags: frozenset[str]
+    aliases: str | None
+    """Other spellings of verbs, where the tree itself is not here."""
+
+
 class Preparation:
     """Finds and fetches what one recipe needs; keeps what each source turned out to be."""
 
-    def __init__(self, recipe: Recipe, lock: LockFile | None, *, settings: Settings, report: Report) -> None:
+    def __init__(
+        self, recipe: Recipe, lock: LockFile | None, *, supply: EngineSupply, settings: Settings, report: Report
+    ) -> None:
         self._recipe, self._lock, self._settings, self._report = recipe, lock, settings, report
+        self._supply = supply
         self._store, self._network = settings.store(), settings.network()
         self._known: frozenset[str] = frozenset()
         self.resolved: list[Resolved] = []
@@ -122,15 +145,26 @@ class Preparation:
         recipe = self._recipe
         target = output or Path(recipe.output_name)
         _refuse_overwriting_sources(recipe, target)
-        supplies = self.supplies()
-        problems = list(unknown_flags(recipe, read_flags(supplies.source)))
+        known = self._known_source()
+        plan = self._decide(known or self._fetched_source(), output=target, launcher=launcher, epoch=epoch)
+        jobs = plan.engine_jobs
+        for job in jobs:
+            self._supply.check(job, settings=self._settings)
+        if known and not all(find_engine(job, settings=self._settings) for job in jobs):
+            plan = self._decide(self._fetched_source(), output=target, launcher=launcher, epoch=epoch)
+        for file in plan.files[1:]:  # decided only now
+            _refuse_overwriting_sources(recipe, file.output)
+        told = tuple(note for job in jobs if (note := self._supply.notes(job, settings=self._settings)))
+        return replace(plan, notes=(*plan.notes, *told))
+
+    def _decide(self, source: EngineTree, *, output: Path, launcher: str | None, epoch: int) -> Plan:
+        recipe = self._recipe
+        supplies = self._supplies(source)
+        problems = list(unknown_flags(recipe, source.flags))
         if problems:
             raise RecipeError(recipe.path, problems)
         text = recipe.path.read_bytes()
-        plan = make_plan(recipe, supplies, text=text, output=target, epoch=epoch, launcher=launcher)
-        for file in plan.files[1:]:  # decided only now
-            _refuse_overwriting_sources(recipe, file.output)
-        return plan
+        return make_plan(recipe, supplies, text=text, output=output, epoch=epoch, launcher=launcher)
 
     def survey(self) -> tuple[SourceState, ...]:
         """Which sources are here already; asked of a preparation that is offline, it fetches nothing."""
@@ -138,30 +172,55 @@ class Preparation:
         engine = recipe.engine.source
         files = [(piece.source, piece.sha256) for model in recipe.models for piece in model.pieces]
         files += [(table.source, table.sha256) for table in recipe.files]
-        states = [self._state(engine, self._tree)]
+        known = self._known_source()
+        if known:
+            states = [SourceState(identity=engine.identity, here=True, sha256=known.sha256)]
+        else:
+            states = [self._state(engine, self._tree)]
         return tuple(states + [self._state(source, partial(self._fetch, source, sha256)) for source, sha256 in files])
 
     def supplies(self) -> Supplies:
-        """Everything that the plan is made from."""
+        """Everything that the plan is made from, all of it fetched."""
+        return self._supplies(self._fetched_source())
+
+    def _supplies(self, source: EngineTree) -> Supplies:
         recipe = self._recipe
-        toolchain = find_toolchain(
-            recipe.toolchain.kind,
-            version=recipe.toolchain.version,
-            machine=self._settings.machine,
-            store=self._store,
-            cosmocc_folder=self._settings.cosmocc,
-        )
-        tree = self._tree()
-        self._known = read_architectures(tree.path)
+        self._known = source.architectures
         return Supplies(
-            source=tree.path,
-            source_sha256=tree.sha256,
+            source=source.path,
+            source_sha256=source.sha256,
             folder=recipe.engine.source.folder or "",
-            toolchain=toolchain,
-            host=f"linux-{self._settings.machine.architecture}",
+            toolchain=self._supply.toolchain,
+            host=host_target(self._settings),
             models=tuple(self._model(model) for model in recipe.models),
             files=tuple(self._file(table) for table in recipe.files),
             icon=_read_icon(recipe),
+            aliases=source.aliases,
+        )
+
+    def _known_source(self) -> EngineTree | None:
+        """What an installed package tells of the engine's source; None where it has to be looked at."""
+        source = self._recipe.engine.source
+        sha256 = self._locked(source.identity) or getattr(source, "sha256", None)
+        facts = self._supply.known_source(sha256, source.folder or "")
+        if facts is None or sha256 is None:
+            return None
+        return EngineTree(
+            path=Path(f"source of {source.identity}"),
+            sha256=sha256,
+            architectures=frozenset(facts.architectures),
+            flags=frozenset(facts.flags),
+            aliases=facts.aliases,
+        )
+
+    def _fetched_source(self) -> EngineTree:
+        tree = self._tree()
+        return EngineTree(
+            path=tree.path,
+            sha256=tree.sha256,
+            architectures=read_architectures(tree.path),
+            flags=read_flags(tree.path),
+            aliases=None,
         )
 
     def _state(self, source: EngineSource | Source, look: Callable[[], object]) -> SourceState:

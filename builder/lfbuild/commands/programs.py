@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lfbuild.commands.engines import find_engine, find_launcher
 from lfbuild.commands.sign import sign
 from lfbuild.commands.slices import make_slice
 from lfbuild.engine.compile import compile_engine
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lfbuild.commands.settings import Settings
-    from lfbuild.engine.job import EngineFacts
+    from lfbuild.engine.job import Engine, EngineFacts
     from lfbuild.manifest.pack import EngineSlice
     from lfbuild.plan import Plan, PlannedFile
     from lfbuild.report import Report
@@ -41,13 +42,8 @@ def make_programs(plan: Plan, *, scratch: Path, jobs: int, settings: Settings, r
     Raises:
         ToolError, HostError: as compiling and signing find.
     """
-    store, machine = settings.store(), settings.machine
-    passed = settings.environment
-    engines = {
-        job.target: compile_engine(job, store=store, machine=machine, jobs=jobs, report=report, passed=passed)
-        for job in plan.engine_jobs
-    }
-    launchers = _launchers(plan, settings, report)
+    engines = make_engines(plan, jobs=jobs, settings=settings, report=report)
+    launchers = make_launchers(plan, settings=settings, report=report)
     signing = _MacosSigning(plan, scratch, settings)
     return Programs(
         engines={target: signing.engine(target, engine.path) for target, engine in engines.items()},
@@ -56,13 +52,33 @@ def make_programs(plan: Plan, *, scratch: Path, jobs: int, settings: Settings, r
     )
 
 
-def _launchers(plan: Plan, settings: Settings, report: Report) -> dict[str, bytes]:
+def make_engines(plan: Plan, *, jobs: int, settings: Settings, report: Report) -> dict[str, Engine]:
+    """The engines by target, as they are compiled: those that are not there yet, now.
+
+    Raises:
+        ToolError, HostError: as compiling finds. FormatError, IntegrityError: an installed one is damaged.
+    """
+    store, machine, passed = settings.store(), settings.machine, settings.environment
+    return {
+        job.target: find_engine(job, settings=settings)
+        or compile_engine(job, store=store, machine=machine, jobs=jobs, report=report, passed=passed)
+        for job in plan.engine_jobs
+    }
+
+
+def make_launchers(plan: Plan, *, settings: Settings, report: Report) -> dict[str, bytes]:
+    """The launchers by target, as they are compiled.
+
+    Raises:
+        ToolError, HostError: as compiling finds. FormatError, IntegrityError: an installed one is damaged.
+    """
     zig = plan.engine_jobs[0].toolchain
     if not isinstance(zig, Zig):
         return {}  # what cosmocc makes is the head itself
     store, passed = settings.store(), settings.environment
     return {
-        target: compile_launcher(target, zig, store=store, report=report, passed=passed)
+        target: find_launcher(target, zig, settings=settings)
+        or compile_launcher(target, zig, store=store, report=report, passed=passed)
         for target in plan.launcher_targets
     }
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import lfbuild
 from lfbuild.engine.cpu import Goal, parse_cpu, sorted_levels
 from lfbuild.engine.render import templates_text
-from lfbuild.engine.source import read_verbs
+from lfbuild.engine.source import read_aliases
 from lfbuild.errors import ToolError
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ class EngineJob:
     """CMake options of the recipe; they win over all others."""
     ui: bool = False
     """Whether upstream's chat page is built, with npm."""
+    aliases: str | None = None
+    """Other spellings of verbs, where they are known without the tree: see `verb_aliases`."""
     launcher: str | None = None
     project: Project = LLAMA_CPP
     stubs: Path = field(default_factory=stubs_folder)
@@ -138,7 +140,7 @@ class EngineJob:
 
     def verb_aliases(self) -> str:
         """Other spellings of the program's verbs, as default_args.c reads them: `server=serve,client=cli`."""
-        return ",".join(f"{alias}={verb.name}" for verb in read_verbs(self.source) for alias in verb.aliases)
+        return read_aliases(self.source) if self.aliases is None else self.aliases
 
     def key(self) -> str:
         """A sha256 over everything that decides the bytes: not over paths, the number of jobs, or the launcher."""

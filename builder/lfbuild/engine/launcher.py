@@ -107,7 +107,7 @@ def compile_launcher(
     if target not in TRIPLES:
         raise ToolError(target, f"zig makes no launchers for it, only for {', '.join(TRIPLES)}")
     stubs = stubs or stubs_folder()
-    key = f"{target}-{_key(target, toolchain, stubs)}"
+    key = launcher_key(target, toolchain, stubs=stubs)
     try:
         with store.lock(f"launchers/{key}"):
             kept = store.entry("launchers", key)
@@ -127,8 +127,9 @@ def launcher_sources(target: str) -> tuple[str, ...]:
     return (*_SHARED, f"platform_{flavour}.c", *(f"launcher/{name}" for name in own))
 
 
-def _key(target: str, toolchain: Zig, stubs: Path) -> str:
-    """A sha256 over what decides the bytes: headers of the whole layer count, sources of the engine's do not."""
+def launcher_key(target: str, toolchain: Zig, *, stubs: Path | None = None) -> str:
+    """The target, and a sha256 over what decides the bytes: all headers of the layer, but no engine's sources."""
+    stubs = stubs or stubs_folder()
     headers = sorted(path.relative_to(stubs).as_posix() for path in stubs.rglob("*.h"))
     zig_sources = sorted({f"launcher/{part.source}" for part in _zig_parts(target)})
     names = [*launcher_sources(target), *headers, *zig_sources]
@@ -138,7 +139,14 @@ def _key(target: str, toolchain: Zig, stubs: Path) -> str:
         "files": {name: hashlib.sha256((stubs / name).read_bytes()).hexdigest() for name in names},
         "commands": [words[1:] for words in _commands(target, toolchain, stubs=Path(), folder=Path())],
     }
-    return hashlib.sha256(json.dumps(order, sort_keys=True).encode()).hexdigest()
+    return f"{target}-{hashlib.sha256(json.dumps(order, sort_keys=True).encode()).hexdigest()}"
+
+
+def load_launcher(store: Store, key: str) -> bytes | None:
+    """The kept launcher with that key, or None."""
+    entry = store.entry("launchers", key)
+    found = sorted(entry.iterdir()) if entry else []
+    return found[0].read_bytes() if found else None
 
 
 def _name(target: str) -> str:

@@ -58,6 +58,11 @@ def read_verbs(source: Path) -> tuple[Verb, ...]:
     )
 
 
+def read_aliases(source: Path) -> str:
+    """Other spellings of verbs as one line: `server=serve,client=cli`."""
+    return ",".join(f"{alias}={verb.name}" for verb in read_verbs(source) for alias in verb.aliases)
+
+
 def read_architectures(source: Path) -> frozenset[str]:
     """The model architectures that the engine has code for, from `src/llama-arch.cpp`; empty where that is absent."""
     return frozenset(_ARCHITECTURE.findall(_text(source / "src" / "llama-arch.cpp")))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lfbuild.engine.cosmocc import find_cosmocc
-from lfbuild.engine.zig import find_zig
+from lfbuild.engine.cosmocc import Cosmocc, find_cosmocc
+from lfbuild.engine.zig import Zig, find_zig
 from lfbuild.errors import ToolError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from lfbuild.engine.job import ToolchainFacts
     from lfbuild.engine.toolchain import Toolchain
     from lfbuild.host.machine import Machine
     from lfbuild.store import Store
@@ -33,3 +33,16 @@ def find_toolchain(
     if kind == "cosmocc":
         return find_cosmocc(version, folder=cosmocc_folder, machine=machine, store=store)
     raise ToolError(kind, f"is no toolchain, only {' and '.join(KINDS)} are")
+
+
+def named_toolchain(facts: ToolchainFacts) -> Toolchain:
+    """A toolchain that is not here, by what an engine of its says of it: good for keys, not for compiling.
+
+    Raises:
+        ToolError: there is no such kind.
+    """
+    if facts.kind == "zig":
+        return Zig(program=Path("zig"), version=facts.version)
+    if facts.kind == "cosmocc":
+        return Cosmocc(root=Path("cosmocc"), version=facts.version, sha256=facts.sha256)
+    raise ToolError(facts.kind, f"is no toolchain, only {' and '.join(KINDS)} are")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import importlib.util
 import sysconfig
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import TYPE_CHECKING
 from lfbuild.errors import ToolError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lfbuild.host.machine import Machine
 
 LAUNCHERS = ("ccache", "sccache", "distcc", "icecc")
@@ -62,13 +66,22 @@ def find_node(machine: Machine) -> tuple[Path, Path]:
 
 
 def _packaged(name: str, inside: str) -> Path:
-    """A program that a wheel brought: inside its package, or in the environment's own folder of programs."""
+    """A program that a wheel brought: inside its package, or among the scripts that were installed with it."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise ToolError(name, "is not installed beside lfbuild", hint=BUILD_HINT)
     suffix = sysconfig.get_config_var("EXE") or ""
-    for folder in (Path(spec.origin).parent / inside, Path(sysconfig.get_path("scripts")) / name):
-        candidate = folder.with_name(folder.name + suffix)
+    for path in (Path(spec.origin).parent / inside, *_scripts(name)):
+        candidate = path.with_name(name + suffix)
         if candidate.is_file():
             return candidate
     raise ToolError(name, "its package holds no program", hint=BUILD_HINT)
+
+
+def _scripts(name: str) -> Iterator[Path]:
+    """Where the package's programs may be. Its own list comes first: pip installs what a build needs beside the
+    environment, and only that list knows where."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        listed = importlib.metadata.distribution(name).files or []
+        yield from (Path(str(file.locate())).resolve() for file in listed if file.name in {name, f"{name}.exe"})
+    yield Path(sysconfig.get_path("scripts")) / name

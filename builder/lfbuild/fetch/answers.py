@@ -20,6 +20,14 @@ class NotThereError(FetchError):
     """The server has nothing under this address."""
 
 
+class RangesRefusedError(FetchError):
+    """The server serves the whole file or nothing."""
+
+
+class ChangedError(FetchError):
+    """What stands under this address is not what stood there before, or not what was promised."""
+
+
 MAX_WAIT_S = 60
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 _REFUSALS = {
@@ -62,6 +70,26 @@ class AskLater:
 Decision = TakeBody | AlreadyComplete | BeginAgain | AskLater
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Promised:
+    """What is known of a file before a part of it is asked for."""
+
+    size_bytes: int | None = None
+    tag: str | None = None
+    """The strong ETag that an earlier answer had."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakePart:
+    """The body is the part that was asked for."""
+
+    size_bytes: int
+    """Of the whole file."""
+    tag: str | None
+    length: int | None
+    """Bytes of the body; None where the server does not say."""
+
+
 def decide(status: int, headers: Mapping[str, str], *, held_bytes: int, where: str) -> Decision:
     """What to do with this answer to a request that asked for everything from `held_bytes` on.
 
@@ -83,12 +111,99 @@ def decide(status: int, headers: Mapping[str, str], *, held_bytes: int, where: s
     raise (NotThereError if status in (404, 410) else FetchError)(where, what, hint=hint)
 
 
+def check_part(
+    status: int, headers: Mapping[str, str], *, offset: int, length: int, promised: Promised, where: str
+) -> TakePart | AskLater:
+    """What to do with this answer to a request for `length` bytes (at least one) from `offset` on.
+
+    Raises:
+        RangesRefusedError: the server sends the whole file, whatever is asked for.
+        ChangedError: it has another file than before, or of another size than promised.
+        FetchError: asking again would not help.
+    """
+    _refuse_compressed(headers, where)
+    # rclone's S3 server sends the part, says which it is, and calls that 200.
+    if status == 206 or (status == 200 and "Content-Range" in headers):
+        return _asked_part(headers, offset, length, promised, where)
+    if status == 200:
+        if _is_other(headers, promised):
+            raise ChangedError(where, "the file was changed on the server meanwhile")
+        raise RangesRefusedError(where, "the server sends only whole files (200 instead of 206)")
+    if status == 501:
+        raise RangesRefusedError(where, "the server sends only whole files (501)")
+    if status in (412, 416):
+        raise ChangedError(where, f"the server has no bytes {offset}-{offset + length - 1} of this file ({status})")
+    decision = decide(status, headers, held_bytes=0, where=where)
+    if isinstance(decision, AskLater):
+        return decision
+    raise FetchError(where, f"the server answered {status}", hint="check the address")
+
+
+def check_whole(status: int, headers: Mapping[str, str], *, promised: Promised, where: str) -> TakePart | AskLater:
+    """What to do with this answer to a request for the whole file.
+
+    Raises:
+        ChangedError: it has another file than before, or of another size than promised.
+        FetchError: asking again would not help.
+    """
+    _refuse_compressed(headers, where)
+    decision = decide(status, headers, held_bytes=0, where=where)
+    if isinstance(decision, AskLater):
+        return decision
+    length = _length(headers)
+    if status != 200 or _is_other(headers, promised):
+        raise ChangedError(where, "the file was changed on the server meanwhile")
+    if promised.size_bytes is not None and length not in (None, promised.size_bytes):
+        raise ChangedError(where, f"has {length} bytes, but {promised.size_bytes} were promised")
+    return TakePart(size_bytes=length or promised.size_bytes or 0, tag=_strong_tag(headers), length=length)
+
+
 def strong_validator(headers: Mapping[str, str]) -> str | None:
     """What If-Range may carry: a strong ETag, else the date of the last change."""
     tag = headers.get("ETag", "")
     if tag.startswith('"'):
         return tag
     return headers.get("Last-Modified") or None
+
+
+def _asked_part(
+    headers: Mapping[str, str], offset: int, length: int, promised: Promised, where: str
+) -> TakePart | AskLater:
+    match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+    if match is None or match[1] is None:
+        kind = headers.get("Content-Type", "").partition(";")[0]
+        more = " but several in one body" if kind == "multipart/byteranges" else ""
+        return AskLater(what=f"the server sends a part without saying which{more}", wait_s=None)
+    first, last = int(match[1]), int(match[2])
+    total = promised.size_bytes if match[3] == "*" else int(match[3])
+    if promised.size_bytes is not None and total != promised.size_bytes:
+        raise ChangedError(where, f"has {total} bytes, but {promised.size_bytes} were promised")
+    if _is_other(headers, promised):
+        raise ChangedError(where, "the file was changed on the server meanwhile")
+    body = _length(headers)
+    if first != offset or last != offset + length - 1 or body not in (None, length):
+        told = f" in {body} bytes" if body is not None and body != last - first + 1 else ""
+        what = f"the server sends bytes {first}-{last}{told}, though {offset}-{offset + length - 1} were asked for"
+        return AskLater(what=what, wait_s=None)
+    return TakePart(size_bytes=last + 1 if total is None else total, tag=_strong_tag(headers), length=body)
+
+
+def _is_other(headers: Mapping[str, str], promised: Promised) -> bool:
+    tag = _strong_tag(headers)
+    return tag is not None and promised.tag is not None and tag != promised.tag
+
+
+def _strong_tag(headers: Mapping[str, str]) -> str | None:
+    tag = headers.get("ETag", "")
+    return tag if tag.startswith('"') else None
+
+
+def _refuse_compressed(headers: Mapping[str, str], where: str) -> None:
+    """Compressed bytes have other offsets; a range of them cannot even be decoded."""
+    coding = headers.get("Content-Encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        hint = "the server, or a cache on the way, must send this file as it is (Cache-Control: no-transform)"
+        raise FetchError(where, f"the server compresses it on the way ({coding}), though that was declined", hint=hint)
 
 
 def _partial_content(headers: Mapping[str, str], held_bytes: int) -> Decision:

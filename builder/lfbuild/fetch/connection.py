@@ -6,6 +6,7 @@ What urllib3 raises is put into sentences here, and sorted into trouble that may
 from __future__ import annotations
 
 import ssl
+import threading
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -34,11 +35,13 @@ class PassingError(Exception):
 
 
 class Connections:
-    """The open connections of one fetcher, by proxy."""
+    """The open connections of one fetcher, by proxy; up to `kept` of each server's are kept for the next request."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, kept: int = 1) -> None:
         self._network = network
+        self._kept = kept
         self._pools: dict[str | None, urllib3.PoolManager] = {}
+        self._making = threading.Lock()
 
     def get(self, url: str, headers: Mapping[str, str]) -> tuple[urllib3.BaseHTTPResponse, str]:
         """The answer to a GET, its body not yet read, and the address that gave it in the end.
@@ -80,16 +83,17 @@ class Connections:
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         proxy = self._network.proxy_for(url)
-        if proxy not in self._pools:
-            self._pools[proxy] = self._make_pool(proxy)
-        return self._pools[proxy]
+        with self._making:
+            if proxy not in self._pools:
+                self._pools[proxy] = self._make_pool(proxy)
+            return self._pools[proxy]
 
     def _make_pool(self, proxy: str | None) -> urllib3.PoolManager:
         timeout_s = self._network.timeout_s
         timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, timeout_s), read=timeout_s)
         context = self._certificates()
         if proxy is None:
-            return urllib3.PoolManager(timeout=timeout, ssl_context=context)
+            return urllib3.PoolManager(maxsize=self._kept, timeout=timeout, ssl_context=context)
         address = urlsplit(proxy)
         if address.scheme not in ("http", "https"):
             hint = "set HTTPS_PROXY to an http:// proxy"
@@ -99,6 +103,7 @@ class Connections:
         user = f"{unquote(address.username)}:{unquote(address.password or '')}" if address.username else None
         return urllib3.ProxyManager(
             address._replace(netloc=address.netloc.rpartition("@")[2]).geturl(),
+            maxsize=self._kept,
             timeout=timeout,
             ssl_context=context,
             proxy_headers=urllib3.make_headers(proxy_basic_auth=user) if user else None,

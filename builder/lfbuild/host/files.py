@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 import struct
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -20,9 +22,14 @@ from lfbuild.errors import HostError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+_IDENTITY: Final = ("st_dev", "st_ino", "st_size", "st_mtime_ns")
+"""What tells a file from another that has its name."""
 SHARED_BYTES: Final = 64 << 10
 """Blocks are shared in multiples of this; no file system that shares has larger ones."""
 _FICLONERANGE = 0x4020940D
+_COPY_BYTES: Final = 64 << 20
+"""What the kernel is asked to copy at once: in between, a signal is heard."""
+_PIECE_BYTES: Final = 1 << 20
 _CLONE_RANGE = struct.Struct("=qQQQ")  # source descriptor, source offset, length, target offset
 _NOT_HERE = {
     errno.EXDEV,
@@ -36,15 +43,26 @@ _NOT_HERE = {
 }
 
 
+_LOCK_TRIES: Final = 100
+_LOCK_PAUSE_S: Final = 0.01
+
+
 @contextlib.contextmanager
-def replacing(target: Path, *, mode: int = 0o644, change: Callable[[Path], None] | None = None) -> Iterator[BinaryIO]:
+def replacing(
+    target: Path,
+    *,
+    mode: int = 0o644,
+    change: Callable[[Path], None] | None = None,
+    expected: os.stat_result | None = None,
+) -> Iterator[BinaryIO]:
     """Write a file beside `target` and give it that name once it is complete and flushed.
 
     `mode` is subject to the umask, as for any new file. `change` is handed the complete file under a hidden name, for
-    programs that need one; it may rewrite it, or replace it by another. On an exception the old file stays as it was.
+    programs that need one; it may rewrite it, or replace it by another. `expected` is the file that has the name now:
+    if it is another one in the end, it stays. On an exception the old file stays as it was.
 
     Raises:
-        HostError: the folder is missing, read-only or full, or `target` is a folder.
+        HostError: the folder is missing, read-only or full, `target` is a folder, or not the expected file any more.
     """
     folder = target.parent
     try:
@@ -58,20 +76,65 @@ def replacing(target: Path, *, mode: int = 0o644, change: Callable[[Path], None]
     try:
         # Buffered, as a write to a raw file may take only a part of the bytes and say nothing of it.
         with open(descriptor, "w+b") as file:  # noqa: PTH123  # a descriptor, not a path
+            _claim(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
             hidden = hidden or _give_name(file.fileno(), folder, target.name)
-        if change is not None:
-            _change(hidden, change)
-        hidden.replace(target)
-        hidden = None
+            if change is not None:
+                _change(hidden, change)
+            if expected is None:
+                hidden.replace(target)
+            else:
+                with _folder_had_alone(folder):
+                    _refuse_another(target, expected)
+                    hidden.replace(target)
+            hidden = None
     except OSError as error:
         raise host_error(target, error) from error
     finally:
         if hidden is not None:
             hidden.unlink(missing_ok=True)
     fsync_folder(folder)
+
+
+def _refuse_another(target: Path, expected: os.stat_result) -> None:
+    found = target.stat()
+    if any(getattr(found, name) != getattr(expected, name) for name in _IDENTITY):
+        raise HostError(target, "was changed by another process meanwhile", hint="run the command again")
+
+
+@contextlib.contextmanager
+def _folder_had_alone(folder: Path) -> Iterator[None]:
+    """Let no other edit give a name in `folder` between a look and a rename; where folders can be locked.
+
+    Whoever holds the folder for longer than a rename takes is no edit of lfbuild's (`flock . make` is one), and is not
+    waited for.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    except OSError:  # one that may be written but not read, and every folder on Windows
+        yield
+        return
+    try:
+        _lock_for_a_moment(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock_for_a_moment(descriptor: int) -> None:
+    import fcntl
+
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_PAUSE_S)
+        except OSError:  # a medium without locks: the last rename wins, as it always did there
+            return
+        else:
+            return
 
 
 def _change(path: Path, change: Callable[[Path], None]) -> None:
@@ -81,6 +144,45 @@ def _change(path: Path, change: Callable[[Path], None]) -> None:
     path.chmod(mode)
     with path.open("rb") as file:
         os.fsync(file.fileno())
+
+
+def drop_abandoned(target: Path) -> int:
+    """Remove what writers of `target` left under hidden names when they were killed; returns how many files.
+
+    Raises:
+        OSError: the folder cannot be read or written.
+    """
+    pattern = re.compile(rf"\.{re.escape(_short(target.name))}\.[0-9a-f]{{8}}\.lfbuild-part")
+    dropped = 0
+    for path in sorted(target.parent.iterdir()):
+        if pattern.fullmatch(path.name) and path.is_file() and not _is_claimed(path):
+            path.unlink(missing_ok=True)
+            dropped += 1
+    return dropped
+
+
+def _claim(descriptor: int) -> None:
+    """Show others that whoever writes this file lives; the system forgets it when the process ends."""
+    if os.name == "posix":
+        import fcntl
+
+        with contextlib.suppress(OSError):  # a medium without locks
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+
+
+def _is_claimed(path: Path) -> bool:
+    if os.name != "posix":
+        return True
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def host_error(where: Path | str, error: OSError) -> HostError:
@@ -141,6 +243,98 @@ def share_range(source: int, target: int, *, source_offset: int, target_offset: 
     return True
 
 
+def can_share(source: int, folder: Path) -> bool:
+    """Whether files in `folder` can share blocks with an open file, found by doing so once; leaves nothing behind."""
+    try:
+        descriptor, hidden = _open_unnamed(folder, "share", 0o600)
+    except OSError:
+        return False
+    try:
+        return share_range(source, descriptor, source_offset=0, target_offset=0, length=SHARED_BYTES)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+        if hidden is not None:
+            hidden.unlink(missing_ok=True)
+
+
+def copy_range(source: int, target: int, *, source_offset: int, target_offset: int, length: int) -> None:
+    """Copy bytes from one file to another by the cheapest means: shared blocks, a copy in the kernel, or by hand.
+
+    Raises:
+        OSError: what the system refuses; `errno.ENODATA` where the source ends before.
+    """
+    ahead = -source_offset % SHARED_BYTES
+    if ahead < length and (source_offset - target_offset) % SHARED_BYTES == 0:
+        # What stands before the first shareable block is copied, as is what share_range leaves over.
+        _copy_bytes(source, target, source_offset, target_offset, ahead)
+        source_offset, target_offset, length = source_offset + ahead, target_offset + ahead, length - ahead
+        if share_range(source, target, source_offset=source_offset, target_offset=target_offset, length=length):
+            return
+    _copy_bytes(source, target, source_offset, target_offset, length)
+
+
+def take_place(new: Path, target: Path, *, kept_as: Path | None = None) -> None:
+    """Give a complete file the name of an older one; that one keeps its bytes under `kept_as`, if that is named.
+
+    At every moment `target` is one of the two, whole.
+
+    Raises:
+        HostError: what the system refuses; then `target` is the older one.
+    """
+    try:
+        with new.open("rb") as file:
+            os.fsync(file.fileno())
+        if kept_as is not None and target.exists():
+            _keep(target, kept_as, hidden=new.with_name(f"{new.name}-old"))
+        new.replace(target)
+    except OSError as error:
+        raise host_error(target, error) from error
+    fsync_folder(target.parent)
+
+
+def _keep(path: Path, other: Path, *, hidden: Path) -> None:
+    """Let a file have a second name, or a copy where the file system has no second names.
+
+    `hidden` is what it is called in between: `other` may be there already, and names can be given only where none is.
+    """
+    hidden.unlink(missing_ok=True)
+    try:
+        os.link(path, hidden)
+    except OSError as error:
+        if error.errno not in _NOT_HERE | {errno.EMLINK, errno.EACCES}:
+            raise
+        with path.open("rb") as source, replacing(other, mode=stat.S_IMODE(path.stat().st_mode)) as copy:
+            copy_range(source.fileno(), copy.fileno(), source_offset=0, target_offset=0, length=path.stat().st_size)
+        return
+    try:
+        hidden.replace(other)
+    finally:
+        hidden.unlink(missing_ok=True)  # a rename between two names of one file leaves both
+
+
+def _copy_bytes(source: int, target: int, source_offset: int, target_offset: int, length: int) -> None:
+    """Copy in the kernel where it can, else through memory."""
+    while length and hasattr(os, "copy_file_range"):
+        try:
+            count = os.copy_file_range(source, target, min(length, _COPY_BYTES), source_offset, target_offset)
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                raise
+            break
+        if count == 0:
+            break
+        source_offset, target_offset, length = source_offset + count, target_offset + count, length - count
+    buffer = memoryview(bytearray(min(length, _PIECE_BYTES)))
+    while length:
+        view = buffer[: min(length, len(buffer))]
+        if read_into(source, view, source_offset) != len(view):
+            raise OSError(errno.ENODATA, "ended before it should")
+        write_all(target, view, target_offset)
+        source_offset, target_offset, length = source_offset + len(view), target_offset + len(view), length - len(view)
+
+
 def read_into(descriptor: int, buffer: memoryview, offset: int) -> int:
     """Fill `buffer` from `offset`; returns how many bytes there were (less only at the end of the file)."""
     done = 0
@@ -183,5 +377,9 @@ def _give_name(descriptor: int, folder: Path, name: str) -> Path:
 
 
 def _hidden_name(folder: Path, name: str) -> Path:
-    short = name.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "ignore")  # a name has 255 bytes at most
-    return folder / f".{short}.{os.urandom(4).hex()}.lfbuild-part"
+    return folder / f".{_short(name)}.{os.urandom(4).hex()}.lfbuild-part"
+
+
+def _short(name: str) -> str:
+    """As much of a name as leaves room for more: a name has 255 bytes at most."""
+    return name.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "ignore")

@@ -8,6 +8,8 @@ from lfbuild.archive.deflate import ENCODER, LEVEL
 from lfbuild.manifest.model import Encoding, Head, MemberRecord, ModelRecord, Origin, RegionRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lfbuild.archive.deflate import Decoded
     from lfbuild.archive.hashing import Digests
     from lfbuild.archive.writer import Entry
@@ -54,13 +56,13 @@ def describe_model(facts: ModelFacts) -> ModelRecord:
 
 
 def describe_encoding(decoded: Decoded, *, encoder_version: str) -> Encoding:
-    """How a deflated member was made, and what it decodes to."""
+    """How a deflated member was made, and what it decodes to; without a version nobody knows what made it."""
     return Encoding(
         decoded_size=decoded.size_bytes,
         decoded_root=decoded.root,
-        encoder=ENCODER,
+        encoder=ENCODER if encoder_version else "",
         encoder_version=encoder_version,
-        level=LEVEL,
+        level=LEVEL if encoder_version else 0,
     )
 
 
@@ -78,6 +80,11 @@ def describe_head(
     )
 
 
-def describe_spare(start: int, end: int) -> tuple[RegionRecord, ...]:
-    """The room between head and first member, if there is any."""
-    return (RegionRecord(kind="spare", offset=start, size_bytes=end - start),) if end > start else ()
+def describe_spare(spans: Iterable[tuple[int, int]], *, start: int, end: int) -> tuple[RegionRecord, ...]:
+    """The room between `start` and `end` that none of the spans takes up."""
+    regions = []
+    for first, last in [*sorted(span for span in spans if span[0] < end), (end, end)]:
+        if first > start:
+            regions.append(RegionRecord(kind="spare", offset=start, size_bytes=first - start))
+        start = max(start, last)
+    return tuple(regions)

@@ -16,7 +16,7 @@ from blake3 import blake3
 from lfbuild.archive.hashing import hash_region
 from lfbuild.archive.reader import Reader, opened, read_at
 from lfbuild.errors import FormatError, IntegrityError
-from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, BlockIndex, Cuts
+from lfbuild.formats.blocks import BLOCK_BYTES, HEAD_BLOCK_BYTES, BlockIndex, Cuts
 from lfbuild.formats.executable import PROBE_BYTES, signature_holes
 from lfbuild.formats.gguf import MAGIC, cut_gguf, read_gguf
 from lfbuild.formats.zip import LOCAL_HEADER_BYTES, STORED, local_data_offset
@@ -52,8 +52,16 @@ class MappedFile(Protocol):
         """All decoded bytes of a small member."""
 
 
-def map_file(path: Path, *, threads: int, on_bytes: Callable[[int], None] = lambda _: None) -> FileMap:
+def map_file(
+    path: Path,
+    *,
+    threads: int,
+    on_bytes: Callable[[int], None] = lambda _: None,
+    block_bytes: int = BLOCK_BYTES,
+) -> FileMap:
     """The map of any file; `on_bytes` hears of what had to be read for it.
+
+    What has no blocks yet is cut into blocks of at most `block_bytes`: as a file is cut that it is compared with.
 
     Raises:
         HostError: it cannot be read.
@@ -61,7 +69,8 @@ def map_file(path: Path, *, threads: int, on_bytes: Callable[[int], None] = lamb
         IntegrityError: it is one, and a block index or a small member is not what its manifest promises.
     """
     with opened(path) as file:
-        return map_open(file, find_reader(path, file), where=str(path), threads=threads, on_bytes=on_bytes)
+        reader, where = find_reader(path, file), str(path)
+        return map_open(file, reader, where=where, threads=threads, on_bytes=on_bytes, block_bytes=block_bytes)
 
 
 def map_open(
@@ -71,6 +80,7 @@ def map_open(
     where: str,
     threads: int,
     on_bytes: Callable[[int], None] = lambda _: None,
+    block_bytes: int = BLOCK_BYTES,
 ) -> FileMap:
     """The map of a file that is open, with its reader if it is a ZIP.
 
@@ -78,8 +88,9 @@ def map_open(
         FormatError, IntegrityError: as `map_file`.
     """
     if reader is not None:
-        return map_reader(reader, threads=threads, on_bytes=on_bytes)
-    return _OtherFile(file.fileno(), where=where, threads=threads, on_bytes=on_bytes).map(())
+        return map_reader(reader, threads=threads, on_bytes=on_bytes, block_bytes=block_bytes)
+    other = _OtherFile(file.fileno(), where=where, threads=threads, on_bytes=on_bytes, block_bytes=block_bytes)
+    return other.map(())
 
 
 def find_reader(path: Path, file: BinaryIO) -> Reader | None:
@@ -92,7 +103,13 @@ def find_reader(path: Path, file: BinaryIO) -> Reader | None:
         return None
 
 
-def map_reader(reader: Reader, *, threads: int, on_bytes: Callable[[int], None] = lambda _: None) -> FileMap:
+def map_reader(
+    reader: Reader,
+    *,
+    threads: int,
+    on_bytes: Callable[[int], None] = lambda _: None,
+    block_bytes: int = BLOCK_BYTES,
+) -> FileMap:
     """The map of a ZIP that is open: of ours from its indexes, of somebody else's by reading it.
 
     Raises:
@@ -101,7 +118,9 @@ def map_reader(reader: Reader, *, threads: int, on_bytes: Callable[[int], None] 
     ours = load_manifest(reader)
     if ours is not None:
         return map_ours(reader, ours[0])
-    other = _OtherFile(reader.descriptor, where=reader.where, threads=threads, on_bytes=on_bytes)
+    other = _OtherFile(
+        reader.descriptor, where=reader.where, threads=threads, on_bytes=on_bytes, block_bytes=block_bytes
+    )
     return other.map(found.record for found in reader.directory.records)
 
 
@@ -241,8 +260,11 @@ def _stretches(read: ReadAt, start: int, end: int) -> Iterator[tuple[int, int]]:
 class _OtherFile:
     """A file that promises nothing: read once, on all cores, and cut where its content has its structure."""
 
-    def __init__(self, descriptor: int, *, where: str, threads: int, on_bytes: Callable[[int], None]) -> None:
+    def __init__(
+        self, descriptor: int, *, where: str, threads: int, on_bytes: Callable[[int], None], block_bytes: int
+    ) -> None:
         self._descriptor, self._where, self._threads, self._on_bytes = descriptor, where, threads, on_bytes
+        self._block_bytes = block_bytes
         self._size = os.fstat(descriptor).st_size
 
     def map(self, records: Iterable[CentralRecord]) -> FileMap:
@@ -292,7 +314,7 @@ class _OtherFile:
                 )
             except FormatError:
                 return Cuts.plain(size)
-            return cut_gguf(header)
+            return cut_gguf(header, block_bytes=self._block_bytes)
         return Cuts.plain(size, block_bytes=HEAD_BLOCK_BYTES) if offset == 0 else Cuts.plain(size)
 
     def _read(self, offset: int, length: int) -> bytes:

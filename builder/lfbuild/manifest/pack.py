@@ -8,12 +8,12 @@ since every swap of an engine rewrites them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import msgspec
 from blake3 import blake3
 
-from lfbuild.archive.layout import Member, check_name, check_names_differ, place
+from lfbuild.archive.layout import Member, check_name, check_names_differ
 from lfbuild.archive.reader import Reader, opened, read_at
 from lfbuild.archive.source import BytesSource, FileSource
 from lfbuild.archive.writer import Writer
@@ -39,17 +39,23 @@ from lfbuild.manifest.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import os
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from lfbuild.archive.deflate import Decoded
     from lfbuild.archive.hashing import Digests
+    from lfbuild.archive.layout import Kept, Placement
     from lfbuild.archive.source import Source
     from lfbuild.archive.writer import Entry
     from lfbuild.formats.model import ModelFacts
     from lfbuild.formats.zip import FoundRecord
-    from lfbuild.manifest.model import Head, Origin, Place, Role
+    from lfbuild.manifest.model import Head, Origin, Place, RegionRecord, Role
     from lfbuild.report import Report
+
+
+_GGUF_ALIGN_BYTES: Final = 32
+"""Of tensors inside a GGUF: at multiples of it, weights can be mapped where they lie, if not by every system."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +74,13 @@ class PackMember:
     decoded: Decoded | None = None
     """What `source` decodes to, if it is deflated."""
     encoder_version: str = ""
-    """Of what deflated it."""
+    """Of what deflated it; empty: somebody else did."""
+    kept: Kept | None = None
+    """Where it stands already, if it is another file's."""
+    kept_index: Kept | None = None
+    """Where its block index stands."""
+    told: MemberRecord | None = None
+    """What that file's manifest says of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +96,8 @@ class EngineSlice:
     program: Decoded
     encoder_version: str = ""
     """Of what deflated it; empty: it is stored as it is."""
+    kept: Kept | None = None
+    """Where it stands already, if it is another file's."""
 
     @property
     def member_name(self) -> str:
@@ -102,11 +116,25 @@ class LauncherHead:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EngineHead:
+    """A head that is the engine, wherever its bytes are."""
+
+    program: str
+    """`elf`, `ape`, …"""
+    source: Source
+    holes: tuple[tuple[int, int], ...] = ()
+    """What signing fills."""
+    own_records: tuple[bytes, ...] = ()
+    """Directory records of the members inside it (an APE brings some)."""
+    own_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PackOrder:
     """Everything that decides the bytes of the file."""
 
     release: Release
-    head: Path | LauncherHead
+    head: Path | EngineHead | LauncherHead
     """An engine that answers by itself, or a launcher and its engines."""
     engine: EngineRecord | None
     members: tuple[PackMember, ...]
@@ -117,6 +145,35 @@ class PackOrder:
     epoch: int
     recipe_sha256: str = ""
     update_url: str = ""
+    generation: int = 1
+
+
+class Recorder(Protocol):
+    """Takes members in their order: writes them, or notes what will be written."""
+
+    cursor: int
+    """Behind what it took last."""
+    names: list[str]
+    """Of the members so far."""
+
+    def write_head(
+        self,
+        source: Source,
+        cuts: Cuts,
+        *,
+        holes: Sequence[tuple[int, int]] = (),
+        own_records: Sequence[bytes] = (),
+    ) -> Digests:
+        """Take what the file begins with."""
+
+    def place(self, member: Member) -> Placement:
+        """Where a member goes."""
+
+    def store(self, placement: Placement) -> Entry:
+        """Take a member."""
+
+    def directory_digest(self) -> str:
+        """BLAKE3 of the directory records so far."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,8 +207,11 @@ def pack(
     threads: int,
     report: Report,
     sign: Callable[[Path], None] | None = None,
+    expected: os.stat_result | None = None,
 ) -> Manifest:
     """Write `target`, whole or not at all; `sign` may change the finished file before it has that name.
+
+    `expected` is what has that name now, and has to have it still in the end.
 
     Raises:
         FormatError: a member's name is unfit, or given twice.
@@ -162,18 +222,36 @@ def pack(
     sources = [head.source, *(member.source for member in (*head.slots(), *order.members))]
     with (
         report.step("packing", total=sum(source.size_bytes for source in sources)) as step,
-        replacing(target, mode=0o755, change=sign) as file,
+        replacing(target, mode=0o755, change=sign, expected=expected) as file,
         Writer(file, epoch=order.epoch, threads=threads, on_bytes=step.advance) as writer,
     ):
-        described = _Packing(writer, order, head).members()
-        # Beyond this point no member is added; the manifest is the last one, as it lists the others.
-        manifest = _manifest(order, writer, *described)
-        data = manifest.to_bytes()
-        writer.store_bytes(MANIFEST_NAME, data)
-        writer.finish(Seal(generation=1, state="clean", manifest_digest=blake3(data).hexdigest()).to_bytes())
+        manifest, seal = _record(order, head, writer)
+        writer.finish(seal.to_bytes())
         for offset, size in head.holes:  # a checksum that the linker wrote; digests read it as zeros
             write_all(file.fileno(), bytes(size), offset)
     return manifest
+
+
+def record_file(order: PackOrder, recorder: Recorder) -> tuple[Manifest, Seal, tuple[tuple[int, int], ...]]:
+    """Hand everything that the file will hold but directory and end records to `recorder`, in the order of the file.
+
+    Returns what the file says of itself, and the bytes of its head that have to be zero.
+
+    Raises:
+        FormatError: a member's name is unfit, or given twice.
+    """
+    head = _read_head(order.head)
+    _check_names(order, head)
+    return *_record(order, head, recorder), head.holes
+
+
+def _record(order: PackOrder, head: _Head, recorder: Recorder) -> tuple[Manifest, Seal]:
+    described = _Packing(recorder, order, head).members()
+    # Beyond this point no member is added; the manifest is the last one, as it lists the others.
+    manifest = _manifest(order, recorder, *described)
+    data = manifest.to_bytes()
+    recorder.store(recorder.place(Member(name=MANIFEST_NAME, source=BytesSource(data))))
+    return manifest, Seal(generation=order.generation, state="clean", manifest_digest=blake3(data).hexdigest())
 
 
 def _check_names(order: PackOrder, head: _Head) -> None:
@@ -188,21 +266,20 @@ def _check_names(order: PackOrder, head: _Head) -> None:
 class _Packing:
     """The members of one file, in their order."""
 
-    def __init__(self, writer: Writer, order: PackOrder, head: _Head) -> None:
-        self._writer, self._order, self._head = writer, order, head
+    def __init__(self, recorder: Recorder, order: PackOrder, head: _Head) -> None:
+        self._recorder, self._order, self._head = recorder, order, head
         self._records: list[MemberRecord] = []
 
-    def members(self) -> tuple[Head, int, int, tuple[MemberRecord, ...]]:
-        """Write everything but the manifest; returns the head, where the room begins and ends, and the members."""
+    def members(self) -> tuple[Head, tuple[RegionRecord, ...], tuple[MemberRecord, ...]]:
+        """Take everything but the manifest; returns the head, the room for engines, and the members."""
         head_cuts = Cuts.plain(self._head.source.size_bytes, block_bytes=HEAD_BLOCK_BYTES)
-        digests = self._writer.write_head(
+        digests = self._recorder.write_head(
             self._head.source, head_cuts, holes=self._head.holes, own_records=self._head.own_records
         )
         slots = [self._store(member) for member in self._head.slots()]
-        room_start = self._writer.cursor
-        self._writer.cursor += self._order.room_bytes
+        self._recorder.cursor += self._order.room_bytes
         firsts = [self._store(member) for member in self._of("aligned", "body")]
-        room_end = firsts[0][1].record.header_offset if firsts else self._writer.cursor
+        room_end = min((entry.record.header_offset for _, entry in firsts), default=self._recorder.cursor)
         for member, entry in firsts:
             self._describe(member, entry, index=self._store_index(member, entry, place="body"))
         for member in self._of("tail"):
@@ -212,8 +289,9 @@ class _Packing:
         for member in self._head.tail():
             self._describe(*self._store(member), index="")
         head = self._describe_head(digests)
-        in_order = sorted(self._records, key=lambda record: self._writer.names.index(record.name))
-        return head, room_start, room_end, tuple(in_order)
+        in_order = sorted(self._records, key=lambda record: self._recorder.names.index(record.name))
+        spans = [(entry.record.header_offset, entry.data_offset + entry.record.stored_size) for _, entry in slots]
+        return head, describe_spare(spans, start=head.size_bytes, end=room_end), tuple(in_order)
 
     def _describe_head(self, digests: Digests) -> Head:
         index = HEAD_INDEX_NAME if digests.index.cuts.leaves > 1 else ""
@@ -231,7 +309,7 @@ class _Packing:
         return [member for place in places for member in self._order.members if member.place == place]
 
     def _store(self, member: PackMember) -> tuple[PackMember, Entry]:
-        align = self._order.align_bytes if member.place == "aligned" else 1
+        align = self._order.align_bytes if member.place == "aligned" else _GGUF_ALIGN_BYTES if member.facts else 1
         planned = Member(
             name=member.name,
             source=member.source,
@@ -239,9 +317,9 @@ class _Packing:
             align_bytes=align,
             mode=0o100000 | member.mode,
             decoded=member.decoded,
+            kept=member.kept,
         )
-        (placement,) = place([planned], start=self._writer.cursor)
-        return member, self._writer.store(placement)
+        return member, self._recorder.store(self._recorder.place(planned))
 
     def _store_index(self, member: PackMember, entry: Entry, *, place: Place) -> str:
         """The block index of a member that has more than one block, as a member of its own."""
@@ -249,14 +327,18 @@ class _Packing:
         if plain and entry.index.cuts.leaves <= 1:
             return ""
         name = f"{INDEX_FOLDER}{member.name}.blocks"  # must not end in .gguf: engines look for the only such member
-        self._store_index_bytes(name, entry.index.to_bytes(), place=place)
+        self._store_index_bytes(name, entry.index.to_bytes(), place=place, kept=member.kept_index)
         return name
 
-    def _store_index_bytes(self, name: str, data: bytes, *, place: Place) -> None:
-        entry = self._writer.store_bytes(name, data)
+    def _store_index_bytes(self, name: str, data: bytes, *, place: Place, kept: Kept | None = None) -> None:
+        planned = Member(name=name, source=BytesSource(data), kept=kept)
+        entry = self._recorder.store(self._recorder.place(planned))
         self._records.append(describe_member(entry, role="index", place=place))
 
     def _describe(self, member: PackMember, entry: Entry, *, index: str) -> None:
+        if member.told is not None:
+            self._records.append(msgspec.structs.replace(member.told, place=member.place, index=index))
+            return
         encoding = describe_encoding(member.decoded, encoder_version=member.encoder_version) if member.decoded else None
         self._records.append(
             describe_member(
@@ -273,17 +355,21 @@ class _Packing:
 
 
 def _manifest(
-    order: PackOrder, writer: Writer, head: Head, room_start: int, room_end: int, members: tuple[MemberRecord, ...]
+    order: PackOrder,
+    recorder: Recorder,
+    head: Head,
+    regions: tuple[RegionRecord, ...],
+    members: tuple[MemberRecord, ...],
 ) -> Manifest:
     return Manifest(
         format=MANIFEST_VERSION,
-        generation=1,
+        generation=order.generation,
         epoch=order.epoch,
         release=order.release,
         head=head,
         members=members,
-        directory=writer.directory_digest(),
-        regions=describe_spare(room_start, room_end),
+        directory=recorder.directory_digest(),
+        regions=regions,
         engine=_with_slices(order),
         recipe_sha256=order.recipe_sha256,
         update_url=order.update_url,
@@ -309,6 +395,7 @@ def _slot(item: EngineSlice) -> PackMember:
         mode=0o755,
         decoded=item.program if item.encoder_version else None,
         encoder_version=item.encoder_version,
+        kept=item.kept,
     )
 
 
@@ -324,16 +411,29 @@ def _line(item: EngineSlice) -> Slice:
     )
 
 
-def _read_head(head: Path | LauncherHead) -> _Head:
+def _read_head(head: Path | EngineHead | LauncherHead) -> _Head:
     if not isinstance(head, LauncherHead):
-        return _read_engine(head)
+        engine = head if isinstance(head, EngineHead) else read_engine(head)
+        return _Head(
+            kind="engine",
+            source=engine.source,
+            program=engine.program,
+            holes=engine.holes,
+            own_records=engine.own_records,
+            own_names=engine.own_names,
+        )
     holes = signature_holes(head.data[:PROBE_BYTES])
     source = BytesSource(head.data)
     return _Head(kind="launcher", source=source, program=head.program, holes=holes, slices=head.slices)
 
 
-def _read_engine(path: Path) -> _Head:
-    """The program as it will stand at byte 0; an APE's own members stay where they are, so their records are kept."""
+def read_engine(path: Path) -> EngineHead:
+    """The program as it will stand at byte 0; an APE's own members stay where they are, so their records are kept.
+
+    Raises:
+        FormatError: it is no program.
+        HostError: it cannot be read.
+    """
     with opened(path) as file:
         start = read_at(file.fileno(), 0, PROBE_BYTES)
     program = identify_program(start)
@@ -346,8 +446,7 @@ def _read_engine(path: Path) -> _Head:
                 found = reader.directory.records
         except FormatError:
             found = ()  # an APE without members
-    return _Head(
-        kind="engine",
+    return EngineHead(
         source=FileSource.whole(path),
         program=program.kind,
         holes=signature_holes(start),

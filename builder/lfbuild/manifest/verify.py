@@ -42,7 +42,7 @@ def load_manifest(reader: Reader) -> tuple[Manifest, Seal] | None:
 
     Raises:
         FormatError: seal or manifest is damaged.
-        IntegrityError: the manifest is not the one that was sealed.
+        IntegrityError: the manifest is not the one that was sealed, or an update was interrupted.
     """
     seal = reader.seal
     where = f"{reader.where}: {MANIFEST_NAME}"
@@ -50,6 +50,9 @@ def load_manifest(reader: Reader) -> tuple[Manifest, Seal] | None:
         if MANIFEST_NAME not in reader.records:
             return None
         raise FormatError(f"{reader.where}: seal", "is missing from the end record, though the file has a manifest")
+    if seal.state == "redo":  # the directory is the one that the file will have: its members may not be there yet
+        hint = f"lfbuild recover {reader.path.name}"
+        raise IntegrityError(f"{reader.where}: seal", "an update of this file was interrupted", hint=hint)
     try:
         data = reader.read(MANIFEST_NAME)
     except FormatError as error:
@@ -101,8 +104,6 @@ class _Span:
 
 
 def _check_seal(reader: Reader, manifest: Manifest, seal: Seal) -> Iterator[Finding]:
-    if seal.state != "clean":
-        yield Finding(subject="seal", what="an edit of this file was interrupted; the next edit has to finish it")
     if seal.generation != manifest.generation:
         what = f"the seal is of generation {seal.generation}, the manifest of generation {manifest.generation}"
         yield Finding(subject="seal", what=what)
@@ -160,6 +161,15 @@ def _spans(reader: Reader, manifest: Manifest) -> Iterator[_Span]:
     yield _Span(directory.offset, directory.end_offset + directory.end_size_bytes, "directory")
 
 
+def gaps(reader: Reader, manifest: Manifest) -> Iterator[tuple[int, int]]:
+    """Every stretch that belongs to nothing, where it begins and ends, in pieces of some MiB."""
+    position = 0
+    for span in sorted(_spans(reader, manifest), key=lambda item: (item.start, item.end)):
+        for start in range(position, span.start, _PIECE_BYTES):
+            yield start, min(start + _PIECE_BYTES, span.start)
+        position = max(position, span.end)
+
+
 def _region_name(region: RegionRecord) -> str:
     return f"{region.kind} region at {region.offset}"
 
@@ -173,7 +183,7 @@ def _check_coverage(reader: Reader, manifest: Manifest) -> Iterator[Finding]:
             yield Finding(subject=span.subject, what=f"overlaps {before}", verdict="malformed")
         elif (at := _first_nonzero(reader, position, span.start)) is not None:
             what = f"the byte at {at} belongs to nothing and is not zero"
-            yield Finding(subject=f"room between {before} and {span.subject}", what=what)
+            yield Finding(subject=f"room between {before} and {span.subject}", what=what, leftover=True)
         if span.end > position:
             position, before = span.end, span.subject
 

@@ -59,6 +59,8 @@ class Supplies:
     files: tuple[SuppliedFile, ...]
     icon: bytes = b""
     """The .ico file that the recipe names."""
+    aliases: str | None = None
+    """Other spellings of the engine's verbs, where they are known without its tree."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,6 +193,7 @@ def _job(recipe: Recipe, supplies: Supplies, target: Target, launcher: str | Non
         toolchain=supplies.toolchain,
         options=tuple(sorted((name, _cmake_value(value)) for name, value in recipe.engine.options.items())),
         ui=recipe.engine.ui,
+        aliases=supplies.aliases,
         launcher=launcher or recipe.toolchain.launcher,
     )
 

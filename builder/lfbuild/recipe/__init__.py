@@ -2,8 +2,19 @@
 
 from lfbuild.recipe.arguments import argument_verbs, default_arguments
 from lfbuild.recipe.load import load_recipe
-from lfbuild.recipe.lock import LockedOrigin, LockFile, check_lock, load_lock, make_lock, recipe_digest, sources_digest
+from lfbuild.recipe.lock import (
+    LockedOrigin,
+    LockFile,
+    check_lock,
+    load_lock,
+    lock_path,
+    make_lock,
+    recipe_digest,
+    sources_digest,
+)
 from lfbuild.recipe.model import Piece, Recipe
+from lfbuild.recipe.narrow import narrowed, retooled, systems_of
+from lfbuild.recipe.paths import files_at, named_paths
 from lfbuild.recipe.places import (
     EngineGitSource,
     EnginePathSource,
@@ -36,11 +47,17 @@ __all__ = [
     "argument_verbs",
     "check_lock",
     "default_arguments",
+    "files_at",
     "load_lock",
     "load_recipe",
+    "lock_path",
     "make_lock",
+    "named_paths",
+    "narrowed",
     "recipe_digest",
     "recipe_schema",
+    "retooled",
     "schema_text",
     "sources_digest",
+    "systems_of",
 ]

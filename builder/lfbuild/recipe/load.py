@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from lfbuild.errors import Problem, RecipeError
+from lfbuild.recipe.inline import find_root
 from lfbuild.recipe.locate import KeyPath, key_lines, key_text, line_of
 from lfbuild.recipe.model import (
     ArgsTable,
@@ -41,15 +42,18 @@ AnyTable = TypeVar("AnyTable", bound=Table)
 
 
 def load_recipe(path: Path) -> Recipe:
-    """The recipe in the file at `path`.
+    """The recipe in the file at `path`: a recipe file, or a pyproject.toml that has one under `[tool.lfbuild]`.
 
     Raises:
         RecipeError: with everything that is wrong in it.
     """
     text = read_text(path)
-    document = parse_toml(path, text)
+    root = find_root(parse_toml(path, text))
     lines = key_lines(text)
-    recipe, faults = _check(document)
+    if root.faults:
+        raise refusal(path, lines, root.faults)
+    lines = root.lines(lines)
+    recipe, faults = _check(root.document)
     if recipe is None or faults:
         raise refusal(path, lines, faults)
     recipe._path, recipe._lines = path, lines  # the one place that sets them

@@ -66,6 +66,11 @@ class LockFile(Table):
         return "".join(parts).encode()
 
 
+def lock_path(recipe_path: Path) -> Path:
+    """The lock file that belongs to a recipe: `chat.lock` beside `chat.toml`."""
+    return recipe_path.with_suffix(".lock")
+
+
 def make_lock(recipe: Recipe, origins: tuple[LockedOrigin, ...]) -> LockFile:
     """The lock of a recipe whose sources were found to be `origins`."""
     return LockFile.model_validate(

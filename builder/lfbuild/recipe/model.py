@@ -270,6 +270,11 @@ class Recipe(Table):
         return self._path
 
     @property
+    def lines(self) -> dict[KeyPath, int]:
+        """The line of each of its keys."""
+        return self._lines
+
+    @property
     def output_name(self) -> str:
         """Name of the file that is written."""
         return self.llamafile.output or f"{self.llamafile.name}.llamafile"

@@ -1,13 +1,15 @@
 """What a store holds, how big it is and when it was last used; and making room in it.
 
 Nothing that is being made or fetched is touched. A file that another process maps or reads stays readable for it.
+Where a user's files are started, launchers put their engines into this folder too (docs/formats/launch.md).
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from lfbuild.store.cache import FOLDER_KINDS, FolderKind, Store, size_of
 
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-Kind = FolderKind | Literal["blobs", "logs", "partial"]
+Kind = FolderKind | Literal["blobs", "logs", "partial", "placed"]
+_PLACED: Final = re.compile(r"[0-9a-f]{64}|[0-9a-f]{32}(\.exe)?")
+"""What a launcher, or the shell script before it, calls a program that it has placed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,6 +96,9 @@ def _entries(store: Store) -> Iterator[StoreEntry]:
     for path in (store.root / "partial").glob("*"):
         if not path.suffix:
             yield from _entry("partial", path)
+    for path in store.root.glob("*"):
+        if _PLACED.fullmatch(path.name) and path.is_file():
+            yield from _entry("placed", path)
 
 
 def _entry(kind: Kind, path: Path) -> Iterator[StoreEntry]:
@@ -105,7 +112,7 @@ def _is_busy(store: Store, entry: StoreEntry) -> bool:
         return store.is_partial_busy(entry.path)
     if entry.kind == "logs":
         return store.is_log_busy(entry.path)
-    return store.is_busy(f"{entry.kind}/{entry.key}")
+    return entry.kind != "placed" and store.is_busy(f"{entry.kind}/{entry.key}")
 
 
 def _remove(store: Store, entry: StoreEntry) -> bool:

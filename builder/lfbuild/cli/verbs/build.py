@@ -12,11 +12,13 @@ if TYPE_CHECKING:
 
     from lfbuild.cli.context import Context
     from lfbuild.cli.words import Parser, Subparsers
+    from lfbuild.commands.choice import Choice
 
 EXAMPLES = """\
   lfbuild chat.toml                      the short form
   lfbuild build chat.toml -o chat.llamafile
   lfbuild build chat.toml --locked       only with the hashes that `lfbuild lock` wrote down
+  lfbuild build chat.toml --target linux-x86_64
   lfbuild build chat.toml --launcher ccache -j 8"""
 
 
@@ -44,8 +46,26 @@ def add_build_options(parser: Parser) -> None:
     """Options that decide how a recipe is carried out; `plan` takes them too."""
     parser.add_argument("--locked", action="store_true", help="refuse whatever differs from the recipe's lock file")
     parser.add_argument(
+        "--target",
+        dest="targets",
+        action="append",
+        default=[],
+        metavar="TARGET",
+        help="only for this of the recipe's systems, such as linux-x86_64, or host; may be said more than once",
+    )
+    parser.add_argument(
+        "--depfile", type=Path, metavar="FILE", help="write there, for make and its like, what the file is made from"
+    )
+    parser.add_argument(
         "--launcher", metavar="PROGRAM", help="put ccache, sccache, distcc or icecc before the compiler"
     )
+
+
+def choice_of(arguments: argparse.Namespace) -> Choice:
+    """What these options choose."""
+    from lfbuild.commands.choice import Choice
+
+    return Choice(systems=tuple(arguments.targets), launcher=arguments.launcher)
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
@@ -59,7 +79,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         output=arguments.output,
         locked=arguments.locked,
         jobs=arguments.jobs or settings.jobs,
-        launcher=arguments.launcher,
+        choice=choice_of(arguments),
+        depfile=arguments.depfile,
         epoch=settings.epoch,
         settings=settings,
         report=context.report,

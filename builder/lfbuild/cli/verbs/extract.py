@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
     directory = arguments.directory or Path(arguments.file.stem)
     written = extract(
-        arguments.file,
+        context.settled(arguments.file),
         arguments.members,
         directory=directory,
         force=arguments.force,

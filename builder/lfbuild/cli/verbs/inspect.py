@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     """Inspect, and show what was found."""
     from lfbuild.commands.inspect import inspect, inspection_document
 
-    inspection = inspect(arguments.file)
+    inspection = inspect(context.settled(arguments.file))
     context.output.show(inspection_document(inspection), *_blocks(inspection))
     return 0
 

@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from lfbuild.cli.render import Column, Table, size_words
     from lfbuild.commands.list import list_members
 
-    members = list_members(arguments.file)
+    members = list_members(context.settled(arguments.file))
     columns = [
         Column(title="bytes", right=True),
         Column(title="offset", right=True),

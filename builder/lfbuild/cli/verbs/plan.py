@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lfbuild.cli.verbs.build import add_build_options
+from lfbuild.cli.verbs.build import add_build_options, choice_of
 
 if TYPE_CHECKING:
     import argparse
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
   lfbuild plan chat.toml
-  lfbuild plan chat.toml --json | jq .engines[].key"""
+  lfbuild plan chat.toml --json | jq .engines[].key
+  lfbuild plan chat.toml --depfile chat.d        for make: which files of this machine it is made from"""
 
 
 def add(subparsers: Subparsers) -> Parser:
@@ -43,7 +44,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         arguments.recipe,
         output=arguments.output,
         locked=arguments.locked,
-        launcher=arguments.launcher,
+        choice=choice_of(arguments),
+        depfile=arguments.depfile,
         epoch=settings.epoch,
         settings=settings,
         report=context.report,

@@ -44,7 +44,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     """Verify, and tell every finding."""
     from lfbuild.commands.verify import verify
 
-    verification = verify(arguments.file, quick=arguments.quick, threads=context.cores(), report=context.report)
+    path = context.settled(arguments.file)
+    verification = verify(path, quick=arguments.quick, threads=context.cores(), report=context.report)
     document = {
         "path": verification.path,
         "ok": verification.ok,
@@ -65,4 +66,7 @@ def _blocks(verification: Verification) -> list[Block]:
     if verification.ok:
         return [Cell(f"{verification.path}: {GOOD_WORDS[verification.checked]}", "good")]
     count = len(verification.findings)
-    return [*lines, f"{count} finding{'s' if count > 1 else ''}"]
+    lines.append(f"{count} finding{'s' if count > 1 else ''}")
+    if all(finding.leftover for finding in verification.findings):
+        lines.append(f"an edit that was interrupted leaves such bytes: lfbuild recover {verification.path}")
+    return lines

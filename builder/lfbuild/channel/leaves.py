@@ -1,0 +1,106 @@
+"""Completes a control file to the whole map of a release: most leaves are known from files at hand, few are fetched.
+
+Values in, values out. A run that stands unchanged in any file at hand brings its leaves from there; only the leaves of
+changed runs have to be fetched, and each is held against its digest before it counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lfbuild.channel.describe import run_digest
+from lfbuild.channel.index import Region, ReleaseIndex
+from lfbuild.errors import FormatError, IntegrityError
+from lfbuild.fetch.ranges import Span
+from lfbuild.formats.blocks import DIGEST_BYTES, BlockIndex
+from lfbuild.manifest.filemap import Blocks, FileMap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from lfbuild.channel.index import IndexPart
+    from lfbuild.manifest.filemap import Part
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leaves:
+    """The leaves of one run, where they stand and what they must be."""
+
+    span: Span
+    """In the file of the leaves."""
+    digest: bytes
+
+    def are(self, data: bytes | memoryview) -> bool:
+        """Whether these bytes are they."""
+        return run_digest(bytes(data)) == self.digest
+
+
+def known_leaves(index: ReleaseIndex, seeds: Iterable[FileMap]) -> dict[bytes, bytes]:
+    """The leaves of all runs that need no fetching, by the run's digest."""
+    return leaves_at_hand(index, seeds) | {
+        digest: digest
+        for region in index.regions
+        for run, digest in zip(region.runs, region.digests, strict=True)
+        if run.blocks == 1
+    }
+
+
+def leaves_at_hand(index: ReleaseIndex, seeds: Iterable[FileMap]) -> dict[bytes, bytes]:
+    """The leaves of the runs that stand whole in a file at hand, by the run's digest."""
+    wanted = {digest for region in index.regions for digest in region.digests}
+    found: dict[bytes, bytes] = {}
+    for seed in seeds:
+        for leaves in _runs_of(seed):
+            if (digest := run_digest(leaves)) in wanted:
+                found.setdefault(digest, leaves)
+    return found
+
+
+def missing_leaves(index: ReleaseIndex, known: Mapping[bytes, bytes], *, where: str) -> tuple[Leaves, ...]:
+    """The leaves that have to be fetched, in the order of their file.
+
+    Raises:
+        FormatError: the index says that they lie outside of their file.
+    """
+    missing = {leaves.span: leaves for region in index.regions for leaves in _of_region(region)}
+    needed = sorted((leaves for leaves in missing.values() if leaves.digest not in known), key=lambda item: item.span)
+    if needed and max(leaves.span.end for leaves in needed) > index.leaves_file.size_bytes:
+        raise FormatError(where, "tells of leaves outside of the file that has them")
+    return tuple(needed)
+
+
+def complete(index: ReleaseIndex, leaves: Mapping[bytes, bytes], *, where: str) -> FileMap:
+    """The map of the release, all leaves in place.
+
+    Raises:
+        IntegrityError: it is not the map that the control file promises.
+    """
+    found = FileMap(parts=tuple(_with_leaves(part, leaves) for part in index.parts), holes=index.holes)
+    if found.root.hex() != index.root:
+        raise IntegrityError(where, "its parts are not those of the file that it promises")
+    return found
+
+
+def _with_leaves(part: IndexPart, leaves: Mapping[bytes, bytes]) -> Part:
+    if not isinstance(part, Region):
+        return part
+    joined = b"".join(leaves[digest] for digest in part.digests)
+    return Blocks(offset=part.offset, name=part.name, index=BlockIndex(cuts=part.cuts, leaves=joined))
+
+
+def _of_region(region: Region) -> Iterator[Leaves]:
+    position = region.leaves_at
+    for run, digest in zip(region.runs, region.digests, strict=True):
+        size = DIGEST_BYTES * run.blocks
+        yield Leaves(span=Span(position, size), digest=digest)
+        position += size
+
+
+def _runs_of(seed: FileMap) -> Iterator[bytes]:
+    for region in seed.regions:
+        start = 0
+        for run in region.index.cuts.runs:
+            size = DIGEST_BYTES * run.blocks
+            yield region.index.leaves[start : start + size]
+            start += size

@@ -1,0 +1,99 @@
+"""Finds out what a release needs that is not at hand: leaves of what changed, then blocks, then the best way there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from lfbuild.channel.leaves import complete, known_leaves, leaves_at_hand, missing_leaves
+from lfbuild.channel.release import fetch_leaves
+from lfbuild.channel.route import Route, Supplies, find_routes, find_supplies
+from lfbuild.fetch.answers import RangesRefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from lfbuild.channel.release import Release
+    from lfbuild.channel.route import Wanted
+    from lfbuild.fetch.parallel import Manners
+    from lfbuild.fetch.places import Places
+    from lfbuild.manifest.filemap import FileMap
+
+_WORDS = {"ranges": "what is missing, in ranges", "delta": "the published difference", "whole": "the whole file"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seed:
+    """A file at hand whose blocks may serve."""
+
+    path: Path
+    found: FileMap
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """What was decided, with what it was decided from."""
+
+    release: Release
+    target: FileMap
+    seeds: tuple[Seed, ...]
+    supplies: Supplies
+    routes: tuple[Route, ...]
+    """The ways there are, the best first."""
+    kept_bytes: int
+    """What an earlier run has fetched already, out of what is wanted."""
+
+    def lines(self) -> tuple[str, ...]:
+        """The plan in words, the way that is taken first."""
+        size, moved = self.target.size_bytes, self.routes[0].body_bytes
+        saved = f"{_megabytes(max(size - moved, 0))} of {_megabytes(size)} need not be fetched"
+        ways = [
+            f"{_WORDS[route.kind]}: {_megabytes(route.body_bytes)} in {route.requests} "
+            f"request{'' if route.requests == 1 else 's'}, about {route.seconds:.1f} s"
+            for route in self.routes
+        ]
+        return (f"{saved}; {ways[0]}", *(f"instead of {way}" for way in ways[1:]))
+
+
+class Begun(Protocol):
+    """What an update that is under way can do for its plan, and one that is only looked at cannot."""
+
+    def learn(self, at_hand: Collection[bytes], refused: RangesRefusedError, /) -> dict[bytes, bytes]:
+        """The leaves of all runs that are not at hand, from a server that sends only whole files."""
+
+    def done(self, target: FileMap, wanted: Sequence[Wanted], /) -> Collection[int]:
+        """Offsets of the wanted blocks that stand in the new file already."""
+
+
+def make_plan(release: Release, seeds: Sequence[Seed], begun: Begun, *, places: Places, manners: Manners) -> Plan:
+    """Decide where each byte comes from.
+
+    Raises:
+        FetchError: leaves could not be had.
+        FormatError, IntegrityError: the control file contradicts itself, or its leaves do.
+    """
+    maps = [seed.found for seed in seeds]
+    known = known_leaves(release.index, maps)
+    missing = missing_leaves(release.index, known, where=release.where)
+    try:
+        remote = release.remote(places, release.index.leaves_file)
+        known |= fetch_leaves(remote, missing, manners=manners, line=release.line)
+    except RangesRefusedError as refused:
+        known |= begun.learn(leaves_at_hand(release.index, maps), refused)
+    target = complete(release.index, known, where=release.where)
+    supplies = find_supplies(maps, target)
+    done = begun.done(target, supplies.wanted)
+    old_roots = {seed.found.root.hex() for seed in seeds}
+    return Plan(
+        release=release,
+        target=target,
+        seeds=tuple(seeds),
+        supplies=supplies,
+        routes=find_routes(supplies, release.index, old_roots=old_roots, line=release.line, done=done),
+        kept_bytes=sum(block.span.size_bytes for block in supplies.wanted if block.span.offset in done),
+    )
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.2f} MB" if size < 1e9 else f"{size / 1e9:.2f} GB"

@@ -1,0 +1,45 @@
+"""`lfbuild publish FILE FOLDER`: a release where others find it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from lfbuild.cli.context import Context
+    from lfbuild.cli.words import Parser, Subparsers
+
+EXAMPLES = """\
+  lfbuild publish chat.llamafile /srv/www/chat     into a folder that a web server serves
+  lfbuild publish chat.llamafile s3://bucket/chat  into an S3-compatible store (pip install "lfbuild[s3]")"""
+
+
+def add(subparsers: Subparsers) -> Parser:
+    """Add the words of `publish`."""
+    parser = subparsers.add(
+        "publish",
+        summary="put a release into a folder or a store, for `update` to find",
+        description="Puts FILE and its control file where `lfbuild update` finds them, the control file last: at "
+        "every\nmoment others see one whole release. Older ones stay, for updates that are under way.",
+        examples=EXAMPLES,
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="a llamafile, a GGUF, or any other file")
+    parser.add_argument("folder", metavar="FOLDER", help="a folder, or s3://BUCKET/PATH (AWS_ENDPOINT_URL: the store)")
+    return parser
+
+
+def run(arguments: argparse.Namespace, context: Context) -> int:
+    """Publish, and tell the address."""
+    from lfbuild.commands.publish import publish
+
+    published = publish(
+        arguments.file,
+        arguments.folder,
+        network=context.settings().network(),
+        threads=context.cores(),
+        report=context.report,
+    )
+    context.output.show(published, f"{published.url}: is what `lfbuild update` takes, and `[update]` of a recipe names")
+    return 0

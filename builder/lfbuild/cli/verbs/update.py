@@ -1,0 +1,124 @@
+"""`lfbuild update FILE [URL]`: the newer release, and only what changed comes over the line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+
+    from lfbuild.cli.context import Context
+    from lfbuild.cli.render import Block
+    from lfbuild.cli.words import Parser, Subparsers
+    from lfbuild.commands.update import Update
+
+EXAMPLES = """\
+  lfbuild update chat.llamafile                              from the address that the file names
+  lfbuild update chat.llamafile --check                      is there a newer one, and what would move
+  lfbuild update chat.llamafile https://example.org/chat/    from a folder of a server
+  lfbuild update chat.llamafile s3://bucket/chat.llamafile   from a store (pip install "lfbuild[s3]")
+  lfbuild update chat.llamafile --seed ~/models --limit 2M   blocks of other files serve too; 2 MB a second"""
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_WAYS = {"ranges": "ranges of what is missing", "delta": "published difference", "whole": "whole file"}
+
+
+def add(subparsers: Subparsers) -> Parser:
+    """Add the words of `update`."""
+    parser = subparsers.add(
+        "update",
+        summary="make a file the newer release; only what changed is fetched",
+        description="Looks at the control file of a release (`lfbuild index` makes it), copies what is here, fetches "
+        "the rest,\nchecks every block as it comes and the whole at the end, and replaces FILE last. Interrupted, it "
+        "goes on where it\nstopped. With --check, exit code 0: FILE is the newest; 10: there is a newer one.",
+        examples=EXAMPLES,
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the file to update; it may be absent if URL is given")
+    parser.add_argument(
+        "url",
+        nargs="?",
+        default="",
+        metavar="URL",
+        help="the release, its .lfindex, or a folder/ (default: FILE knows)",
+    )
+    parser.add_argument("--check", action="store_true", help="only tell what would move; change nothing")
+    parser.add_argument(
+        "--seed",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="PATH",
+        help="a file, or a folder of files, whose blocks may serve",
+    )
+    parser.add_argument("--keep-old", action="store_true", help="keep the old file as FILE.old")
+    parser.add_argument("--limit", metavar="RATE", type=_size, help="fetch at most so many bytes a second: 500k, 2M")
+    parser.add_argument("--at-most", metavar="SIZE", type=_size, help="refuse to fetch more than this: 100M, 2G")
+    return parser
+
+
+def run(arguments: argparse.Namespace, context: Context) -> int:
+    """Update, or only look."""
+    from lfbuild.commands.update import NEWER_EXIT_CODE, UpdateOrder, check_for_update, update
+    from lfbuild.fetch.parallel import Manners
+
+    order = UpdateOrder(
+        path=arguments.file,
+        url=arguments.url,
+        seeds=tuple(arguments.seed),
+        keep_old=arguments.keep_old,
+        at_most_bytes=arguments.at_most,
+    )
+    outcome = (check_for_update if arguments.check else update)(
+        order,
+        network=context.settings().network(),
+        manners=Manners(limit_bytes_per_s=arguments.limit),
+        threads=context.cores(),
+        report=context.report,
+    )
+    context.output.show(_document(outcome), *_blocks(outcome))
+    return NEWER_EXIT_CODE if arguments.check and not outcome.is_current else 0
+
+
+def _document(outcome: Update) -> dict[str, object]:
+    from dataclasses import fields
+
+    document = {field.name: getattr(outcome, field.name) for field in fields(outcome)}
+    document["routes"] = [
+        {"kind": route.kind, "bytes": route.body_bytes, "requests": route.requests, "seconds": round(route.seconds, 2)}
+        for route in outcome.routes
+    ]
+    return document
+
+
+def _blocks(outcome: Update) -> list[Block]:
+    from lfbuild.cli.render import Cell, Column, Table, size_words, time_words
+
+    what = " ".join(word for word in (outcome.name, outcome.version) if word) or "the release"
+    if outcome.is_current:
+        return [Cell(f"{outcome.path}: is {what}, the newest there is", "good")]
+    if outcome.is_done:
+        saved = size_words(max(outcome.size_bytes - outcome.body_bytes, 0))
+        fetched = f"{size_words(outcome.body_bytes)} were fetched, {saved} were not"
+        return [Cell(f"{outcome.path}: is now {what}; {fetched}", "good")]
+    rows = [
+        (_WAYS[route.kind], size_words(route.body_bytes), str(route.requests), time_words(route.seconds))
+        for route in outcome.routes
+    ]
+    columns = (Column(title="way"), Column(title="bytes", right=True), Column(title="requests", right=True))
+    speed = f"{size_words(int(outcome.assumed_bytes_per_s))}/s"
+    return [
+        f"{outcome.path}: {what} is newer; {size_words(outcome.copied_bytes)} of it are here",
+        Table(columns=(*columns, Column(title=f"at {speed}", right=True)), rows=rows),
+    ]
+
+
+def _size(text: str) -> int:
+    import argparse
+
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgt]?)b?", text.lower())
+    size = int(float(match[1]) * _UNITS[match[2]]) if match else 0
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of bytes such as 500k, 2M or 1.5G")
+    return size

@@ -1,0 +1,306 @@
+"""From the words of a swap to what changes in a file: engines that fit, models, files, arguments, names.
+
+Everything that the words say is looked up and read here, and what the user should know is noted; where the bytes go is
+decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from lfbuild.archive.reader import opened, read_at
+from lfbuild.archive.source import BytesSource, FileSource
+from lfbuild.errors import FormatError, Problem, RecipeError
+from lfbuild.formats.args import ARGS_NAME, USERS_OWN, args_to_bytes, parse_args, verb_member
+from lfbuild.formats.flags import MODEL_FLAGS, asked_for, flags_of, migrate_args
+from lfbuild.formats.gguf import cut_gguf, read_gguf
+from lfbuild.formats.model import model_facts
+from lfbuild.manifest.edit import Changes
+from lfbuild.manifest.model import OWN_FOLDER, Origin
+from lfbuild.manifest.pack import EngineHead, LauncherHead, PackMember
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lfbuild.commands.new_engine import NewEngine
+    from lfbuild.manifest.model import Release
+    from lfbuild.manifest.pack import PackOrder
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SwapWords:
+    """What is to be another than before, as the user says it."""
+
+    engine: str = ""
+    models: tuple[tuple[str, Path], ...] = ()
+    """The name that it has in the file (empty: that of its path), and where it is."""
+    args: tuple[tuple[str, str], ...] = ()
+    """A verb (empty: the default one) and its arguments."""
+    files: tuple[tuple[str, Path], ...] = ()
+    remove: tuple[str, ...] = ()
+    name: str | None = None
+    version: str | None = None
+    update_url: str | None = None
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether nothing is to be changed."""
+        return self == SwapWords()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """The changes, each in words, and what the user should know."""
+
+    changes: Changes
+    told: tuple[tuple[str, str], ...]
+    """The member (`head`, or empty) and what happens to it."""
+    notes: tuple[str, ...]
+
+
+def read_changes(words: SwapWords, order: PackOrder, engine: NewEngine | None, *, where: str) -> Wanted:
+    """Everything that is to change in the file that `order` describes.
+
+    Raises:
+        RecipeError: the words do not fit the file.
+        FormatError: a model is none, or there is no such member.
+    """
+    gathering = _Gathering(order, where)
+    if engine is not None:
+        gathering.engine(engine)
+    for name, path in words.models:
+        gathering.model(name, path)
+    for name, path in words.files:
+        gathering.file(name, path)
+    for name in words.remove:
+        gathering.removal(name)
+    for verb, text in words.args:
+        gathering.arguments(verb, text)
+    if engine is not None:
+        gathering.migration(engine)
+    gathering.release(words)
+    return gathering.result()
+
+
+class _Gathering:
+    """Collects changes; later ones see the earlier ones."""
+
+    def __init__(self, order: PackOrder, where: str) -> None:
+        self._order, self._where = order, where
+        self._members = {member.name: member for member in order.members}
+        self._changes = Changes()
+        self._put: dict[str, PackMember] = {}
+        self._told: list[tuple[str, str]] = []
+        self._notes: list[str] = []
+        self._removed: list[str] = []
+
+    def engine(self, engine: NewEngine) -> None:
+        """The engine as slices of the launcher that the file has, or as another head."""
+        self._notes += engine.notes
+        present = self._order.head
+        if isinstance(present, LauncherHead) and engine.slices:
+            self._slices(present, engine)
+        elif isinstance(present, LauncherHead) and isinstance(engine.head, EngineHead):
+            self._head(engine)
+            self._notes.append("the file begins with its engine from now on, no longer with launchers")
+        elif engine.head is not None:
+            self._head(engine)
+        else:
+            raise self._refused("--engine", f"{engine.told} cannot begin a file by itself")
+
+    def model(self, name: str, path: Path) -> None:
+        """A model in the place of the one of that name, or of the only one."""
+        old = self._model_to_replace(name)
+        new = name or path.name
+        self._put[new] = self._members[new] = _model_member(new, path, old, where=self._where)
+        if old.name != new:
+            self._removed.append(old.name)
+            del self._members[old.name]
+            self._rename(old.name, new)
+        self._told.append((new, f"model {old.name} becomes {path}"))
+
+    def file(self, name: str, path: Path) -> None:
+        """A file, new or in the place of the one of that name."""
+        self._refuse_own(name)
+        old = self._members.get(name)
+        if name.lower().endswith(".gguf"):
+            member = _model_member(name, path, old, where=self._where)
+        else:
+            source = FileSource.whole(path)
+            mode = 0o755 if path.stat().st_mode & 0o111 else 0o644
+            place = old.place if old else "body"
+            member = PackMember(name=name, role="file", place=place, source=source, mode=mode)
+        self._put[name] = self._members[name] = member
+        self._told.append((name, f"file {name} becomes {path}" if old else f"file {name} is added from {path}"))
+
+    def removal(self, name: str) -> None:
+        """A member less; what the arguments say of it is told."""
+        self._refuse_own(name)
+        if name not in self._members:
+            raise FormatError(self._where, f"has no member {name!r} that could be removed", hint="lfbuild list")
+        self._removed.append(name)
+        del self._members[name]
+        self._put.pop(name, None)
+        self._told.append(("", f"{name} is removed"))
+        for member, tokens in self._argument_tokens():
+            if f"/zip/{name}" in tokens:
+                self._notes.append(f"{member} still names /zip/{name}, which is no longer there")
+
+    def arguments(self, verb: str, text: str) -> None:
+        """The arguments of a verb; models that they do not name are those that were named before."""
+        default = self._default_verb()
+        member = ARGS_NAME if verb in {"", default} else verb_member(verb)
+        try:
+            words = shlex.split(text)
+        except ValueError as error:
+            raise self._refused("--args", f"'{text}' has a quote that is never closed") from error
+        old = self._tokens(member)[1 if member == ARGS_NAME else 0 :] if member in self._members else []
+        tokens = [*_models_of(old, words), *words]
+        tokens = tokens if USERS_OWN in tokens else [*tokens, USERS_OWN]
+        self._put_args(member, args_to_bytes([default, *tokens] if member == ARGS_NAME else tokens))
+        self._told.append((member, f"arguments of {verb or default}: {' '.join(tokens)}"))
+
+    def migration(self, engine: NewEngine) -> None:
+        """Stored arguments as the new engine understands them."""
+        texts = {name: _bytes_of(member) for name, member in self._members.items() if member.role == "args"}
+        known = engine.flags(asked_for(flag for data in texts.values() for flag in flags_of(data)))
+        models = [name for name in self._members if name.lower().endswith(".gguf")]
+        for name, data in sorted(texts.items()):
+            migrated = migrate_args(data, known, members=models, member=name)
+            self._notes += migrated.notes
+            if migrated.data != data:
+                self._put_args(name, migrated.data)
+                self._told.append((name, "arguments are changed for the new engine"))
+
+    def release(self, words: SwapWords) -> None:
+        """Name, version and address of updates."""
+        named = {"name": words.name, "version": words.version}
+        given = {key: value for key, value in named.items() if value is not None}
+        if given:
+            release: Release = msgspec.structs.replace(self._order.release, **given)
+            self._changes = replace(self._changes, release=release)
+            self._told += [("", f"{key} becomes {value}") for key, value in given.items()]
+        if words.update_url is not None:
+            self._changes = replace(self._changes, update_url=words.update_url)
+            self._told.append(("", f"updates come from {words.update_url}" if words.update_url else "no updates"))
+
+    def result(self) -> Wanted:
+        """All of it."""
+        removed = tuple(name for name in self._removed if name in {member.name for member in self._order.members})
+        changes = replace(self._changes, put=tuple(self._put.values()), remove=removed)
+        return Wanted(changes=changes, told=tuple(self._told), notes=tuple(dict.fromkeys(self._notes)))
+
+    def _slices(self, present: LauncherHead, engine: NewEngine) -> None:
+        here = [item.target for item in present.slices]
+        fitting = tuple(item for item in engine.slices if item.target in here)
+        if not fitting:
+            has = ", ".join(item.target for item in engine.slices)
+            raise self._refused("--engine", f"{engine.told} is for {has}, and the file is for {', '.join(here)}")
+        present_digests = {item.program.digest for item in present.slices}
+        if all(item.program.digest in present_digests for item in fitting):
+            self._notes.append(f"the file has {engine.told} already, so its engine stays")
+            return
+        self._changes = replace(self._changes, slices=fitting, engine=engine.record)
+        self._told += [(item.member_name, f"engine for {item.target} becomes {engine.told}") for item in fitting]
+        kept = [target for target in here if target not in {item.target for item in fitting}]
+        left_out = [item.target for item in engine.slices if item.target not in here]
+        if kept:
+            self._notes.append(f"the engine for {', '.join(kept)} stays the old one: {engine.told} has none")
+        if left_out:
+            self._notes.append(f"the engine for {', '.join(left_out)} is left out: the file has no launcher for it")
+
+    def _head(self, engine: NewEngine) -> None:
+        self._changes = replace(self._changes, head=engine.head, engine=engine.record)
+        self._told.append(("head", f"engine becomes {engine.told}"))
+
+    def _model_to_replace(self, name: str) -> PackMember:
+        models = [member for member in self._members.values() if member.name.lower().endswith(".gguf")]
+        if name:
+            found = [member for member in models if member.name == name]
+            if not found:
+                raise self._refused("--model", f"there is no model {name} in the file", hint="--file adds one")
+            return found[0]
+        weights = [member for member in models if member.role == "weights"]
+        if len(weights) != 1:
+            names = ", ".join(member.name for member in weights) or "none"
+            what = f"the file has {len(weights)} models ({names})"
+            raise self._refused("--model", what, hint="say which one is replaced: --model NAME=PATH")
+        return weights[0]
+
+    def _rename(self, old: str, new: str) -> None:
+        """Arguments that name the old model name the new one."""
+        for member, tokens in self._argument_tokens():
+            if f"/zip/{old}" not in tokens:
+                continue
+            renamed = [f"/zip/{new}" if token == f"/zip/{old}" else token for token in tokens]
+            if args_to_bytes(tokens) == _bytes_of(self._members[member]):
+                self._put_args(member, args_to_bytes(renamed))
+            else:
+                self._notes.append(f"{member} is written by hand and still names /zip/{old}")
+
+    def _argument_tokens(self) -> list[tuple[str, list[str]]]:
+        return [(member.name, self._tokens(member.name)) for member in self._members.values() if member.role == "args"]
+
+    def _tokens(self, member: str) -> list[str]:
+        return parse_args(_bytes_of(self._members[member]), environment=_AsTheyStand(), where=member)
+
+    def _default_verb(self) -> str:
+        tokens = self._tokens(ARGS_NAME) if ARGS_NAME in self._members else []
+        return tokens[0] if tokens and not tokens[0].startswith("-") else "cli"
+
+    def _put_args(self, name: str, data: bytes) -> None:
+        member = PackMember(name=name, role="args", place="tail", source=BytesSource(data))
+        self._put[name] = self._members[name] = member
+
+    def _refuse_own(self, name: str) -> None:
+        if name.startswith(OWN_FOLDER) or name == ARGS_NAME:
+            raise self._refused("--file", f"{name} is made by lfbuild itself", hint="--args changes arguments")
+
+    def _refused(self, key: str, what: str, *, hint: str = "") -> RecipeError:
+        return RecipeError(self._where, [Problem(where=self._where, key=key, what=what)], hint=hint)
+
+
+def _model_member(name: str, path: Path, old: PackMember | None, *, where: str) -> PackMember:
+    with opened(path) as file:
+        descriptor, size = file.fileno(), path.stat().st_size
+        header = read_gguf(lambda offset, length: read_at(descriptor, offset, length), size, where=f"{where}: {path}")
+    facts = model_facts(header)
+    return PackMember(
+        name=name,
+        role=old.role if old and old.role in {"weights", "mmproj", "lora", "draft"} else "weights",
+        place="aligned",
+        source=FileSource(path=path, size_bytes=size),
+        cuts=cut_gguf(header),
+        license=facts.license,
+        origin=Origin(kind="path", location=path.name),
+        facts=facts,
+    )
+
+
+def _models_of(old: list[str], words: list[str]) -> list[str]:
+    """The flags that name models in the old arguments, and are not given anew."""
+    kept: list[str] = []
+    for flag, value in itertools.pairwise(old):
+        if flag in MODEL_FLAGS and value.startswith("/zip/") and flag not in words:
+            kept += [flag, value]
+    return kept
+
+
+def _bytes_of(member: PackMember) -> bytes:
+    with member.source.opened() as source:
+        buffer = bytearray(member.source.size_bytes)
+        source.read_into(memoryview(buffer), 0)
+        return bytes(buffer)
+
+
+class _AsTheyStand(dict[str, str]):
+    """An environment in which every variable has its own name as value: what is written is what was read."""
+
+    def get(self, key: str, default: object = None) -> str:
+        del default
+        return f"${key}"

@@ -1,0 +1,142 @@
+"""`convert-back`: a llamafile as Mozilla's tools make it, with all that the file holds and nothing of lfbuild's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lfbuild.archive.hashing import HashPool
+from lfbuild.archive.reader import Reader
+from lfbuild.archive.source import BytesSource
+from lfbuild.archive.zipalign import write_zipaligned
+from lfbuild.commands.new_engine import found_engine
+from lfbuild.commands.recover import settled
+from lfbuild.errors import FormatError, IntegrityError, Problem, RecipeError
+from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, Cuts
+from lfbuild.formats.executable import PROBE_BYTES, identify_program, signature_holes
+from lfbuild.host.files import replacing, write_all
+from lfbuild.host.inplace import used
+from lfbuild.manifest.model import OWN_FOLDER
+from lfbuild.manifest.pack import EngineHead, EngineSlice, LauncherHead
+from lfbuild.manifest.present import load_present
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lfbuild.archive.source import Source
+    from lfbuild.commands.settings import Settings
+    from lfbuild.formats.zip import CentralRecord
+    from lfbuild.manifest.present import Present
+    from lfbuild.report import Report
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConvertedBack:
+    """The llamafile that was written."""
+
+    path: Path
+    engine: str
+    members: tuple[str, ...]
+    dropped: tuple[str, ...]
+    """What only lfbuild would read."""
+
+
+def convert_back(
+    path: Path, *, output: Path, engine: str, target: str, settings: Settings, report: Report
+) -> ConvertedBack:
+    """Write `output`, whole or not at all.
+
+    Raises:
+        FormatError: the file is somebody else's already, or has no engine that could begin it.
+        RecipeError: it has engines for several machines, and none was named.
+        IntegrityError: something in it is not what was promised.
+        HostError: the disk refuses.
+    """
+    path = settled(path, report=report)
+    with used(path) as file, contextlib.ExitStack() as stack:
+        present = load_present(Reader(path, file), threads=settings.machine.cores)
+        if present is None:
+            raise FormatError(path, "has no manifest, so there is nothing to convert back")
+        if engine:
+            new = stack.enter_context(found_engine(engine, settings=settings, report=report))
+            told, head = new.told, _begins(new.head, new.slices, target, path)
+        else:
+            order_head = present.head()
+            slices = order_head.slices if isinstance(order_head, LauncherHead) else ()
+            told, head = "its own", _begins(order_head, slices, target, path)
+        members = list(_members(present))
+        total = head.source.size_bytes + sum(source.size_bytes for _, source in members)
+        # Beyond this point nothing is decided any more.
+        with report.step("writing", total=total) as step, replacing(output, mode=0o755) as made:
+            with HashPool(settings.machine.cores) as pool, head.source.opened() as opened:
+                cuts = Cuts.plain(head.source.size_bytes, block_bytes=HEAD_BLOCK_BYTES)
+                pool.copy(opened, made.fileno(), 0, cuts).finish(step.advance)
+            for offset, size in head.holes:
+                write_all(made.fileno(), bytes(size), offset)
+            write_zipaligned(
+                made.fileno(),
+                members,
+                own_records=head.own_records,
+                start=head.source.size_bytes,
+                on_bytes=step.advance,
+            )
+            os.fchmod(made.fileno(), os.fstat(file.fileno()).st_mode & 0o7777)
+    kept = tuple(record.name for record, _ in members)
+    dropped = tuple(item.name for item in present.manifest.members if item.name not in kept)
+    return ConvertedBack(path=output, engine=told, members=kept, dropped=dropped)
+
+
+def _members(present: Present) -> Iterator[tuple[CentralRecord, Source]]:
+    """What somebody put into the file; what lfbuild keeps for itself begins with `.lfbuild/`."""
+    for member in present.members():
+        if not member.name.startswith(OWN_FOLDER):
+            _check(present, member.name)
+            yield present.reader.record(member.name), member.source
+
+
+def _check(present: Present, name: str) -> None:
+    """Nothing that is damaged leaves the file unnoticed: nobody could tell afterwards."""
+    import zlib_ng.zlib_ng as zlib
+
+    crc = 0
+    record = present.reader.record(name)
+    for piece in present.reader.pieces(record):
+        crc = zlib.crc32(piece, crc)
+    if crc != record.crc32:
+        what = "its bytes are not the ones that were promised"
+        raise IntegrityError(f"{present.where}: {name}", what, hint=f"lfbuild verify {present.reader.path.name}")
+
+
+def _begins(
+    head: EngineHead | LauncherHead | None, slices: tuple[EngineSlice, ...], target: str, path: Path
+) -> EngineHead:
+    """A program that can begin a file by itself; a launcher cannot, as it needs lfbuild's own members."""
+    if isinstance(head, EngineHead):
+        return head
+    chosen = [item for item in slices if target in {"", item.target}]
+    if len(chosen) != 1:
+        names = ", ".join(item.target for item in slices) or "no machine"
+        what = f"the file has engines for {names}, and a llamafile begins with one"
+        raise RecipeError(path, [Problem(where=str(path), key="", what=what)], hint="--target TARGET, or --engine E")
+    program = _decoded(chosen[0])
+    start = program[:PROBE_BYTES]
+    return EngineHead(program=identify_program(start).kind, source=BytesSource(program), holes=signature_holes(start))
+
+
+def _decoded(item: EngineSlice) -> bytes:
+    import zlib
+
+    from blake3 import blake3
+
+    with item.source.opened() as opened:
+        stored = bytearray(item.source.size_bytes)
+        opened.read_into(memoryview(stored), 0)
+    data = bytes(stored)
+    if item.encoder_version:
+        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, item.program.size_bytes)
+    if blake3(data).hexdigest() != item.program.digest:
+        raise IntegrityError(f"engine for {item.target}", "its bytes are not the ones that were promised")
+    return data

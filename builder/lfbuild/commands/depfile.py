@@ -1,0 +1,54 @@
+"""What a file is made from on this machine, as make, Ninja and CMake read it: so they know when to build it again.
+
+    chat.llamafile: chat.toml chat.lock model.gguf
+    chat.toml:
+    …
+
+Each input is a target without a rule, too: if one is gone, make does not stop at that, and lfbuild says what is
+missing.
+What is fetched is not among them: a recipe names it, and a recipe that changes is an input.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lfbuild.host.files import replacing
+from lfbuild.recipe import files_at, lock_path, named_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from lfbuild.recipe import Recipe
+
+
+def write_depfile(target: Path, recipe: Recipe, outputs: Sequence[Path]) -> None:
+    """Write the rule for `outputs`.
+
+    Raises:
+        HostError: it cannot be written.
+    """
+    with replacing(target) as file:
+        file.write(rule(outputs, inputs_of(recipe)).encode())
+
+
+def inputs_of(recipe: Recipe) -> tuple[Path, ...]:
+    """Every file on this machine that the recipe is made of."""
+    lock = lock_path(recipe.path)
+    named = [recipe.resolve(name) for _, name in named_paths(recipe)]
+    files = [recipe.path, *([lock] if lock.is_file() else []), *(file for path in named for file in files_at(path))]
+    return tuple(dict.fromkeys(files))
+
+
+def rule(outputs: Iterable[Path], inputs: Sequence[Path]) -> str:
+    """One rule for all outputs, and one without a recipe for each input."""
+    names = [_escaped(path) for path in inputs]
+    first = f"{' '.join(map(_escaped, outputs))}: {' '.join(names)}\n"
+    return first + "".join(f"{name}:\n" for name in names)
+
+
+def _escaped(path: Path) -> str:
+    """A name as make reads it: blanks and `#` behind a backslash, `$` twice."""
+    return re.sub(r"([ \t#])", r"\\\1", str(path)).replace("$", "$$")

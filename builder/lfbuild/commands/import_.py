@@ -1,0 +1,66 @@
+"""`import`: gives somebody else's llamafile a manifest, so that it can be verified, edited and updated like ours."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lfbuild.archive.check import check_members
+from lfbuild.archive.reader import Reader
+from lfbuild.errors import FormatError
+from lfbuild.host.inplace import used
+from lfbuild.manifest.foreign import order_of_foreign, take_apart
+from lfbuild.manifest.model import Release
+from lfbuild.manifest.pack import pack
+from lfbuild.manifest.verify import load_manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lfbuild.manifest.model import Manifest
+    from lfbuild.report import Report
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Imported:
+    """What the file is now."""
+
+    path: Path
+    manifest: Manifest
+    notes: tuple[str, ...]
+
+
+def import_file(
+    path: Path,
+    *,
+    output: Path | None,
+    name: str,
+    version: str,
+    align: bool,
+    epoch: int,
+    threads: int,
+    report: Report,
+) -> Imported:
+    """Write the file anew, with everything it holds and a manifest of it.
+
+    Raises:
+        FormatError: it is ours already, no llamafile, or holds something that a file of ours cannot.
+        HostError: the disk refuses.
+    """
+    path = path.resolve()
+    with used(path) as file:
+        reader = Reader(path, file)
+        if load_manifest(reader) is not None:
+            raise FormatError(path, "has a manifest already", hint=f"lfbuild verify {path.name}")
+        for finding in check_members(reader, content=False):
+            raise FormatError(f"{path}: {finding.subject}", finding.what, hint="nothing is built on it")
+        foreign = take_apart(reader)
+        release = Release(name=name or path.stem, version=version)
+        order = order_of_foreign(foreign, release=release, epoch=epoch, align=align)
+        facts = os.fstat(file.fileno())
+        manifest = pack(order, output or path, threads=threads, report=report, expected=None if output else facts)
+    unaligned = [member.name for member in order.members if member.facts and member.place != "aligned"]
+    hint = "lfbuild import --align moves it"
+    notes = tuple(f"{member} lies where no system maps it without a copy: {hint}" for member in unaligned)
+    return Imported(path=output or path, manifest=manifest, notes=notes)

@@ -1,0 +1,70 @@
+"""`publish`: a release goes where others find it, so that at every moment they find one that is whole.
+
+    FOLDER/NAME.lfindex            the control file, put there last: from then on the release is the newest
+    FOLDER/ROOT/NAME               the file, under the beginning of its root: it never changes, so caches may keep it
+    FOLDER/ROOT/NAME.lfleaves      the leaves, of files that are not ours
+
+An update that began with the release before goes on undisturbed, as its files stay where they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from lfbuild.channel.describe import describe_release
+from lfbuild.channel.index import INDEX_SUFFIX
+from lfbuild.commands.index import manifest_of
+from lfbuild.fetch.shelf import shelf_for
+from lfbuild.manifest.mapping import map_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lfbuild.fetch.network import Network
+    from lfbuild.report import Report
+
+_FOREVER: Final = "public, max-age=31536000, immutable, no-transform"
+_NEVER: Final = "no-cache, no-transform"
+_ROOT_DIGITS: Final = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Published:
+    """What was put where."""
+
+    url: str
+    """Of the control file: what `update` takes, and what `[update]` of a recipe names."""
+    file_url: str
+    put: tuple[str, ...]
+    """What was not there already, in order."""
+
+
+def publish(path: Path, folder: str, *, network: Network, threads: int, report: Report) -> Published:
+    """Put `path` and its control file under `folder`, an address that ends as a folder's does or not.
+
+    Raises:
+        FetchError: nothing can be put there.
+        FormatError, IntegrityError: the file is damaged.
+        HostError: it cannot be read, or not be written there.
+    """
+    shelf = shelf_for(f"{folder.rstrip('/')}/{path.name}", network)
+    with report.step(f"look at {path.name}") as step:
+        found = map_file(path, threads=threads, on_bytes=step.advance)
+    place = f"{found.root.hex()[:_ROOT_DIGITS]}/{path.name}"
+    described = describe_release(found, name=place, url=place, manifest=manifest_of(path))
+    base, put = folder.rstrip("/"), []
+    wanted: list[tuple[str, Path | bytes, int]] = [(f"{base}/{place}", path, found.size_bytes)]
+    if described.index.leaves is not None:
+        wanted.append((f"{base}/{described.index.leaves.url}", described.leaves, len(described.leaves)))
+    with report.step(f"publish {path.name}", total=sum(size for _, _, size in wanted)) as step:
+        for url, source, size in wanted:
+            if shelf.size_of(url) == size:  # under its root: what is there can only be the same
+                step.advance(size)
+                continue
+            shelf.put(source, url, cache=_FOREVER, on_bytes=step.advance)
+            put.append(url)
+    index_url = f"{base}/{path.name}{INDEX_SUFFIX}"
+    # Beyond this point the release is the newest.
+    shelf.put(described.index.to_bytes(), index_url, cache=_NEVER, on_bytes=lambda _: None)
+    return Published(url=index_url, file_url=f"{base}/{place}", put=(*put, index_url))

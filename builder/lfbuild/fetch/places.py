@@ -1,0 +1,92 @@
+"""Opens addresses of every kind that a release may have: http(s)://, s3://, file://, or a path.
+
+The one place that knows which kinds there are; whoever reads is handed a `Remote` and need not know.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from lfbuild.errors import FetchError
+from lfbuild.fetch.connection import Connections, PassingError
+from lfbuild.fetch.network import without_secrets
+from lfbuild.fetch.pace import Clock
+from lfbuild.fetch.parallel import MOST_TRIES
+from lfbuild.fetch.ranges import MOST_CONNECTIONS
+from lfbuild.fetch.remote import FileRemote, HttpRemote, local_path
+
+if TYPE_CHECKING:
+    from lfbuild.fetch.network import Network
+    from lfbuild.fetch.remote import Remote
+
+_HINT = "check the network, and HTTPS_PROXY if there is a proxy"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SmallFile:
+    """A file that was read whole into memory."""
+
+    data: bytes
+    wait_s: float
+    """How long the answer took to begin."""
+
+
+class Places:
+    """Everything that can be asked for bytes. Connections are shared by all that it opens."""
+
+    def __init__(self, network: Network, *, clock: Clock | None = None) -> None:
+        self._network, self._clock = network, clock or Clock()
+        self._connections = Connections(network, kept=MOST_CONNECTIONS)
+
+    def remote(self, url: str, *, size_bytes: int | None = None) -> Remote:
+        """The file at an address; nothing is asked for yet.
+
+        Raises:
+            FetchError: it is no address, or --offline forbids it.
+        """
+        if (path := local_path(url)) is not None:
+            return FileRemote(Path(path), size_bytes=size_bytes)
+        if self._network.offline:
+            raise FetchError(without_secrets(url), "--offline forbids to fetch it", hint="run without --offline")
+        if urlsplit(url).scheme == "s3":
+            from lfbuild.fetch.s3 import Bucket
+
+            sign, connections = Bucket.of(url, self._network).sign, self._connections
+            return HttpRemote(url, connections, self._network, size_bytes=size_bytes, sign=sign, clock=self._clock)
+        self._network.refuse_unreadable(url)
+        return HttpRemote(url, self._connections, self._network, size_bytes=size_bytes, clock=self._clock)
+
+    def read(self, url: str, *, limit_bytes: int) -> SmallFile:
+        """A small file, whole.
+
+        Raises:
+            FetchError: it could not be had, or is bigger than `limit_bytes`.
+        """
+        remote = self.remote(url)
+        for tries in range(1, MOST_TRIES + 1):
+            try:
+                return _read_once(remote, limit_bytes)
+            except PassingError as trouble:
+                if tries == MOST_TRIES:
+                    what = f"{trouble.what}; tried {tries} times"
+                    raise FetchError(remote.where, what, hint=_HINT) from trouble
+                wait_s = random.uniform(0.5, 1.0) * tries if trouble.wait_s is None else trouble.wait_s  # noqa: S311
+                self._clock.pause(wait_s)
+        raise AssertionError("unreachable")  # the last try returns or raises
+
+
+def _read_once(remote: Remote, limit_bytes: int) -> SmallFile:
+    data = bytearray()
+    with remote.open(None) as body:
+        while piece := body.read(limit_bytes + 1 - len(data)):
+            data += piece
+            if len(data) > limit_bytes:
+                what = f"is bigger than the {limit_bytes} bytes that such a file may have"
+                raise FetchError(remote.where, what)
+        if body.size_bytes is not None and body.size_bytes != len(data):
+            raise PassingError(f"the connection broke off after {len(data)} of {body.size_bytes} bytes")
+        return SmallFile(data=bytes(data), wait_s=body.wait_s)

@@ -1,0 +1,232 @@
+"""One file elsewhere, of which parts can be had: the seam behind which servers, stores and folders look alike.
+
+A `Remote` answers for one request: the bytes asked for, checked as far as an answer can be, or a refusal. Trying
+again, working in parallel and judging the bytes are others' business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote, urlsplit
+
+from urllib3 import exceptions
+
+from lfbuild.errors import FetchError
+from lfbuild.fetch.answers import (
+    AskLater,
+    ChangedError,
+    NotThereError,
+    Promised,
+    TakePart,
+    check_part,
+    check_whole,
+)
+from lfbuild.fetch.connection import Connections, PassingError, in_words
+from lfbuild.fetch.network import without_secrets
+from lfbuild.fetch.pace import Clock
+from lfbuild.host.files import host_error
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from io import FileIO
+    from pathlib import Path
+
+    import urllib3
+
+    from lfbuild.fetch.network import Network
+    from lfbuild.fetch.ranges import Span
+
+READ_BYTES = 256 << 10
+
+
+class BusyError(PassingError):
+    """The server asks for fewer requests."""
+
+
+class Body(Protocol):
+    """The bytes of one answer, in order."""
+
+    wait_s: float
+    """How long the answer took to begin."""
+    size_bytes: int | None
+    """Of the whole file, as the answer says."""
+
+    def read(self, most: int, /) -> bytes:
+        """At most so many bytes; none at the end.
+
+        Raises:
+            PassingError: the connection broke off.
+        """
+
+    def abort(self) -> None:
+        """Let a `read` that another thread waits in end now."""
+
+
+class Remote(Protocol):
+    """One file elsewhere."""
+
+    where: str
+    """Its address, as it may be shown."""
+
+    def open(self, span: Span | None, /) -> AbstractContextManager[Body]:
+        """Ask for a stretch, or for the whole file.
+
+        Raises:
+            PassingError: it may work when it is tried again.
+            RangesRefusedError: only the whole file can be had.
+            ChangedError: the file is not the one that it was.
+            FetchError: asking again would not help.
+        """
+
+
+class HttpRemote:
+    """A file on a web server. Where an address is redirected to is remembered for the next request.
+
+    `sign` makes the address that is asked for out of the one that is meant, anew for each request: stores that know
+    their users by signed addresses let those expire.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        connections: Connections,
+        network: Network,
+        *,
+        size_bytes: int | None = None,
+        sign: Callable[[str], str] = lambda url: url,
+        clock: Clock | None = None,
+    ) -> None:
+        self.where = without_secrets(url)
+        self._url, self._sign = url, sign
+        self._connections, self._network, self._clock = connections, network, clock or Clock()
+        self._lock = threading.Lock()
+        self._promised = Promised(size_bytes=size_bytes)
+        self._redirected: str | None = None
+
+    @contextlib.contextmanager
+    def open(self, span: Span | None, /) -> Iterator[Body]:
+        """See `Remote`."""
+        with self._lock:
+            promised, redirected = self._promised, self._redirected
+        began = self._clock.now()
+        asked = redirected or self._sign(self._url)
+        response, answered = self._connections.get(asked, _headers(span, promised))
+        try:
+            part = self._checked(response, span, promised, is_redirected=redirected is not None)
+            with self._lock:
+                self._promised = Promised(size_bytes=promised.size_bytes, tag=promised.tag or part.tag)
+                self._redirected = None if answered == asked and redirected is None else answered
+            yield _HttpBody(response, self, wait_s=self._clock.now() - began, size_bytes=part.size_bytes or None)
+        finally:
+            response.close()  # a connection whose answer was read to its end has gone back to the others before
+
+    def trouble(self, error: exceptions.HTTPError) -> Exception:
+        """What broke off a body, in words."""
+        return in_words(error, where=self.where, network=self._network)
+
+    def _checked(
+        self, response: urllib3.BaseHTTPResponse, span: Span | None, promised: Promised, *, is_redirected: bool
+    ) -> TakePart:
+        status, headers = response.status, response.headers
+        if is_redirected and 400 <= status < 500 and status not in (408, 412, 416, 425, 429):
+            with self._lock:
+                self._redirected = None
+            raise PassingError(f"the address that it was redirected to does not hold any more ({status})", wait_s=0)
+        if span is None:
+            decision = check_whole(status, headers, promised=promised, where=self.where)
+        else:
+            decision = check_part(
+                status, headers, offset=span.offset, length=span.size_bytes, promised=promised, where=self.where
+            )
+        if isinstance(decision, AskLater):
+            raise (BusyError if status in (429, 503) else PassingError)(decision.what, wait_s=decision.wait_s)
+        return decision
+
+
+class _HttpBody:
+    def __init__(
+        self, response: urllib3.BaseHTTPResponse, remote: HttpRemote, *, wait_s: float, size_bytes: int | None
+    ) -> None:
+        self._response, self._remote = response, remote
+        self.wait_s, self.size_bytes = wait_s, size_bytes
+
+    def read(self, most: int, /) -> bytes:
+        try:
+            return self._response.read1(min(most, READ_BYTES), decode_content=False)
+        except exceptions.HTTPError as error:
+            raise self._remote.trouble(error) from error
+
+    def abort(self) -> None:
+        with contextlib.suppress(RuntimeError, OSError):  # it may have ended by itself meanwhile
+            self._response.shutdown()
+
+
+class FileRemote:
+    """A file in a folder that this machine sees: a disk, a stick, a share of the network."""
+
+    def __init__(self, path: Path, *, size_bytes: int | None = None) -> None:
+        self.where = str(path)
+        self._path, self._size_bytes = path, size_bytes
+
+    @contextlib.contextmanager
+    def open(self, span: Span | None, /) -> Iterator[Body]:
+        """See `Remote`."""
+        try:
+            with self._path.open("rb", buffering=0) as file:
+                size_bytes = os.fstat(file.fileno()).st_size
+                if self._size_bytes is not None and size_bytes != self._size_bytes:
+                    what = f"has {size_bytes} bytes, but {self._size_bytes} were promised"
+                    raise ChangedError(self.where, what)
+                file.seek(0 if span is None else span.offset)
+                yield _FileBody(file, size_bytes, size_bytes if span is None else span.size_bytes)
+        except FileNotFoundError as error:
+            raise NotThereError(self.where, "is not there", hint="check the address") from error
+        except OSError as error:
+            raise host_error(self._path, error) from error
+
+
+class _FileBody:
+    def __init__(self, file: FileIO, size_bytes: int, length: int) -> None:
+        self._file, self._left = file, length
+        self.wait_s = 0.0
+        self.size_bytes: int | None = size_bytes
+
+    def read(self, most: int, /) -> bytes:
+        data = self._file.read(min(most, self._left)) or b""
+        self._left -= len(data)
+        return data
+
+    def abort(self) -> None:
+        """A file does not keep anyone waiting."""
+
+
+def local_path(url: str) -> str | None:
+    """The path that a file:// address or a plain path means; None for any other address."""
+    scheme = url.partition("://")[0] if "://" in url else ""
+    if scheme == "file":
+        return unquote(urlsplit(url).path)
+    return None if scheme else url
+
+
+def _headers(span: Span | None, promised: Promised) -> dict[str, str]:
+    headers = {"Accept-Encoding": "identity"}
+    if span is not None:
+        headers["Range"] = f"bytes={span.offset}-{span.end - 1}"
+        if promised.tag is not None:
+            headers["If-Range"] = promised.tag
+    return headers
+
+
+def refuse_no_address(url: str, network: Network) -> None:
+    """Refuse what is no address, or may not be asked for.
+
+    Raises:
+        FetchError: it is none, or --offline forbids it.
+    """
+    network.refuse_unreadable(url)
+    if network.offline:
+        raise FetchError(without_secrets(url), "--offline forbids to fetch it", hint="run without --offline")

@@ -1,0 +1,166 @@
+"""Default arguments under another engine: flags that it no longer has, and what stands for them now.
+
+Engines drop flags, and a file that stores one of them does not start any more (llamafile's issue 955). Which flags an
+engine has is known for sure of one that lfbuild compiled; of any other only whether their text is in its bytes, as
+nobody runs a file to learn about it. A text that is absent is no flag of it, unless the engine puts its flags together;
+one that is there may stand in some message only.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from lfbuild.errors import FormatError
+from lfbuild.formats.args import USERS_OWN, args_to_bytes, parse_args
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+MODEL_FLAGS: Final = ("-m", "--model", "--mmproj", "-mm", "--lora", "-md", "--model-draft")
+"""Flags whose value is a GGUF: what they name may be a member."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Migration:
+    """A flag that newer engines have not, and what does the same there."""
+
+    old: str
+    new: tuple[str, ...]
+    """Nothing, if newer engines do so anyway."""
+    why: str
+
+
+MIGRATIONS: Final = (
+    Migration(old="--nobrowser", new=(), why="newer engines open no browser"),
+    Migration(old="--no-mmap", new=("--load-mode", "none"), why="--load-mode has taken its place"),
+    Migration(old="--mmap", new=(), why="newer engines map weights anyway"),
+    Migration(old="--v2", new=(), why="newer engines have one server only"),
+)
+"""LLAMAFILE.md, section 3; checked before a table is believed: the engine must lack the old flag and have the new."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownFlags:
+    """What is known of an engine's flags."""
+
+    present: frozenset[str]
+    """Of those that were asked for."""
+    sure: bool
+    """Whether the engine's own list was read; else its bytes were searched."""
+    bare_names: bool = False
+    """Whether the engine looks for a model that is no file in its own: Mozilla's before 0.10."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MigratedArgs:
+    """Default arguments as another engine understands them."""
+
+    data: bytes
+    notes: tuple[str, ...]
+    """What was changed, and what nobody can change by rule."""
+
+
+def flags_of(data: bytes) -> frozenset[str]:
+    """Every argument that looks like a flag; a text that cannot be read has none that could be told."""
+    try:
+        tokens = parse_args(data, environment=_AS_IT_STANDS)
+    except FormatError:
+        return frozenset()
+    return frozenset(_flags(tokens))
+
+
+def asked_for(flags: Iterable[str]) -> frozenset[str]:
+    """What has to be looked for in an engine to check and migrate these flags."""
+    return frozenset(flags) | {flag for item in MIGRATIONS for flag in item.new if flag.startswith("--")}
+
+
+def migrate_args(data: bytes, known: KnownFlags, *, members: Collection[str], member: str) -> MigratedArgs:
+    """The same arguments for an engine with these flags; `members` are names of models in the file.
+
+    Only a text that lfbuild or llamafile-convert would have written so is changed: comments, quotes and variables stay
+    as somebody wrote them, and then what has to be changed is told.
+    """
+    try:
+        tokens = parse_args(data, environment=_AS_IT_STANDS, where=member)
+    except FormatError as error:
+        return MigratedArgs(data=data, notes=(f"{member}: {error.what}, so its flags were not checked",))
+    notes: list[str] = []
+    changed = list(_without_old(tokens, known, member, notes))
+    if not known.bare_names:
+        changed = list(_named_in_file(changed, members, member, notes))
+    if changed == tokens:
+        return MigratedArgs(data=data, notes=tuple(notes))
+    if args_to_bytes(tokens) != data:
+        return MigratedArgs(data=data, notes=(*notes, f"{member}: is written by hand, so it was left as it is"))
+    return MigratedArgs(data=args_to_bytes(changed), notes=tuple(notes))
+
+
+def _without_old(tokens: list[str], known: KnownFlags, member: str, notes: list[str]) -> Iterator[str]:
+    table = {item.old: item for item in MIGRATIONS}
+    for token in tokens:
+        name = token.partition("=")[0]
+        if not looks_like_flag(name) or name in known.present:
+            yield token
+            continue
+        item = table.get(name)
+        if item is not None and all(flag in known.present for flag in item.new if flag.startswith("--")):
+            notes.append(f"{member}: {name} {_becomes(item)}: {item.why}")
+            yield from item.new
+            continue
+        how = "the engine has no such flag" if known.sure else "the engine's bytes have no such text"
+        notes.append(f"{member}: {name} may be refused: {how}")
+        yield token
+
+
+def _becomes(item: Migration) -> str:
+    return f"becomes {' '.join(item.new)}" if item.new else "is dropped"
+
+
+def _named_in_file(tokens: Iterable[str], members: Collection[str], member: str, notes: list[str]) -> Iterator[str]:
+    """`-m name`, which only older engines look for in their own file, as `-m /zip/name`."""
+    before = ""
+    for token in tokens:
+        if before in MODEL_FLAGS and token in members:
+            what = f"{before} {token} becomes {before} /zip/{token}"
+            notes.append(f"{member}: {what}: engines look for a bare name outside of the file")
+            yield f"/zip/{token}"
+        else:
+            yield token
+        before = token
+
+
+def looks_like_flag(token: str) -> bool:
+    """A dash and a letter: `-5` and `-` are values."""
+    return token != USERS_OWN and token.startswith("-") and token.lstrip("-")[:1].isalpha()
+
+
+def find_texts(pieces: Iterable[bytes], wanted: Collection[str]) -> frozenset[str]:
+    """Which texts stand in a program as C has them: whole, with a NUL behind; linkers share common ends."""
+    if not wanted:
+        return frozenset()
+    longest = max(len(text.encode()) for text in wanted) + 1
+    pattern = re.compile(b"(" + b"|".join(re.escape(text.encode()) for text in sorted(wanted, reverse=True)) + b")\0")
+    found: set[str] = set()
+    before = b""
+    for piece in pieces:
+        whole = before + piece
+        found.update(match[1].decode() for match in pattern.finditer(whole))
+        before = whole[-longest:]
+    return frozenset(found)
+
+
+class _AsItStands(dict[str, str]):
+    """An environment in which every variable has its own name as value: what is read is what is written."""
+
+    def get(self, key: str, default: object = None) -> str:
+        del default
+        return f"${key}"
+
+
+_AS_IT_STANDS: Final[Mapping[str, str]] = _AsItStands()
+
+
+def _flags(tokens: Iterable[str]) -> Iterator[str]:
+    return (token.partition("=")[0] for token in tokens if looks_like_flag(token))

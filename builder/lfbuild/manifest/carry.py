@@ -1,0 +1,137 @@
+"""Carries out what an edit has decided; nothing is decided here.
+
+Every byte is held against the digests of the plan while it is copied, so neither a source that changes meanwhile nor an
+old file that is damaged makes a new file whose digests are false. Blocks that two files share are not read.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from lfbuild.archive.hashing import HashPool
+from lfbuild.archive.journal import JournalWriter, finish_journal
+from lfbuild.errors import IntegrityError
+from lfbuild.host.files import host_error, replacing, write_all
+from lfbuild.host.inplace import clear_range, flush
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from lfbuild.archive.draft import Part
+    from lfbuild.manifest.edit import EditPlan
+    from lfbuild.report import Step
+
+
+def write_new_file(
+    plan: EditPlan,
+    target: Path,
+    *,
+    mode: int,
+    threads: int,
+    step: Step,
+    change: Callable[[Path], None] | None = None,
+    expected: os.stat_result | None = None,
+) -> int:
+    """Write the new version under the name `target`, whole or not at all; returns how many bytes were copied.
+
+    `expected` is what stands under that name: if that is another file by then, nothing is written.
+
+    Raises:
+        IntegrityError: something of the old file is not what it promised.
+        HostError: what the disk refuses.
+    """
+    with replacing(target, mode=mode, change=change, expected=expected) as file, HashPool(threads) as pool:
+        os.fchmod(file.fileno(), mode)
+        copied = sum(_write(part, file.fileno(), pool, step, target) for part in (*plan.kept(), *plan.fresh()))
+        write_all(file.fileno(), plan.closing.directory + plan.closing.end, plan.closing.offset)
+        for offset, size in plan.holes:
+            write_all(file.fileno(), bytes(size), offset)
+    return copied
+
+
+def append(plan: EditPlan, path: Path, file: BinaryIO, *, threads: int, step: Step) -> None:
+    """Write engines into the room and the tail behind the end; the end records commit them.
+
+    Raises:
+        IntegrityError: a source has changed since it was looked at.
+        HostError: the disk refuses; the old version stays.
+    """
+    target = file.fileno()
+    try:
+        with HashPool(threads) as pool:
+            for part in plan.fresh():
+                _write(part, target, pool, step, path)
+        write_all(target, plan.closing.directory, plan.closing.offset)
+        flush(target)
+        # Beyond this point the next sector decides: the old version until it is written, the new one from then on.
+        write_all(target, plan.closing.end, plan.closing.end_offset)
+        flush(target)
+        clear(plan.clear, target)
+    except OSError as error:
+        raise host_error(path, error) from error
+
+
+def rewrite(
+    plan: EditPlan, path: Path, file: BinaryIO, *, room: Sequence[tuple[int, int]], threads: int, step: Step
+) -> None:
+    """Write what has its place in free room, and the rest through a journal.
+
+    Raises:
+        IntegrityError: a source has changed since it was looked at.
+        HostError: the disk refuses; the old version stays, or the next command finishes the new one.
+    """
+    target, closing = file.fileno(), plan.closing
+    beside = [part for part in plan.fresh() if any(start <= part.offset and part.end <= end for start, end in room)]
+    try:
+        with HashPool(threads) as pool:
+            for part in beside:
+                _write(part, target, pool, step, path)
+            flush(target)
+        with JournalWriter.create(path, file) as journal:
+            for part in plan.fresh():
+                if part not in beside:
+                    journal.write(part.offset, part.source)
+                    step.advance(part.source.size_bytes)
+            for offset, size in plan.holes:
+                journal.clear(offset, size)
+            journal.write_bytes(closing.offset, closing.directory + closing.end)
+            journal.complete(file_size=closing.file_size, records=plan.records, seal=plan.seal)
+        # Beyond this point the new version cannot be lost.
+        finish_journal(path, file)
+        clear(plan.clear, target)
+    except OSError as error:
+        raise host_error(path, error) from error
+
+
+def clear(spans: Iterable[tuple[int, int]], target: int) -> None:
+    """Make stretches zero that nothing refers to any more.
+
+    Raises:
+        OSError: what the system refuses.
+    """
+    for start, end in spans:
+        clear_range(target, start, end - start)
+    flush(target)
+
+
+def _write(part: Part, target: int, pool: HashPool, step: Step, where: Path) -> int:
+    """Put one part where it belongs; returns how many bytes were copied."""
+    size = part.source.size_bytes
+    with part.source.opened() as opened:
+        if part.kept_offset is not None and opened.share(target, target_offset=part.offset):
+            step.advance(size)
+            return 0
+        if part.digests is None:
+            buffer = memoryview(bytearray(size))
+            opened.read_into(buffer, 0)
+            write_all(target, buffer, part.offset)
+            return size
+        cuts = part.digests.index.cuts
+        found = pool.copy(opened, target, part.offset, cuts, holes=part.holes).finish(step.advance)
+    if found.index.root != part.digests.index.root:
+        what = "the bytes that were copied to it are not the ones that were promised; nothing was changed"
+        raise IntegrityError(f"{where} at {part.offset}", what, hint="lfbuild verify tells whether the file is damaged")
+    return size

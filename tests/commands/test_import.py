@@ -1,0 +1,234 @@
+"""`import`, `convert-back`, `compact` and `recover`, through the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.world.edits import LARGER_ENGINE, edit_in_place, engine_file, launcher_file, new_slice
+from tests.world.files import manifest_of, verified
+from tests.world.models import tiny_gguf
+from tests.world.mozilla import MODEL, mozilla_engine, mozilla_file, write_mozilla_file
+from tests.world.programs import tiny_elf
+from tests.world.slices import LINUX, LINUX_ENGINE
+from tests.world.zips import Stored, write_zip
+
+from lfbuild.archive.reader import Reader
+from lfbuild.cli import main
+from lfbuild.host.inplace import journal_path
+from lfbuild.manifest.edit import Changes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Captured = pytest.CaptureFixture[str]
+
+
+def members_of(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if not name.startswith(".lfbuild/")}
+
+
+def run(*words: str | Path, code: int = 0) -> None:
+    assert main([*map(str, words), "--quiet"]) == code
+
+
+def test_a_foreign_llamafile_gets_a_manifest_and_keeps_its_members(world: Path) -> None:
+    path = write_mozilla_file(world / "moz.llamafile", deflated=("web/index.html",))
+    before = members_of(path)
+
+    run("import", path)
+
+    assert verified(path) == []
+    assert members_of(path) == before
+    subprocess.run(["unzip", "-qt", path], check=True)
+    manifest = manifest_of(path)
+    assert manifest.release.name == "moz"
+    assert manifest.head.own_members == 2
+    assert manifest.member("web/index.html").encoding.encoder == ""  # type: ignore[union-attr]
+    assert manifest.member(MODEL).model.architecture == "llama"  # type: ignore[union-attr]
+    assert path.read_bytes().startswith(mozilla_engine()[:4096])
+
+
+def test_members_of_the_engine_and_of_the_user_are_told_apart(world: Path) -> None:
+    path = write_mozilla_file(world / "moz.llamafile", members={"deflated.txt": b"x" * 500}, deflated=("deflated.txt",))
+
+    run("import", path)
+
+    manifest = manifest_of(path)
+    assert manifest.head.size_bytes == len(mozilla_engine())
+    assert [item.name for item in manifest.members if item.role == "file"] == ["deflated.txt"]
+
+
+def test_weights_that_lie_anywhere_are_moved_when_asked(world: Path, capsys: Captured) -> None:
+    path = write_zip(world / "zip.llamafile", Stored("a.gguf", tiny_gguf()), start=tiny_elf(601))
+    capsys.readouterr()
+
+    assert main(["import", str(path), "-o", "as-it-is"]) == 0
+    assert "a.gguf lies where no system maps it without a copy" in capsys.readouterr().err
+    run("import", path, "--align", "-o", "aligned")
+
+    with Reader.open(world / "aligned") as reader:
+        assert reader.data_offset(reader.record("a.gguf")) % 65536 == 0
+    for name in ("aligned", "as-it-is"):
+        assert verified(world / name) == []
+
+
+def test_a_file_of_ours_is_not_imported(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+
+    run("import", path, code=4)
+
+    assert f"{path}: has a manifest already" in capsys.readouterr().err
+
+
+def test_a_zip_that_begins_with_no_program_is_not_imported(world: Path, capsys: Captured) -> None:
+    path = write_zip(world / "a.zip", Stored("a.gguf", tiny_gguf()))
+
+    run("import", path, code=4)
+
+    assert f"{path}: begins with no program, so it is no llamafile" in capsys.readouterr().err
+
+
+def test_a_zip_that_readers_would_disagree_on_is_not_imported(world: Path, capsys: Captured) -> None:
+    path = write_zip(world / "a.zip", Stored("a", b"1"), Stored("a", b"2"), start=tiny_elf(600))
+
+    run("import", path, code=4)
+
+    assert f"{path}: a: is in the directory 2 times" in capsys.readouterr().err
+
+
+def test_mozillas_tools_get_their_file_back_byte_for_byte(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_mozilla_file(world / "moz.llamafile")
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+
+    run("import", path, "-o", "ours.llamafile")
+    run("convert-back", "ours.llamafile", "-o", "back.llamafile")
+
+    assert (world / "back.llamafile").read_bytes() == _sorted_as_ours(path)
+
+
+def _sorted_as_ours(path: Path) -> bytes:
+    """The same llamafile with its members in our order: weights, files, arguments."""
+    content = members_of(path)
+    order = [MODEL, "web/index.html", ".args"]
+    return mozilla_file({name: content[name] for name in order})
+
+
+def test_a_file_with_launchers_goes_back_with_one_of_its_engines(world: Path) -> None:
+    path = launcher_file(world)
+
+    run("convert-back", path, "-o", "back", "--target", LINUX)
+
+    data = (world / "back").read_bytes()
+    assert data.startswith(LINUX_ENGINE)
+    assert b"lfbuild " not in data[-200:]
+    assert members_of(world / "back") == members_of(path)
+    subprocess.run(["unzip", "-qt", world / "back"], check=True)
+
+
+def test_which_of_several_engines_has_to_be_said(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+
+    run("convert-back", path, "-o", "back", code=2)
+
+    assert capsys.readouterr().err == (
+        f"lfbuild: {path}: the file has engines for linux-x86_64, windows-x86_64, and a llamafile begins with one\n"
+        "lfbuild: hint: --target TARGET, or --engine E\n"
+    )
+
+
+def test_an_engine_of_mozillas_can_begin_what_goes_back(world: Path) -> None:
+    (world / "engine").unlink() if (world / "engine").is_file() else None
+    engine = world / "llamafile-0.10"
+    engine.write_bytes(mozilla_engine(version="0.10.6"))
+
+    run("convert-back", launcher_file(world), "-o", "back", "--engine", engine)
+
+    assert (world / "back").read_bytes().startswith(engine.read_bytes()[:4096])
+    with zipfile.ZipFile(world / "back") as archive:
+        assert archive.testzip() is None
+        assert ".cosmo" in archive.namelist()
+
+
+def test_weights_that_are_damaged_do_not_leave_the_file(world: Path, capsys: Captured) -> None:
+    path = engine_file(world)
+    data = bytearray(path.read_bytes())
+    with Reader.open(path) as reader:
+        data[reader.data_offset(reader.record("Tiny.Q4_0.gguf")) + 9] ^= 1
+    path.write_bytes(data)
+
+    run("convert-back", path, "-o", "back", code=5)
+
+    assert not (world / "back").exists()
+
+
+def test_compacting_brings_the_engine_back_before_the_weights(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+    edit_in_place(path, Changes(slices=(new_slice(LARGER_ENGINE),)))
+    before = members_of(path)
+    capsys.readouterr()
+
+    assert main(["compact", str(path), "--json", "--quiet"]) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    assert told["new_bytes"] == path.stat().st_size
+    assert verified(path) == []
+    assert members_of(path) == before
+    with Reader.open(path) as reader:
+        records = reader.records
+        assert records[f".lfbuild/engine/{LINUX}"].header_offset < records["Tiny.Q4_0.gguf"].header_offset
+
+
+def test_recovering_a_file_at_rest_does_nothing(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+    old = path.read_bytes()
+    capsys.readouterr()
+
+    assert main(["recover", str(path)]) == 0
+
+    assert capsys.readouterr().out == f"{path}: is at rest, there was nothing to do\n"
+    assert path.read_bytes() == old
+
+
+def test_leftovers_are_told_by_verify_and_cleared_by_recover(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+    old = path.read_bytes()
+    path.write_bytes(old + b"half of a tail")
+    capsys.readouterr()
+
+    assert main(["verify", str(path), "-q"]) == 5
+    assert capsys.readouterr().out == (
+        f"{path}: end records: 14 bytes follow the end records\n1 finding\n"
+        f"an edit that was interrupted leaves such bytes: lfbuild recover {path}\n"
+    )
+    assert main(["recover", str(path), "-q"]) == 0
+    assert capsys.readouterr().out == f"{path}: an update had been interrupted, and what it left was cleared\n"
+    assert path.read_bytes() == old
+
+
+def test_a_journal_that_was_never_completed_is_dropped(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+    journal_path(path).write_bytes(b"LFREDO 1")
+
+    run("list", path)
+    assert journal_path(path).exists()
+    run("recover", path)
+
+    assert not journal_path(path).exists()
+    assert verified(path) == []
+
+
+def test_a_file_with_any_other_fault_is_left_as_it_is(world: Path) -> None:
+    path = launcher_file(world)
+    data = bytearray(path.read_bytes() + b"more")
+    with Reader.open(path) as reader:
+        data[reader.record(".args").header_offset + 10] ^= 1
+    path.write_bytes(data)
+
+    run("recover", path)
+
+    assert path.read_bytes() == data

@@ -1,0 +1,93 @@
+"""A release is put where others find it, the control file last; what is there already is not put again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.commands.test_update import updated
+from tests.world.releases import write_new, write_old
+
+from lfbuild.commands.publish import Published, publish
+from lfbuild.errors import FetchError
+from lfbuild.fetch.network import Network
+from lfbuild.manifest.mapping import map_file
+from lfbuild.report import SilentReport
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    return write_new(tmp_path / "made", indexed=False)
+
+
+def published(path: Path, folder: str, network: Network | None = None) -> Published:
+    return publish(path, folder, network=network or Network(), threads=1, report=SilentReport())
+
+
+def test_a_folder_has_the_file_under_its_root_and_the_control_file_last(new: Path, tmp_path: Path) -> None:
+    root = map_file(new, threads=1).root.hex()[:16]
+    folder = tmp_path / "www" / "chat"
+
+    outcome = published(new, f"{folder}/")
+
+    assert outcome.put == (f"{folder}/{root}/tiny.llamafile", f"{folder}/tiny.llamafile.lfindex")
+    assert (outcome.file_url, outcome.url) == outcome.put
+    assert (folder / root / "tiny.llamafile").read_bytes() == new.read_bytes()
+
+
+def test_what_was_published_is_what_update_takes(new: Path, tmp_path: Path) -> None:
+    old = write_old(tmp_path / "here")
+
+    updated(old, published(new, str(tmp_path / "www")).url)
+
+    assert old.read_bytes() == new.read_bytes()
+
+
+def test_the_release_before_stays_for_updates_that_are_under_way(new: Path, tmp_path: Path) -> None:
+    before = published(write_old(tmp_path / "before"), str(tmp_path / "www"))
+    after = published(new, str(tmp_path / "www"))
+
+    assert before.url == after.url
+    assert before.file_url != after.file_url
+    assert all((tmp_path / "www").joinpath(url).exists() for url in (before.file_url, after.file_url))
+
+
+def test_publishing_again_puts_only_the_control_file(new: Path, tmp_path: Path) -> None:
+    published(new, str(tmp_path / "www"))
+
+    assert published(new, str(tmp_path / "www")).put == (f"{tmp_path}/www/tiny.llamafile.lfindex",)
+
+
+def test_a_foreign_file_brings_its_leaves(tmp_path: Path) -> None:
+    path = tmp_path / "model.bin"
+    with path.open("wb") as file:
+        file.truncate(70 << 20)
+    root = map_file(path, threads=1).root.hex()[:16]
+
+    outcome = published(path, str(tmp_path / "www"))
+
+    assert [url.removeprefix(f"{tmp_path}/www/") for url in outcome.put] == [
+        f"{root}/model.bin",
+        f"{root}/model.bin.lfleaves",
+        "model.bin.lfindex",
+    ]
+    updated(tmp_path / "here.bin", outcome.url)
+    assert (tmp_path / "here.bin").read_bytes() == path.read_bytes()
+
+
+def test_a_web_server_takes_no_files(new: Path) -> None:
+    with pytest.raises(FetchError) as caught:
+        published(new, "https://a.test/x")
+
+    assert str(caught.value) == "https://a.test/x/tiny.llamafile: a web server takes no files"
+    assert caught.value.hint == "name a folder that the server serves, or an s3:// address"
+
+
+def test_without_the_network_no_store_is_asked(new: Path) -> None:
+    with pytest.raises(FetchError) as caught:
+        published(new, "s3://bucket/x", Network(offline=True))
+
+    assert str(caught.value) == "s3://bucket/x/tiny.llamafile: --offline forbids to put it there"

@@ -1,0 +1,368 @@
+"""`swap`, through the command line: every kind of engine, every change, and what the user is told."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import zipfile
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.commands.world import engine_of, keep_engines
+from tests.world.edits import LARGER_ENGINE, NEW_ENGINE, engine_file, launcher_file, new_slice
+from tests.world.files import MODEL_NAME, manifest_of, verified, write_tiny_file
+from tests.world.models import DEFAULT_TENSORS, tiny_gguf
+from tests.world.mozilla import mozilla_engine, write_mozilla_file
+from tests.world.programs import tiny_elf, tiny_macho
+from tests.world.slices import LINUX, WINDOWS, tiny_launcher
+
+from lfbuild.archive.reader import Reader
+from lfbuild.cli import main
+from lfbuild.host.inplace import used
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Captured = pytest.CaptureFixture[str]
+
+
+def swapped(capsys: Captured, *words: str | Path) -> dict[str, object]:
+    """What `swap` tells as JSON."""
+    capsys.readouterr()
+    code = main(["swap", *map(str, words), "--json", "--quiet"])
+    told = capsys.readouterr()
+    assert code == 0, told.err
+    answer: dict[str, object] = json.loads(told.out)
+    return answer
+
+
+def refusal(capsys: Captured, *words: str | Path, code: int) -> str:
+    capsys.readouterr()
+    assert main(["swap", *map(str, words), "--quiet"]) == code
+    return capsys.readouterr().err
+
+
+def members_of(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if not name.startswith(".lfbuild/")}
+
+
+def engine_in(path: Path, target: str = LINUX) -> bytes:
+    with Reader.open(path) as reader:
+        return reader.read(f".lfbuild/engine/{target}")
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_the_engine_of_another_file_of_ours(world: Path, capsys: Captured, in_place: bool) -> None:
+    path = launcher_file(world)
+    other = launcher_file(world, name="other.llamafile", slices=(new_slice(),))
+    before = members_of(path)
+
+    told = swapped(capsys, path, "--engine", other, *(["--in-place"] if in_place else []))
+
+    assert verified(path) == []
+    assert members_of(path) == before
+    assert engine_in(path) == engine_in(other) == NEW_ENGINE
+    assert told["way"] == ("appended tail" if in_place else "new file, copied")
+    assert [change["how"] for change in told["changes"]] == (  # type: ignore[attr-defined]
+        ["in the spare slot"] if in_place else ["new file"]
+    ) * len(told["changes"])  # type: ignore[arg-type]
+
+
+def test_an_engine_too_large_for_the_room_is_told_before_it_is_written(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+    other = launcher_file(world, name="other.llamafile", slices=(new_slice(LARGER_ENGINE),))
+    old = path.read_bytes()
+
+    told = swapped(capsys, path, "--engine", other, "--in-place", "--dry-run")
+
+    assert path.read_bytes() == old
+    assert (told["way"], told["done"]) == ("journal", False)
+    assert told["changes"][0]["how"] == "behind the weights, by journal"  # type: ignore[index]
+    assert int(str(told["written_bytes"])) < 2 * (len(LARGER_ENGINE) + 20_000)
+
+
+def test_the_engine_that_a_recipe_compiles(world: Path, capsys: Captured) -> None:
+    keys = keep_engines(world, capsys)
+    (target,) = keys
+    assert main(["chat.toml", "--quiet"]) == 0
+    path = world / "chat.llamafile"
+    recipe = (world / "chat.toml").read_text(encoding="utf-8").replace('version = "1.0"', 'version = "2.0"')
+    (world / "newer.toml").write_text(recipe.replace('"chat"', '"newer"'), encoding="utf-8")
+    shutil.copytree(world / "engine", world / "engine2")
+    (world / "newer.toml").write_text(recipe.replace('path = "engine"', 'path = "engine2"'), encoding="utf-8")
+    shutil.rmtree(world / "cache" / "engines" / keys[target])
+
+    # The engine that the new recipe asks for, as a compile would leave it.
+    (world / "chat.toml").write_text(recipe, encoding="utf-8")
+    keep_engines(world, capsys)
+
+    told = swapped(capsys, path, "--engine", "chat.toml")
+
+    assert verified(path) == []
+    assert engine_in(path, target) == engine_of(target)
+    assert told["notes"][-1].startswith("the file ")  # type: ignore[index]
+
+
+def test_an_engine_in_the_cache_by_the_beginning_of_its_key(world: Path, capsys: Captured) -> None:
+    keys = keep_engines(world, capsys)
+    (target,) = keys
+    path = launcher_file(world)
+
+    told = swapped(capsys, path, "--engine", keys[target][:12])
+
+    assert verified(path) == []
+    assert engine_in(path) == engine_of(target)
+    assert f"llama.cpp 1.0, {target}, in the cache" in str(told["changes"])
+    assert manifest_of(path).engine.slices[0].key == keys[target]  # type: ignore[union-attr]
+
+
+def test_a_bare_program_takes_the_place_of_the_engine_for_its_machine(world: Path, capsys: Captured) -> None:
+    path, program = launcher_file(world), world / "llama"
+    program.write_bytes(tiny_elf(20) + b"bare llama.cpp\n" * 30)
+
+    swapped(capsys, path, "--engine", program)
+
+    assert verified(path) == []
+    assert engine_in(path) == program.read_bytes()
+    assert manifest_of(path).engine.slices[0].cpus == ("x86-64",)  # type: ignore[union-attr]
+    assert engine_in(path, WINDOWS) != program.read_bytes()
+
+
+def test_an_engine_for_another_machine_is_refused(world: Path, capsys: Captured) -> None:
+    path, program = launcher_file(world), world / "llama"
+    program.write_bytes(tiny_macho(700))
+
+    said = refusal(capsys, path, "--engine", program, code=2)
+
+    assert said == (
+        f"lfbuild: {path}: --engine: llama is for macos-aarch64, and the file is for linux-x86_64, windows-x86_64\n"
+    )
+
+
+def test_mozillas_engine_begins_the_file_from_then_on(world: Path, capsys: Captured) -> None:
+    path, other = launcher_file(world), write_mozilla_file(world / "moz.llamafile")
+    before = members_of(path)
+
+    told = swapped(capsys, path, "--engine", other)
+
+    assert verified(path) == []
+    assert path.read_bytes().startswith(mozilla_engine()[:300])
+    assert {name: members_of(path)[name] for name in before} == before
+    assert manifest_of(path).head.kind == "engine"
+    assert manifest_of(path).engine.version == "0.9.3"  # type: ignore[union-attr]
+    assert "the file begins with its engine from now on, no longer with launchers" in str(told["notes"])
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_an_engine_head_is_replaced_by_a_bare_program(world: Path, capsys: Captured, in_place: bool) -> None:
+    path, program = engine_file(world), world / "llama"
+    program.write_bytes(tiny_elf(800))
+
+    told = swapped(capsys, path, "--engine", program, *(["--in-place"] if in_place else []))
+
+    assert verified(path) == []
+    assert path.read_bytes().startswith(program.read_bytes())
+    assert told["way"] == ("journal" if in_place else "new file, copied")
+
+
+def test_a_launcher_file_lends_its_whole_head_to_a_file_that_begins_with_its_engine(
+    world: Path, capsys: Captured
+) -> None:
+    path, other = engine_file(world), launcher_file(world, name="other.llamafile")
+
+    swapped(capsys, path, "--engine", other)
+
+    assert verified(path) == []
+    assert manifest_of(path).head.kind == "launcher"
+
+
+def test_a_foreign_llamafile_keeps_all_its_members(world: Path, capsys: Captured) -> None:
+    path = write_mozilla_file(world / "moz.llamafile", deflated=("web/index.html",))
+    program = world / "newer"
+    program.write_bytes(mozilla_engine(version="0.10.6", flags=("-m", "-c", "--load-mode")))
+    subprocess.run(["unzip", "-qt", path], check=True)
+    before = members_of(path)
+
+    told = swapped(capsys, path, "--engine", program)
+
+    subprocess.run(["unzip", "-qt", path], check=True)
+    assert verified(path) == []
+    after = members_of(path)
+    assert {name: data for name, data in after.items() if name != ".args"} == {
+        name: data for name, data in before.items() if name != ".args"
+    }
+    assert after[".args"] == b"-m\n/zip/tiny.Q4_0.gguf\n...\n"
+    assert told["notes"][:2] == [  # type: ignore[index]
+        ".args: --nobrowser is dropped: newer engines open no browser",
+        ".args: -m tiny.Q4_0.gguf becomes -m /zip/tiny.Q4_0.gguf: engines look for a bare name outside of the file",
+    ]
+    assert manifest_of(path).engine.version == "0.10.6"  # type: ignore[union-attr]
+
+
+def test_a_foreign_llamafile_is_not_changed_in_place(world: Path, capsys: Captured) -> None:
+    path = write_mozilla_file(world / "moz.llamafile")
+
+    said = refusal(capsys, path, "--name", "x", "--in-place", code=4)
+
+    assert said == f"lfbuild: {path}: is somebody else's file\nlfbuild: hint: lfbuild import moz.llamafile\n"
+
+
+def test_another_model_and_the_arguments_that_name_it(world: Path, capsys: Captured) -> None:
+    path, model = launcher_file(world), world / "other.gguf"
+    model.write_bytes(tiny_gguf(tensors=DEFAULT_TENSORS[:2]))
+
+    told = swapped(capsys, path, "--model", model)
+
+    assert verified(path) == []
+    members = members_of(path)
+    assert MODEL_NAME not in members
+    assert members["other.gguf"] == model.read_bytes()
+    assert members[".args"] == b"cli\n-m\n/zip/other.gguf\n...\n"
+    assert told["changes"][0]["what"] == f"model {MODEL_NAME} becomes {model}"  # type: ignore[index]
+
+
+def test_another_model_under_the_old_name_in_place(world: Path, capsys: Captured) -> None:
+    path, model = launcher_file(world), world / "other.gguf"
+    model.write_bytes(tiny_gguf(tensors=DEFAULT_TENSORS[:2]))
+
+    swapped(capsys, path, "--model", f"{MODEL_NAME}={model}", "--in-place")
+
+    assert verified(path) == []
+    assert members_of(path)[MODEL_NAME] == model.read_bytes()
+
+
+def test_a_model_that_is_none_is_refused(world: Path, capsys: Captured) -> None:
+    path, model = launcher_file(world), world / "other.gguf"
+    model.write_bytes(b"no model at all")
+
+    assert f"{path}: {model}: " in refusal(capsys, path, "--model", model, code=4)
+
+
+def test_arguments_of_the_default_verb_and_of_another(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+
+    swapped(capsys, path, "--args", "-c 8192 -p 'Hello there'", "--args", "serve=--port 9000", "--in-place")
+
+    assert verified(path) == []
+    assert members_of(path)[".args"] == b"cli\n-m\n/zip/Tiny.Q4_0.gguf\n-c\n8192\n-p\n'Hello there'\n...\n"
+    with Reader.open(path) as reader:
+        assert reader.read(".lfbuild/args/serve") == b"--port\n9000\n...\n"
+
+
+def test_files_come_and_go_and_arguments_that_name_one_are_told(world: Path, capsys: Captured) -> None:
+    path, text = launcher_file(world), world / "license.txt"
+    text.write_text("MIT\n", encoding="utf-8")
+
+    told = swapped(capsys, path, "--file", f"LICENSE={text}", "--remove", MODEL_NAME, "--remove", "empty")
+
+    assert verified(path) == []
+    assert set(members_of(path)) == {"LICENSE", "prompts/hello.txt", ".args"}
+    assert f".args still names /zip/{MODEL_NAME}, which is no longer there" in str(told["notes"])
+
+
+def test_names_and_the_address_of_updates(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+
+    swapped(capsys, path, "--name", "chat", "--version", "2.0", "--update-url", "https://example.com/c", "--in-place")
+
+    manifest = manifest_of(path)
+    assert (manifest.release.name, manifest.release.version, manifest.update_url) == (
+        "chat", "2.0", "https://example.com/c",
+    )  # fmt: skip
+
+
+def test_another_output_leaves_the_file_as_it_is(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+    old = path.read_bytes()
+
+    swapped(capsys, path, "--name", "chat", "-o", world / "new.llamafile")
+
+    assert path.read_bytes() == old
+    assert verified(world / "new.llamafile") == []
+    assert manifest_of(world / "new.llamafile").release.name == "chat"
+
+
+def test_a_file_in_use_is_replaced_and_never_written_under(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+    old = path.read_bytes()
+
+    with used(path) as running:
+        assert refusal(capsys, path, "--name", "x", "--in-place", code=8) == (
+            f"lfbuild: {path}: is in use, or another lfbuild is changing it\nlfbuild: hint: stop it, and try again\n"
+        )
+        swapped(capsys, path, "--name", "x")
+        assert running.read() == old
+    assert manifest_of(path).release.name == "x"
+
+
+def test_a_signed_file_is_refused_in_place_and_told_otherwise(world: Path, capsys: Captured) -> None:
+    path = write_tiny_file(world, head=tiny_launcher(), align_bytes=65536, sign=_sign)
+
+    assert refusal(capsys, path, "--name", "x", "--in-place", code=8) == (
+        f"lfbuild: {path}: is signed, and a signature does not survive a change in place\n"
+        "lfbuild: hint: without --in-place a new file is written, which can be signed again\n"
+    )
+    told = swapped(capsys, path, "--name", "x")
+    assert "the file was signed for Windows, and the new one is not: sign it again" in str(told["notes"])
+    assert verified(path) == []
+
+
+def _sign(path: Path) -> None:
+    """As a signing tool leaves a file: a certificate table behind it, named in the head."""
+    data = bytearray(path.read_bytes())
+    data += bytes(-len(data) % 8)
+    table = 128 + 24 + 144
+    data[table : table + 8] = len(data).to_bytes(4, "little") + (16).to_bytes(4, "little")
+    path.write_bytes(bytes(data) + b"signature of 16b")
+
+
+def test_nothing_to_change_is_refused(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+
+    assert refusal(capsys, path, code=2) == (
+        f"lfbuild: {path}: nothing is to be changed: name an --engine, a --model, --args, a --file, or another name\n"
+        "lfbuild: hint: `lfbuild swap --help`\n"
+    )
+
+
+def test_an_engine_that_is_nowhere_is_refused(world: Path, capsys: Captured) -> None:
+    assert refusal(capsys, launcher_file(world), "--engine", "nowhere", code=2) == (
+        "lfbuild: --engine: 'nowhere' is no recipe, no file, and no key of an engine in the cache\n"
+        "lfbuild: hint: lfbuild cache list\n"
+    )
+
+
+def test_the_same_engine_once_more_changes_nothing_of_it(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+    other = launcher_file(world, name="other.llamafile")
+
+    told = swapped(capsys, path, "--engine", other, "--in-place")
+
+    assert verified(path) == []
+    assert told["changes"] == []
+    assert "the file has llama.cpp 0.5.0 of other.llamafile already, so its engine stays" in str(told["notes"])
+
+
+def test_an_interrupted_edit_is_told_and_finished_first(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+    path.write_bytes(path.read_bytes() + b"a tail without end")
+
+    assert main(["swap", str(path), "--name", "x"]) == 0
+
+    assert (
+        "note: tiny.llamafile: an update had been interrupted, and what it left was cleared" in capsys.readouterr().err
+    )
+    assert verified(path) == []
+
+
+def test_what_would_be_done_reads_like_a_table(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+    assert main(["swap", str(path), "--name", "x", "--in-place", "-n", "-q"]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["change", "how", "size"]
+    assert lines[1].split() == ["name", "becomes", "x", "appended", "tail"]
+    assert lines[-1].startswith(f"{path}: generation 2, appended tail: ")
+    assert lines[-1].endswith(" would be written")

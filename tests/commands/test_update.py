@@ -1,0 +1,509 @@
+"""A file becomes the newer release: what is here is copied, what is not is fetched once, and the old one is whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.fetch.conftest import server
+from tests.fetch.webserver import Page, WebServer
+from tests.world.files import plain, verified, write_tiny_file
+from tests.world.releases import TENSORS, members, model, write_new, write_old
+from tests.world.zips import Stored, write_zip
+
+from lfbuild.channel.index import ReleaseIndex
+from lfbuild.channel.partial import updating
+from lfbuild.commands.index import index
+from lfbuild.commands.update import Update, UpdateOrder, check_for_update, update
+from lfbuild.errors import FetchError, HostError, IntegrityError, RecipeError, TrustError
+from lfbuild.fetch.network import Network
+from lfbuild.fetch.pace import Clock
+from lfbuild.fetch.parallel import Manners
+from lfbuild.manifest.model import Release
+from lfbuild.manifest.pack import PackOrder, pack
+from lfbuild.report import SilentReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ["server"]
+
+QUICK = Manners(clock=Clock(now=lambda: 0.0, pause=lambda _: None), silence_s=5, most_connections=1)
+"""Where no time passes, asking twice costs nothing: no byte is read along that nobody wants."""
+
+
+class Noted(SilentReport):
+    """A report that keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str, /) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture
+def report() -> Noted:
+    return Noted()
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    return write_old(tmp_path / "here")
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    return write_new(tmp_path / "there")
+
+
+def serve(server: WebServer, folder: Path) -> str:
+    """Put a folder on the server; returns its address."""
+    for path in sorted(folder.iterdir()):
+        server.pages[f"/{path.name}"] = Page(data=path.read_bytes(), etag=f'"{path.stat().st_mtime_ns}"')
+    return f"{server.url}/tiny.llamafile"
+
+
+@pytest.fixture
+def url(server: WebServer, new: Path) -> str:
+    return serve(server, new.parent)
+
+
+def updated(
+    path: Path,
+    url: object,
+    report: Noted | None = None,
+    *,
+    how: Callable[..., Update] = update,
+    network: Network | None = None,
+    **more: object,
+) -> Update:
+    order = UpdateOrder(path=path, url=str(url), **more)  # type: ignore[arg-type]
+    return how(
+        order, network=network or Network(timeout_s=5), manners=QUICK, threads=1, report=report or SilentReport()
+    )
+
+
+def beside(path: Path) -> list[str]:
+    """What else stands in the folder."""
+    return sorted(entry.name for entry in path.parent.iterdir() if entry != path and not entry.name.endswith(".head"))
+
+
+def body_bytes(server: WebServer, path: str = "/tiny.llamafile") -> int:
+    return sum(asked.sent_bytes for asked in server.asked if asked.path == path)
+
+
+def test_a_file_becomes_the_newer_release_and_only_what_changed_is_fetched(
+    server: WebServer, url: str, old: Path, new: Path
+) -> None:
+    old.chmod(0o750)
+
+    outcome = updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert verified(old) == []
+    assert stat.S_IMODE(old.stat().st_mode) == 0o750
+    assert beside(old) == []
+    assert (outcome.is_done, outcome.is_current, outcome.name, outcome.version) == (True, False, "tiny", "1")
+    assert outcome.wanted_bytes < len(TENSORS[3].data) + 4000
+    assert body_bytes(server) == outcome.body_bytes + 32 * 5, "the blocks, and the leaves of the changed tensor"
+
+
+def test_the_plan_is_told_before_it_is_carried_out(url: str, old: Path, report: Noted) -> None:
+    updated(old, url, report)
+
+    assert report.notes == [
+        "0.03 MB of 0.03 MB need not be fetched; what is missing, in ranges: 0.01 MB in 3 requests, about 0.0 s",
+        "instead of the whole file: 0.03 MB in 1 request, about 0.0 s",
+    ]
+
+
+def test_nothing_newer_changes_nothing(url: str, old: Path, new: Path, server: WebServer) -> None:
+    shutil.copy(new, old)
+    before = old.stat()
+
+    outcome = updated(old, url)
+
+    assert (outcome.is_current, outcome.is_done) == (True, False)
+    assert (old.stat().st_ino, old.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert [asked.path for asked in server.asked] == ["/tiny.llamafile.lfindex"]
+
+
+def test_a_look_changes_nothing_and_tells_what_would_move(url: str, old: Path, new: Path) -> None:
+    before = old.read_bytes()
+    old.parent.chmod(0o555)
+
+    outcome = updated(old, url, how=check_for_update)
+
+    assert (outcome.is_current, outcome.is_done) == (False, False)
+    assert [route.kind for route in outcome.routes] == ["ranges", "whole"]
+    assert outcome.routes[0].body_bytes < outcome.routes[1].body_bytes == new.stat().st_size
+    assert old.read_bytes() == before
+    assert beside(old) == []
+    old.parent.chmod(0o755)
+
+
+def test_a_look_at_the_newest_tells_so(url: str, old: Path, new: Path) -> None:
+    shutil.copy(new, old)
+
+    assert updated(old, url, how=check_for_update).is_current
+
+
+def test_the_old_file_may_be_kept(url: str, old: Path, new: Path) -> None:
+    before = old.read_bytes()
+
+    updated(old, url, keep_old=True)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert beside(old) == ["tiny.llamafile.old"]
+    assert old.with_name("tiny.llamafile.old").read_bytes() == before
+
+
+def test_the_address_may_be_the_file_s_own(tmp_path: Path, server: WebServer, url: str, new: Path) -> None:
+    (tmp_path / "head").write_bytes((tmp_path / "there" / "tiny.llamafile.head").read_bytes())
+    order = PackOrder(
+        release=Release(name="tiny", version="0"),
+        head=tmp_path / "head",
+        engine=None,
+        members=members(changed=False),
+        align_bytes=1024,
+        room_bytes=300,
+        epoch=1_700_000_000,
+        update_url=url,
+    )
+    pack(order, tmp_path / "own.llamafile", threads=1, report=SilentReport())
+
+    updated(tmp_path / "own.llamafile", "")
+
+    assert (tmp_path / "own.llamafile").read_bytes() == new.read_bytes()
+
+
+def test_a_file_that_names_no_address_says_what_to_do(old: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        updated(old, "")
+
+    assert str(caught.value) == f"{old}: names no address of newer releases"
+    assert caught.value.hint == "lfbuild update tiny.llamafile URL"
+
+
+@pytest.mark.parametrize("end", ["/", "/tiny.llamafile", "/tiny.llamafile.lfindex"])
+def test_an_address_may_be_a_folder_the_file_or_its_control_file(url: str, old: Path, new: Path, end: str) -> None:
+    updated(old, url.removesuffix("/tiny.llamafile") + end)
+
+    assert old.read_bytes() == new.read_bytes()
+
+
+def test_a_release_may_lie_in_a_folder(old: Path, new: Path) -> None:
+    updated(old, new)
+
+    assert old.read_bytes() == new.read_bytes()
+
+
+def test_a_file_that_is_not_there_is_fetched(url: str, tmp_path: Path, new: Path) -> None:
+    path = tmp_path / "fresh.llamafile"
+
+    outcome = updated(path, url)
+
+    assert path.read_bytes() == new.read_bytes()
+    assert path.stat().st_mode & 0o111
+    assert outcome.copied_bytes == 0
+
+
+def test_other_files_at_hand_bring_their_blocks(server: WebServer, url: str, tmp_path: Path, new: Path) -> None:
+    models = tmp_path / "models" / "deep"
+    models.mkdir(parents=True)
+    (models / "any name.gguf").write_bytes(model(changed=True))
+    (models / "notes.txt").write_bytes(b"not looked at")
+    path = tmp_path / "fresh.llamafile"
+
+    updated(path, url, seeds=(tmp_path / "models",))
+
+    assert path.read_bytes() == new.read_bytes()
+    assert body_bytes(server) < 6000
+
+
+def test_a_file_that_is_not_ours_becomes_ours(url: str, tmp_path: Path, new: Path, server: WebServer) -> None:
+    path = write_zip(tmp_path / "foreign.llamafile", Stored("Tiny.Q4_0.gguf", model(changed=False)))
+
+    updated(path, url)
+
+    assert path.read_bytes() == new.read_bytes()
+    assert body_bytes(server) < new.stat().st_size / 2
+
+
+def test_a_release_that_is_not_ours_is_one_all_the_same(tmp_path: Path, old: Path, server: WebServer) -> None:
+    there = tmp_path / "foreign"
+    there.mkdir()
+    path = write_zip(there / "tiny.llamafile", Stored("m.gguf", model(changed=True)), Stored("x", b"x" * 99))
+    index(path, file_url="", threads=1, report=SilentReport())
+
+    updated(old, serve(server, there))
+
+    assert old.read_bytes() == path.read_bytes()
+
+
+def test_a_damaged_old_file_is_mended_on_the_way(url: str, old: Path, new: Path, report: Noted) -> None:
+    data = bytearray(old.read_bytes())
+    at = data.index(TENSORS[1].data) + 7
+    data[at] ^= 1
+    old.write_bytes(data)
+
+    updated(old, url, report)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert report.notes[-1] == "1 blocks (1020 bytes) of the files at hand are damaged; they are fetched"
+
+
+def test_a_server_that_sends_only_whole_files_is_read_once_and_told(
+    server: WebServer, url: str, old: Path, new: Path, report: Noted
+) -> None:
+    server.pages["/tiny.llamafile"].ignores_ranges = True
+
+    updated(old, url, report)
+
+    assert old.read_bytes() == new.read_bytes()
+    told = f"{url}: the server sends only whole files (200 instead of 206)"
+    assert report.notes == [f"{told}; so all of it is read, {new.stat().st_size} bytes"]
+    assert [asked.range for asked in server.asked if asked.path == "/tiny.llamafile"][-1] is None
+
+
+def test_a_server_that_sends_only_whole_files_and_the_wrong_one_is_refused(
+    server: WebServer, url: str, old: Path
+) -> None:
+    page, before = server.pages["/tiny.llamafile"], old.read_bytes()
+    page.ignores_ranges = True
+    at = page.data.index(bytes(byte ^ 0x5A for byte in TENSORS[3].data))
+    page.data = page.data[:at] + b"?" + page.data[at + 1 :]
+
+    with pytest.raises(IntegrityError) as caught:
+        updated(old, url)
+
+    assert str(caught.value) == f"{url}: the bytes at {at} are not the ones that were promised"
+    assert old.read_bytes() == before
+
+
+def test_a_whole_file_is_not_fetched_only_to_look_at_it(server: WebServer, url: str, old: Path) -> None:
+    server.pages["/tiny.llamafile"].ignores_ranges = True
+
+    with pytest.raises(FetchError) as caught:
+        updated(old, url, how=check_for_update)
+
+    assert str(caught.value) == (
+        f"{url}: the server sends only whole files (200 instead of 206), so what would move cannot be told"
+    )
+    assert caught.value.hint == "without --check, all of the file is fetched"
+
+
+def test_more_than_was_allowed_is_not_fetched(url: str, old: Path, server: WebServer) -> None:
+    before = old.read_bytes()
+
+    with pytest.raises(FetchError) as caught:
+        updated(old, url, at_most_bytes=100)
+
+    assert str(caught.value).startswith(f"{old}: ")
+    assert str(caught.value).endswith(" bytes would have to be fetched, more than the 100 that --at-most allows")
+    server.pages["/tiny.llamafile"].ignores_ranges = True
+    with pytest.raises(FetchError, match=r"\d+ bytes would have to be fetched, more than the 100 that --at-most"):
+        updated(old, url, at_most_bytes=100)
+    assert old.read_bytes() == before
+
+
+def test_an_update_that_broke_off_goes_on_and_fetches_nothing_twice(
+    server: WebServer, url: str, old: Path, new: Path
+) -> None:
+    page, before = server.pages["/tiny.llamafile"], old.read_bytes()
+    page.cut_after = [10**9, 2100, *[0] * 9]  # the leaves, then blocks
+    with pytest.raises(FetchError) as caught:
+        updated(old, url)
+    page.cut_after = []
+    kept = updated(old, url, how=check_for_update).kept_bytes
+
+    assert caught.value.hint == "run again: what came is kept, and it goes on from there"
+    assert old.read_bytes() == before
+    assert kept >= 1020
+    first, server.asked[:] = body_bytes(server), []
+
+    outcome = updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert outcome.kept_bytes == kept
+    assert outcome.body_bytes == outcome.wanted_bytes - kept
+    assert first
+    assert beside(old) == []
+
+
+def test_what_was_begun_for_another_release_serves_the_next(
+    server: WebServer, url: str, old: Path, tmp_path: Path
+) -> None:
+    server.pages["/tiny.llamafile"].cut_after = [10**9, 5000, *[0] * 9]
+    with pytest.raises(FetchError):
+        updated(old, url)
+    third = tmp_path / "third"
+    third.mkdir()
+    more = (*members(changed=True), plain("more.txt", b"more" * 50))
+    newest = write_tiny_file(third, members=more)
+    index(newest, file_url="", threads=1, report=SilentReport())
+    kept = [name for name in beside(old) if name.endswith(".lfbuild-update")]
+
+    outcome = updated(old, serve(server, third))
+
+    assert len(kept) == 1
+    assert old.read_bytes() == newest.read_bytes()
+    assert outcome.wanted_bytes < len(TENSORS[3].data), "most of the changed tensor was there already"
+    assert beside(old) == []
+
+
+def test_a_release_that_is_replaced_meanwhile_is_looked_at_once_more(
+    server: WebServer, url: str, old: Path, tmp_path: Path, report: Noted
+) -> None:
+    third = tmp_path / "third"
+    third.mkdir()
+    newest = write_tiny_file(third, members=(*members(changed=True), plain("more.txt", b"more" * 50)))
+    index(newest, file_url="", threads=1, report=SilentReport())
+
+    def publish() -> None:
+        page = server.pages["/tiny.llamafile"]
+        serve(server, third)
+        page.data, page.etag = server.pages["/tiny.llamafile"].data, server.pages["/tiny.llamafile"].etag
+
+    server.pages["/tiny.llamafile"].before = [publish]
+
+    updated(old, url, report)
+
+    assert old.read_bytes() == newest.read_bytes()
+    assert report.notes[0].endswith("; the release is looked at once more")
+
+
+def test_a_file_that_its_control_file_does_not_know_is_the_publisher_s_mistake(
+    server: WebServer, url: str, old: Path
+) -> None:
+    before = old.read_bytes()
+    server.pages["/tiny.llamafile"].data += b"longer"
+
+    with pytest.raises(FetchError) as caught:
+        updated(old, url)
+
+    size = len(server.pages["/tiny.llamafile"].data)
+    assert str(caught.value) == (
+        f"{url}: has {size} bytes, but {size - 6} were promised, and the control file does not tell of it"
+    )
+    assert caught.value.hint == "the publisher has to make the control file anew: lfbuild index FILE"
+    assert old.read_bytes() == before
+
+
+def test_a_control_file_that_leads_to_this_machine_is_refused(
+    server: WebServer, url: str, old: Path, new: Path
+) -> None:
+    page = server.pages["/tiny.llamafile.lfindex"]
+    found = ReleaseIndex.parse(page.data, where="x")
+    page.data = replace(found, file=type(found.file)(url=new.as_uri(), size_bytes=found.file.size_bytes)).to_bytes()
+
+    with pytest.raises(TrustError) as caught:
+        updated(old, url)
+
+    assert str(caught.value) == (
+        f"{url}.lfindex: leads to {new.as_uri()}, where a control file from http:// may not lead"
+    )
+
+
+def test_a_release_that_does_not_hold_together_is_refused_though_its_bytes_are_as_promised(
+    server: WebServer, old: Path, tmp_path: Path
+) -> None:
+    there, before = tmp_path / "broken", old.read_bytes()
+    path = write_new(there, indexed=False)
+    data = bytearray(path.read_bytes())
+    header = data.index(b"PK\x03\x04")
+    data[header + 10] ^= 1
+    path.write_bytes(data)
+    index(path, file_url="", threads=1, report=SilentReport())
+
+    with pytest.raises(IntegrityError) as caught:
+        updated(old, serve(server, there))
+
+    assert caught.value.what == "Tiny.Q4_0.gguf: its local header does not fit its directory record"
+    assert caught.value.hint == "the release itself is broken; the old file is as it was"
+    assert old.read_bytes() == before
+
+
+def test_two_at_once_are_one_too_many(url: str, old: Path) -> None:
+    with updating(old), pytest.raises(HostError) as caught:
+        updated(old, url)
+
+    assert str(caught.value) == f"{old}: is being updated by another lfbuild right now"
+    assert caught.value.hint == "wait until it has finished"
+
+
+def test_a_file_that_is_changed_meanwhile_is_left_alone(server: WebServer, url: str, old: Path) -> None:
+    def replace_it() -> None:
+        old.with_name("other").write_bytes(bytes(100_000))
+        old.with_name("other").replace(old)
+
+    server.pages["/tiny.llamafile"].before = [replace_it]
+
+    with pytest.raises(HostError) as caught:
+        updated(old, url)
+
+    assert str(caught.value) == f"{old}: was changed while its update was put together"
+    assert old.read_bytes() == bytes(100_000)
+
+
+def test_a_file_that_is_cut_off_meanwhile_is_told(server: WebServer, url: str, old: Path) -> None:
+    server.pages["/tiny.llamafile"].before = [lambda: os.truncate(old, 3000)]
+
+    with pytest.raises(HostError) as caught:
+        updated(old, url)
+
+    assert str(caught.value) == f"{old}: a file at hand became shorter while it was copied"
+
+
+def test_a_file_that_is_open_elsewhere_is_replaced_by_name_and_never_written_under(
+    url: str, old: Path, new: Path
+) -> None:
+    before = old.read_bytes()
+    with old.open("rb") as running:
+        updated(old, url)
+        assert running.read() == before
+
+    assert old.read_bytes() == new.read_bytes()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_fetched(
+    server: WebServer, url: str, old: Path
+) -> None:
+    old.parent.chmod(0o555)
+    with pytest.raises(HostError) as caught:
+        updated(old, url)
+    old.parent.chmod(0o755)
+
+    assert caught.value.what == "permission denied"
+    assert server.asked == []
+
+
+def test_without_the_network_nothing_is_asked(url: str, old: Path, server: WebServer) -> None:
+    with pytest.raises(FetchError) as caught:
+        updated(old, url, network=Network(offline=True))
+
+    assert str(caught.value) == f"{url}.lfindex: --offline forbids to fetch it"
+    assert server.asked == []
+
+
+def test_a_page_that_is_no_control_file_is_refused(server: WebServer, old: Path) -> None:
+    server.pages["/x.lfindex"] = Page(data=b"<html>")
+    server.pages["/big.lfindex"] = Page(data=bytes((8 << 20) + 1))
+    server.pages["/endless.lfindex"] = Page(data=b"", is_endless=True)
+
+    with pytest.raises(Exception, match="is not a control file of a release"):
+        updated(old, f"{server.url}/x.lfindex")
+    for name in ("big", "endless"):
+        with pytest.raises(FetchError) as caught:
+            updated(old, f"{server.url}/{name}.lfindex")
+        assert caught.value.what == "is bigger than the 8388608 bytes that such a file may have"
+    with pytest.raises(FetchError) as caught:
+        updated(old, f"{server.url}/none")
+    assert caught.value.what == "is not there (404)"

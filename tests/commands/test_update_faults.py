@@ -1,0 +1,183 @@
+"""Whatever ends an update, wherever: the old file is whole or the new one is, and the next run goes on from there."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.commands.test_update import beside, serve, updated
+from tests.fetch.conftest import server
+from tests.world.failing_machine import failing
+from tests.world.files import verified
+from tests.world.releases import write_new, write_old
+
+from lfbuild.channel.partial import Record
+from lfbuild.errors import HostError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fetch.webserver import WebServer
+    from tests.world.failing_machine import Fault
+
+__all__ = ["server"]
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.commands.test_update_faults", "lfbuild.commands.update"])
+_MOST_CHANGES = 300
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    return write_old(tmp_path / "old")
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    return write_new(tmp_path / "new")
+
+
+def _update_until(path: Path, url: str, fault: Fault, at: int) -> None:
+    with failing(fault, at):
+        updated(path, url, keep_old=True)
+
+
+def ended(path: Path, url: str, fault: Fault, at: int) -> bool:
+    """Update in a process of its own; whether it came to its end."""
+    process = PROCESSES.Process(target=_update_until, args=(path, url, fault, at))
+    process.start()
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode == 0
+
+
+@pytest.mark.parametrize("fault", ["kill", "torn"])
+def test_a_kill_at_any_change_loses_nothing_and_the_next_run_fetches_no_block_twice(
+    server: WebServer, tmp_path: Path, old: Path, new: Path, fault: Fault
+) -> None:
+    url, was, will_be = serve(server, new.parent), old.read_bytes(), new.read_bytes()
+    for at in range(1, _MOST_CHANGES):
+        path = tmp_path / f"at{at}" / "tiny.llamafile"
+        path.parent.mkdir()
+        shutil.copy(old, path)
+        if ended(path, url, fault, at):
+            break
+        server.asked.clear()
+        held = _blocks_held(path)
+        assert path.read_bytes() in (was, will_be), f"change {at}"
+        updated(path, url)
+
+        assert path.read_bytes() == will_be, f"change {at}"
+        assert [name for name in beside(path) if not name.endswith(".old")] == [], f"change {at}"
+        kept = path.with_name("tiny.llamafile.old")
+        assert not kept.exists() or kept.read_bytes() == was, f"change {at}"
+        assert not held & _bytes_asked_for(server), f"change {at}"
+        shutil.rmtree(path.parent)
+    else:
+        pytest.fail("the update never ended")
+    assert at > 20
+
+
+def _blocks_held(path: Path) -> set[int]:
+    """Every byte of the blocks that a journal tells of."""
+    held: set[int] = set()
+    for journal in path.parent.glob(".*-journal"):
+        data = journal.read_bytes()
+        for at in range(64, len(data), 64):
+            record = Record.parse(data[at : at + 64])
+            if record is not None and record.kind == b"B":
+                held.update(range(record.offset, record.offset + record.size_bytes))
+    return held
+
+
+def _bytes_asked_for(server: WebServer) -> set[int]:
+    asked: set[int] = set()
+    for request in server.asked:
+        if request.path == "/tiny.llamafile" and request.range is not None:
+            first, _, last = request.range.removeprefix("bytes=").partition("-")
+            asked.update(range(int(first), int(last) + 1))
+    return asked
+
+
+def test_a_full_disk_at_any_change_is_told_and_the_next_run_goes_on(
+    server: WebServer, tmp_path: Path, old: Path, new: Path
+) -> None:
+    url, was, will_be = serve(server, new.parent), old.read_bytes(), new.read_bytes()
+    told = 0
+    for at in range(1, _MOST_CHANGES):
+        path = tmp_path / f"at{at}" / "tiny.llamafile"
+        path.parent.mkdir()
+        shutil.copy(old, path)
+        with failing("full", at) as machine:
+            refused = _refusal(path, url)
+        assert refused in ("", "the disk is full"), f"change {at}"
+        told += bool(refused)
+        if machine.changes < at:
+            break
+        if path.read_bytes() != will_be:
+            assert path.read_bytes() == was
+            updated(path, url)
+        assert path.read_bytes() == will_be, f"change {at}"
+        shutil.rmtree(path.parent)
+    else:
+        pytest.fail("the update never ended")
+    assert told > 20
+
+
+def _refusal(path: Path, url: str) -> str:
+    """What keeps an update from coming to its end; empty if nothing does."""
+    try:
+        updated(path, url, keep_old=True)
+    except HostError as error:
+        return error.what
+    return ""
+
+
+def test_writes_that_take_only_a_part_are_gone_on_with(server: WebServer, old: Path, new: Path) -> None:
+    with failing("short") as machine:
+        updated(old, serve(server, new.parent))
+
+    assert old.read_bytes() == new.read_bytes()
+    assert verified(old) == []
+    assert machine.names.count("pwrite") > 100
+
+
+def test_a_journal_that_is_torn_anywhere_costs_only_what_it_does_not_tell(
+    server: WebServer, tmp_path: Path, old: Path, new: Path
+) -> None:
+    url = serve(server, new.parent)
+    started = tmp_path / "started" / "tiny.llamafile"
+    started.parent.mkdir()
+    shutil.copy(old, started)
+    server.pages["/tiny.llamafile"].cut_after = [10**9, 3500, *[0] * 9]
+    with pytest.raises(Exception, match="the connection broke off"):
+        updated(started, url)
+    server.pages["/tiny.llamafile"].cut_after = []
+    (journal,) = started.parent.glob(".*-journal")
+    data = journal.read_bytes()
+    for size in range(0, len(data), 7):
+        path = tmp_path / f"torn{size}" / "tiny.llamafile"
+        shutil.copytree(started.parent, path.parent)
+        path.with_name(journal.name).write_bytes(data[:size])
+
+        updated(path, url)
+
+        assert path.read_bytes() == new.read_bytes(), f"journal of {size} bytes"
+        shutil.rmtree(path.parent)
+
+
+def test_bytes_that_a_loss_of_power_took_are_fetched_again(server: WebServer, old: Path, new: Path) -> None:
+    url = serve(server, new.parent)
+    server.pages["/tiny.llamafile"].cut_after = [10**9, 3500, *[0] * 9]
+    with pytest.raises(Exception, match="the connection broke off"):
+        updated(old, url)
+    server.pages["/tiny.llamafile"].cut_after = []
+    (partial,) = (path for path in old.parent.glob(".*.lfbuild-update"))
+    partial.write_bytes(bytes(partial.stat().st_size))
+
+    updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()

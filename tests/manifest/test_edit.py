@@ -1,0 +1,217 @@
+"""An edit of a file: whichever way it takes, the result is what a fresh file of the same content would be."""
+
+from __future__ import annotations
+
+import subprocess
+import zipfile
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.world.edits import (
+    LARGER_ENGINE,
+    NEW_ARGS,
+    NEW_ENGINE,
+    args_member,
+    edit_in_place,
+    edit_to_new_file,
+    engine_file,
+    launcher_file,
+    new_slice,
+    planned,
+)
+from tests.world.files import MODEL_NAME, manifest_of, plain, verified
+from tests.world.models import tiny_gguf
+from tests.world.slices import LINUX, tiny_slice
+
+from lfbuild.archive.reader import Reader
+from lfbuild.errors import FormatError, HostError, IntegrityError
+from lfbuild.formats.args import ARGS_NAME
+from lfbuild.manifest.edit import Changes
+from lfbuild.manifest.model import Release
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SWAP = Changes(slices=(new_slice(),), release=Release(name="tiny", version="2"))
+
+
+def content_of(path: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if not name.startswith(".lfbuild/")}
+
+
+def offset_of(path: Path, name: str) -> int:
+    with Reader.open(path) as reader:
+        return reader.data_offset(reader.record(name))
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_new_engine_takes_the_place_of_the_old_one(tmp_path: Path, in_place: bool) -> None:
+    path = launcher_file(tmp_path)
+    before, weights = content_of(path), offset_of(path, MODEL_NAME)
+
+    way = edit_in_place(path, SWAP) if in_place else edit_to_new_file(path, SWAP)
+
+    assert way == ("append" if in_place else "new")
+    assert verified(path) == []
+    assert content_of(path) == before
+    assert offset_of(path, MODEL_NAME) == weights
+    with Reader.open(path) as reader:
+        assert reader.read(f".lfbuild/engine/{LINUX}") == NEW_ENGINE
+    assert manifest_of(path).generation == 2
+    assert manifest_of(path).release.version == "2"
+
+
+def test_in_place_weights_are_neither_written_nor_moved(tmp_path: Path) -> None:
+    path = launcher_file(tmp_path)
+
+    plan = planned(path, SWAP, in_place=True)
+
+    with Reader.open(path) as reader:
+        record = reader.record(MODEL_NAME)
+        start, end = record.header_offset, reader.data_offset(record) + record.stored_size
+    written = [(part.offset, part.end) for part in plan.fresh()] + [*plan.clear]
+    assert all(last <= start or first >= end for first, last in written)
+
+
+def test_what_the_old_version_used_is_zero_afterwards(tmp_path: Path) -> None:
+    path = launcher_file(tmp_path)
+    with Reader.open(path) as reader:
+        record = reader.record(f".lfbuild/engine/{LINUX}")
+        start, size = record.header_offset, record.stored_size
+        end = reader.directory.end_offset
+
+    edit_in_place(path, SWAP)
+
+    data = path.read_bytes()
+    assert data[start : start + size] == bytes(size)
+    assert data[end : end + 22] == bytes(22)
+    assert (start, size) in [(r.offset, min(r.size_bytes, size)) for r in manifest_of(path).regions]
+
+
+def test_engines_change_places_as_often_as_it_takes(tmp_path: Path) -> None:
+    path = launcher_file(tmp_path)
+
+    for number in range(4):
+        changes = Changes(slices=(new_slice(NEW_ENGINE[:-1] + bytes([number])),))
+        assert edit_in_place(path, changes) == "append"
+        assert verified(path) == []
+
+    assert manifest_of(path).generation == 5
+
+
+def test_an_engine_that_does_not_fit_into_the_room_goes_behind_the_weights(tmp_path: Path) -> None:
+    path = launcher_file(tmp_path)
+    weights = offset_of(path, MODEL_NAME)
+
+    way = edit_in_place(path, Changes(slices=(new_slice(LARGER_ENGINE),)))
+
+    assert way == "journal"
+    assert verified(path) == []
+    assert offset_of(path, f".lfbuild/engine/{LINUX}") > offset_of(path, MODEL_NAME) == weights
+    with Reader.open(path) as reader:
+        assert reader.read(f".lfbuild/engine/{LINUX}") == LARGER_ENGINE
+
+
+def test_an_engine_head_is_exchanged_through_a_journal(tmp_path: Path) -> None:
+    path, head = engine_file(tmp_path), tmp_path / "other"
+    head.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\x3e\x00" + b"another engine" * 60)
+    before = content_of(path)
+
+    way = edit_in_place(path, Changes(head=head))
+
+    assert way == "journal"
+    assert verified(path) == []
+    assert content_of(path) == before
+    assert path.read_bytes().startswith(head.read_bytes())
+    assert [item.name for item in tmp_path.iterdir() if "redo" in item.name] == []
+
+
+def test_an_engine_head_that_reaches_into_the_weights_is_refused_in_place(tmp_path: Path) -> None:
+    path, head = engine_file(tmp_path), tmp_path / "other"
+    head.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\x3e\x00" + bytes(1 << 20))
+
+    with pytest.raises(HostError) as caught:
+        edit_in_place(path, Changes(head=head))
+
+    assert caught.value.what.startswith("the engine has 1048596 bytes, and there is room for ")
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_arguments_files_and_names_change_at_once(tmp_path: Path, in_place: bool) -> None:
+    path = launcher_file(tmp_path)
+    changes = Changes(
+        put=(args_member(NEW_ARGS), plain("prompts/hello.txt", b"Bonjour\n"), plain("LICENSE", b"MIT\n")),
+        remove=("empty",),
+        release=Release(name="other", version="3"),
+        update_url="https://example.com/chat",
+    )
+
+    edit_in_place(path, changes) if in_place else edit_to_new_file(path, changes)
+
+    assert verified(path) == []
+    assert content_of(path) == {
+        MODEL_NAME: tiny_gguf(), ARGS_NAME: NEW_ARGS, "prompts/hello.txt": b"Bonjour\n", "LICENSE": b"MIT\n",
+    }  # fmt: skip
+    manifest = manifest_of(path)
+    assert (manifest.release.name, manifest.update_url) == ("other", "https://example.com/chat")
+
+
+def test_a_tail_too_long_to_be_appended_takes_the_journal(tmp_path: Path) -> None:
+    path = launcher_file(tmp_path)
+
+    assert edit_in_place(path, Changes(put=(plain("long.txt", b"x" * 60_000),))) == "journal"
+    assert verified(path) == []
+    assert content_of(path)["long.txt"] == b"x" * 60_000
+
+
+def test_a_new_file_is_what_a_fresh_one_of_the_same_content_is(tmp_path: Path) -> None:
+    path = launcher_file(tmp_path)
+    fresh = launcher_file(tmp_path, name="fresh.llamafile", slices=(new_slice(),), generation=3)
+
+    edit_in_place(path, SWAP)
+    edit_to_new_file(path, Changes(release=Release(name="tiny", version="1", license="apache-2.0")))
+
+    assert path.read_bytes() == fresh.read_bytes()
+
+
+def test_any_unzip_reads_the_file_after_each_edit(tmp_path: Path) -> None:
+    path = launcher_file(tmp_path)
+    for changes in (SWAP, Changes(put=(args_member(NEW_ARGS),)), Changes(slices=(new_slice(LARGER_ENGINE),))):
+        edit_in_place(path, changes)
+        subprocess.run(["unzip", "-qt", path], check=True)
+
+
+def test_a_member_that_is_not_there_cannot_be_removed(tmp_path: Path) -> None:
+    path = launcher_file(tmp_path)
+
+    with pytest.raises(FormatError) as caught:
+        planned(path, Changes(remove=("nothing",)))
+
+    assert str(caught.value) == f"{path}: has no member 'nothing' that could be removed"
+
+
+def test_an_engine_for_a_machine_without_launcher_is_refused(tmp_path: Path) -> None:
+    path = launcher_file(tmp_path)
+    slices = (replace(tiny_slice(), target="macos-aarch64"),)
+
+    with pytest.raises(FormatError) as caught:
+        planned(path, Changes(slices=slices))
+
+    assert str(caught.value) == f"{path}: has no launcher for macos-aarch64"
+
+
+def test_weights_that_are_damaged_are_not_copied_into_a_new_file(tmp_path: Path) -> None:
+    path = launcher_file(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[offset_of(path, MODEL_NAME) + 100] ^= 1
+    path.write_bytes(data)
+
+    with pytest.raises(IntegrityError) as caught:
+        edit_to_new_file(path, SWAP)
+
+    assert (
+        caught.value.what == "the bytes that were copied to it are not the ones that were promised; nothing was changed"
+    )
+    assert path.read_bytes() == data
