@@ -1,8 +1,8 @@
 """Pairs of files, an old and a new release, made from packages of PyPI alone.
 
-Engines are consecutive releases of llama.cpp as two projects compiled it; models are those of the recipes. A whole file has
-its engine as its head, stored, so that every tool sees the same program; one pair has it as lfbuild packs it for several
-machines, compressed.
+Engines are consecutive releases of llama.cpp as two projects compiled it; models are those of the recipes. A whole file
+has its engine as its head, stored, so that every tool sees the same program; one pair has it as lfbuild packs it for
+several machines, compressed.
 """
 
 from __future__ import annotations
