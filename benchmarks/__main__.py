@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import engine, lines, pack, start, verify
+from benchmarks import delta, engine, lines, pack, start, verify
 from benchmarks.front import main
 
 ALL = {
+    "delta": delta.measure,
     "pack": pack.measure,
     "verify": verify.measure,
     "start": start.measure,

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from benchmarks.inputs import file_member, order
+from benchmarks.inputs import file_member, order, release
 from lfbuild.archive.hashing import HashPool, hash_region
+from lfbuild.commands.apply import DeltaSource, apply
+from lfbuild.commands.diff import diff
 from lfbuild.commands.verify import verify
 from lfbuild.formats.blocks import Cuts
 from lfbuild.manifest.pack import pack
@@ -141,6 +143,34 @@ def act_fetch(url: str, spans: str, most: str) -> dict[str, float]:
     return {"act": measured(start), "requests": traffic.requests, "body": traffic.body_bytes}
 
 
+def act_diff(old: str, new: str, patch: str) -> dict[str, float]:
+    """lfbuild's diff, and how much it read."""
+    before = _read_bytes()
+    start = time.perf_counter()
+    diff(Path(old), Path(new), Path(patch), threads=1, report=SilentReport())
+    return {"act": time.perf_counter() - start, "read": _read_bytes() - before}
+
+
+def act_apply(old: str, patch: str, made: str) -> dict[str, float]:
+    """lfbuild's apply."""
+    start = time.perf_counter()
+    source = DeltaSource(name=patch)
+    apply(Path(old), [source], Path(made), force=True, threads=1, report=SilentReport())
+    return {"act": time.perf_counter() - start}
+
+
+def act_large(kind: str, size: str, number: str, target: str) -> dict[str, float]:
+    """Write one of two releases of a large file."""
+    path = Path(target)
+    release(path.parent, path, size=int(size), sparse=kind == "sparse", number=int(number))
+    return {}
+
+
+def _read_bytes() -> int:
+    """What this process has read so far, from the page cache too."""
+    return int(Path("/proc/self/io").read_text(encoding="ascii").partition("rchar:")[2].split()[0])
+
+
 ACTS: dict[str, Callable[..., dict[str, float]]] = {
     "pack": act_pack,
     "copy-then-digest": act_copy_then_digest,
@@ -150,6 +180,9 @@ ACTS: dict[str, Callable[..., dict[str, float]]] = {
     "blake3-mapped": act_blake3_mapped,
     "blake3-memory": act_blake3_memory,
     "fetch": act_fetch,
+    "diff": act_diff,
+    "apply": act_apply,
+    "large": act_large,
 }
 
 
