@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import engine, pack, start, swap, verify
+from benchmarks import delta, engine, lines, pack, start, swap, verify
 from benchmarks.front import main
 
 ALL = {
+    "delta": delta.measure,
     "pack": pack.measure,
     "verify": verify.measure,
     "start": start.measure,
     "swap": swap.measure,
     "engine": engine.measure,
+    "lines": lines.measure,
 }
 
 if __name__ == "__main__":

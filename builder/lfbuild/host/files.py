@@ -10,9 +10,11 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import stat
 import struct
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -40,6 +42,10 @@ _NOT_HERE = {
     errno.EBADF,
     errno.ETXTBSY,
 }
+
+
+_LOCK_TRIES: Final = 100
+_LOCK_PAUSE_S: Final = 0.01
 
 
 @contextlib.contextmanager
@@ -78,10 +84,12 @@ def replacing(
             hidden = hidden or _give_name(file.fileno(), folder, target.name)
             if change is not None:
                 _change(hidden, change)
-            with _folder_had_alone(folder):
-                if expected is not None:
-                    _refuse_another(target, expected)
+            if expected is None:
                 hidden.replace(target)
+            else:
+                with _folder_had_alone(folder):
+                    _refuse_another(target, expected)
+                    hidden.replace(target)
             hidden = None
     except OSError as error:
         raise host_error(target, error) from error
@@ -89,6 +97,33 @@ def replacing(
         if hidden is not None:
             hidden.unlink(missing_ok=True)
     fsync_folder(folder)
+
+
+@contextlib.contextmanager
+def making_folder(target: Path) -> Iterator[Path]:
+    """Hand out an empty folder beside `target`, which has that name once everything in it is there.
+
+    Files in it are written by `replacing`, so they are flushed already. On an exception nothing is left.
+
+    Raises:
+        HostError: there is something at `target`, or its folder is missing, read-only or full.
+    """
+    if target.exists() or target.is_symlink():
+        raise HostError(target, "is there already, and is never written over", hint="remove it, or name another folder")
+    if not target.parent.is_dir():
+        raise HostError(target.parent, "is no folder, so nothing can be written there", hint="make it")
+    hidden = _hidden_name(target.parent, target.name)
+    try:
+        hidden.mkdir()
+        try:
+            yield hidden
+            fsync_folder(hidden)
+            hidden.rename(target)
+            fsync_folder(target.parent)
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+    except OSError as error:
+        raise host_error(target, error) from error
 
 
 def _refuse_another(target: Path, expected: os.stat_result) -> None:
@@ -99,19 +134,35 @@ def _refuse_another(target: Path, expected: os.stat_result) -> None:
 
 @contextlib.contextmanager
 def _folder_had_alone(folder: Path) -> Iterator[None]:
-    """Let no other lfbuild give a name in `folder` between a look and a rename; where folders can be locked."""
-    if os.name != "posix":
+    """Let no other edit give a name in `folder` between a look and a rename; where folders can be locked.
+
+    Whoever holds the folder for longer than a rename takes is no edit of lfbuild's (`flock . make` is one), and is not
+    waited for.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    except OSError:  # one that may be written but not read, and every folder on Windows
         yield
         return
+    try:
+        _lock_for_a_moment(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock_for_a_moment(descriptor: int) -> None:
     import fcntl
 
-    with contextlib.ExitStack() as stack:
-        # A folder that may not be read, a medium without locks: the last rename wins, as it always did there.
-        with contextlib.suppress(OSError):
-            descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-            stack.callback(os.close, descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_PAUSE_S)
+        except OSError:  # a medium without locks: the last rename wins, as it always did there
+            return
+        else:
+            return
 
 
 def _change(path: Path, change: Callable[[Path], None]) -> None:
