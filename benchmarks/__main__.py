@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import delta, engine, lines, pack, start, swap, verify
+from benchmarks import delta, engine, faults, lines, pack, start, swap, verify
 from benchmarks.front import main
 
 ALL = {
@@ -13,6 +13,7 @@ ALL = {
     "verify": verify.measure,
     "start": start.measure,
     "swap": swap.measure,
+    "faults": faults.measure,
     "engine": engine.measure,
     "lines": lines.measure,
 }

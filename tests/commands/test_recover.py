@@ -1,0 +1,117 @@
+"""What every verb does with a file whose edit in place was interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.world.edits import LARGER_ENGINE, edit_in_place, launcher_file, new_slice
+from tests.world.faults import Disk, Fault
+from tests.world.files import manifest_of, verified
+
+from lfbuild.cli import main
+from lfbuild.host.inplace import had_alone, has_journal, journal_path, used
+from lfbuild.manifest.edit import Changes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Captured = pytest.CaptureFixture[str]
+FINISHED = "note: tiny.llamafile: an update had been interrupted, and was finished"
+
+
+def interrupted(world: Path, *, before: str) -> Path:
+    """A file whose edit was killed before the first call of that kind that touches the file itself."""
+    (world / "stash").mkdir()
+    path, counting = launcher_file(world), Disk(Fault(kind="none", number=0), world / "stash")
+    with counting.failing():
+        edit_in_place(path, Changes(slices=(new_slice(LARGER_ENGINE),)))
+    number = counting.told.index(before) + (1 if before == "reserve" else 0)
+    path = launcher_file(world)
+    with Disk(Fault(kind="kill", number=number), world / "stash").failing():
+        edit_in_place(path, Changes(slices=(new_slice(LARGER_ENGINE),)))
+    assert has_journal(path)
+    return path
+
+
+@pytest.mark.parametrize("before", ["reserve", "cut"], ids=["before the mark", "before the mark is cut off"])
+@pytest.mark.parametrize("words", [["list"], ["inspect"], ["verify"], ["swap", "--name", "x"], ["compact"]])
+def test_every_verb_finishes_it_first_and_says_so(world: Path, capsys: Captured, before: str, words: list[str]) -> None:
+    path = interrupted(world, before=before)
+    capsys.readouterr()
+
+    assert main([words[0], str(path), *words[1:]]) == 0
+
+    assert capsys.readouterr().err.count(FINISHED) == 1
+    assert not has_journal(path)
+    assert verified(path) == []
+    assert manifest_of(path).generation >= 2
+
+
+def test_recover_tells_what_it_did(world: Path, capsys: Captured) -> None:
+    path = interrupted(world, before="cut")
+    capsys.readouterr()
+
+    assert main(["recover", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"path": str(path), "outcome": "finished"}
+    assert main(["recover", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"path": str(path), "outcome": "nothing"}
+
+
+def test_who_cannot_write_reads_the_old_version_while_it_counts(world: Path, capsys: Captured) -> None:
+    path = interrupted(world, before="reserve")
+    capsys.readouterr()
+
+    with used(path):  # as a running engine does: then it cannot be finished now
+        assert main(["list", str(path), "--json"]) == 0
+
+    assert has_journal(path)
+    assert ".args" in {member["name"] for member in json.loads(capsys.readouterr().out)}
+
+
+def test_who_cannot_finish_a_torn_file_is_refused(world: Path, capsys: Captured) -> None:
+    path = interrupted(world, before="cut")
+    capsys.readouterr()
+
+    with used(path):
+        assert main(["list", str(path), "-q"]) == 8
+
+    assert capsys.readouterr().err == (
+        f"lfbuild: {path}: is in use, or another lfbuild is changing it\nlfbuild: hint: stop it, and try again\n"
+    )
+
+
+def test_a_torn_file_without_its_journal_is_told_by_verify(world: Path, capsys: Captured) -> None:
+    path = interrupted(world, before="cut")
+    journal_path(path).unlink()
+    capsys.readouterr()
+
+    assert main(["verify", str(path), "-q"]) == 5
+
+    assert capsys.readouterr().out == f"{path}: seal: an update of this file was interrupted\n1 finding\n"
+
+
+def test_a_link_to_the_file_will_do(world: Path) -> None:
+    path = interrupted(world, before="cut")
+    link = world / "elsewhere"
+    link.mkdir()
+    (link / "chat").symlink_to(os.path.relpath(path, link))
+
+    assert main(["recover", str(link / "chat"), "-q"]) == 0
+
+    assert verified(path) == []
+    assert (link / "chat").is_symlink()
+
+
+def test_a_file_that_is_being_edited_by_another_process_is_refused(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+    capsys.readouterr()
+
+    with had_alone(path):
+        assert main(["swap", str(path), "--name", "x", "-q"]) == 8
+
+    assert capsys.readouterr().err == (
+        f"lfbuild: {path}: an update of this file is under way\nlfbuild: hint: try again when it has finished\n"
+    )
