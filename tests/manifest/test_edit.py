@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import zipfile
 from dataclasses import replace
@@ -20,18 +21,25 @@ from tests.world.edits import (
     new_slice,
     planned,
 )
+from tests.world.faults import Disk, Fault
 from tests.world.files import MODEL_NAME, manifest_of, plain, verified
 from tests.world.models import tiny_gguf
 from tests.world.slices import LINUX, tiny_slice
 
 from lfbuild.archive.reader import Reader
+from lfbuild.archive.source import FileSource
 from lfbuild.errors import FormatError, HostError, IntegrityError
 from lfbuild.formats.args import ARGS_NAME
-from lfbuild.manifest.edit import Changes
+from lfbuild.host.inplace import has_journal
+from lfbuild.manifest.edit import Changes, plan_in_place
 from lfbuild.manifest.model import Release
+from lfbuild.manifest.order import PackMember
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from lfbuild.manifest.edit import EditPlan
+    from lfbuild.manifest.present import Present
 
 SWAP = Changes(slices=(new_slice(),), release=Release(name="tiny", version="2"))
 
@@ -215,3 +223,54 @@ def test_weights_that_are_damaged_are_not_copied_into_a_new_file(tmp_path: Path)
         caught.value.what == "the bytes that were copied to it are not the ones that were promised; nothing was changed"
     )
     assert path.read_bytes() == data
+
+
+def changing(tmp_path: Path, size: int) -> tuple[Path, Changes]:
+    """A file on disk as a new member, which somebody writes to between look and copy."""
+    source = tmp_path / "source.bin"
+    source.write_bytes(b"a" * size)
+    member = PackMember(name="data.bin", role="file", place="body", source=FileSource.whole(source))
+    return source, Changes(put=(member,))
+
+
+@pytest.mark.parametrize("size", [3000, 70_000], ids=["appended tail", "journal"])
+def test_a_source_that_changes_after_it_was_looked_at_changes_nothing(
+    tmp_path: Path, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = launcher_file(tmp_path)
+    old = path.read_bytes()
+    source, changes = changing(tmp_path, size)
+
+    def plan_and_write(present: Present, wanted: Changes) -> EditPlan:
+        plan = plan_in_place(present, wanted)
+        source.write_bytes(b"b" * size)
+        return plan
+
+    monkeypatch.setattr("tests.world.edits.plan_in_place", plan_and_write)
+    with pytest.raises(IntegrityError) as caught:
+        edit_in_place(path, changes)
+
+    what = "the bytes that were copied to it are not the ones that were promised; nothing was changed"
+    assert caught.value.what == what
+    assert path.read_bytes() == old
+    assert not has_journal(path)
+
+
+def test_a_full_disk_leaves_the_file_as_it_was_at_once(tmp_path: Path) -> None:
+    path = launcher_file(tmp_path)
+    old = path.read_bytes()
+    (tmp_path / "stash").mkdir()
+    for number in range(8):
+        disk = Disk(Fault(kind="error", number=number, error=errno.ENOSPC), tmp_path / "stash")
+        with disk.failing(), pytest.raises(HostError) as caught:
+            edit_in_place(path, SWAP)
+        assert caught.value.what == "the disk is full"
+        assert path.read_bytes() == old
+
+
+def test_a_mode_is_kept(tmp_path: Path) -> None:
+    path = launcher_file(tmp_path)
+
+    edit_to_new_file(path, SWAP)
+
+    assert path.stat().st_mode & 0o777 == 0o755

@@ -6,10 +6,11 @@ old file that is damaged makes a new file whose digests are false. Blocks that t
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from lfbuild.archive.hashing import HashPool
+from lfbuild.archive.hashing import HashPool, RegionHash
 from lfbuild.archive.journal import JournalWriter, finish_journal
 from lfbuild.archive.source import BytesSource
 from lfbuild.errors import IntegrityError
@@ -17,11 +18,12 @@ from lfbuild.host.files import host_error, replacing, write_all
 from lfbuild.host.inplace import clear_range, flush
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
     from lfbuild.archive.draft import Part
+    from lfbuild.archive.hashing import Digests
     from lfbuild.manifest.edit import EditPlan
     from lfbuild.report import Step
 
@@ -45,6 +47,7 @@ def write_new_file(
         HostError: what the disk refuses.
     """
     with replacing(target, mode=mode, change=change, expected=expected) as file, HashPool(threads) as pool:
+        _keep_owner(file.fileno(), expected)
         os.fchmod(file.fileno(), mode)
         copied = sum(_write(part, file.fileno(), pool, step, target) for part in (*plan.kept(), *plan.fresh()))
         write_all(file.fileno(), plan.closing.directory + plan.closing.end, plan.closing.offset)
@@ -53,23 +56,29 @@ def write_new_file(
     return copied
 
 
+def _keep_owner(descriptor: int, old: os.stat_result | None) -> None:
+    """A file that root edits stays its owner's; anybody else can only make files of their own."""
+    if old is not None and os.geteuid() == 0:
+        os.fchown(descriptor, old.st_uid, old.st_gid)
+
+
 def append(plan: EditPlan, path: Path, file: BinaryIO, *, threads: int, step: Step) -> None:
     """Write engines into the room and the tail behind the end; the end records commit them.
 
     Raises:
-        IntegrityError: a source has changed since it was looked at.
+        IntegrityError: a source has changed since it was looked at; the old version stays.
         HostError: the disk refuses; the old version stays.
     """
     target = file.fileno()
     try:
-        with HashPool(threads) as pool:
+        with _undone_on_failure(plan.fresh(), target), HashPool(threads) as pool:
             for part in plan.fresh():
                 _write(part, target, pool, step, path)
-        write_all(target, plan.closing.directory, plan.closing.offset)
-        flush(target)
-        # Beyond this point the next sector decides: the old version until it is written, the new one from then on.
-        write_all(target, plan.closing.end, plan.closing.end_offset)
-        flush(target)
+            write_all(target, plan.closing.directory, plan.closing.offset)
+            flush(target)
+            # Beyond this point the next sector decides: the old version until it is written, the new one from then on.
+            write_all(target, plan.closing.end, plan.closing.end_offset)
+            flush(target)
         clear(plan.clear, target)
     except OSError as error:
         raise host_error(path, error) from error
@@ -81,30 +90,43 @@ def rewrite(
     """Write what has its place in free room, and the rest through a journal.
 
     Raises:
-        IntegrityError: a source has changed since it was looked at.
+        IntegrityError: a source has changed since it was looked at; the old version stays.
         HostError: the disk refuses; the old version stays, or the next command finishes the new one.
     """
     target, closing = file.fileno(), plan.closing
     beside = [part for part in plan.fresh() if any(start <= part.offset and part.end <= end for start, end in room)]
     try:
-        with HashPool(threads) as pool:
-            for part in beside:
-                _write(part, target, pool, step, path)
-            flush(target)
-        with JournalWriter.create(path, file) as journal:
-            for part in plan.fresh():
-                if part not in beside:
-                    journal.write(part.offset, part.source)
-                    step.advance(part.source.size_bytes)
-            for offset, size in plan.holes:
-                journal.clear(offset, size)
-            journal.write_bytes(closing.offset, closing.directory + closing.end)
-            journal.complete(file_size=closing.file_size, records=plan.records, seal=plan.seal)
+        with _undone_on_failure(beside, target):
+            with HashPool(threads) as pool:
+                for part in beside:
+                    _write(part, target, pool, step, path)
+                flush(target)
+            with JournalWriter.create(path, file) as journal:
+                for part in plan.fresh():
+                    if part not in beside:
+                        _put_down(part, journal, step, path)
+                for offset, size in plan.holes:
+                    journal.clear(offset, size)
+                journal.write_bytes(closing.offset, closing.directory + closing.end)
+                journal.complete(file_size=closing.file_size, records=plan.records, seal=plan.seal)
         # Beyond this point the new version cannot be lost.
         finish_journal(path, file)
         clear(plan.clear, target)
     except OSError as error:
         raise host_error(path, error) from error
+
+
+@contextlib.contextmanager
+def _undone_on_failure(parts: Iterable[Part], target: int) -> Iterator[None]:
+    """What nothing refers to yet goes away again; if not even that can be done, the next edit does it."""
+    size = os.fstat(target).st_size
+    try:
+        yield
+    except BaseException:  # an interrupt too: the old version is to be as it was
+        with contextlib.suppress(OSError):
+            os.ftruncate(target, size)
+            clear([(part.offset, min(part.end, size)) for part in parts if part.offset < size], target)
+        raise
 
 
 def clear(spans: Iterable[tuple[int, int]], target: int) -> None:
@@ -132,7 +154,29 @@ def _write(part: Part, target: int, pool: HashPool, step: Step, where: Path) -> 
         assert part.digests is not None  # noqa: S101  # only bytes in memory have none
         cuts = part.digests.index.cuts
         found = pool.copy(opened, target, part.offset, cuts, holes=part.holes).finish(step.advance)
-    if found.index.root != part.digests.index.root:
+    _compare(found, part.digests, part, where)
+    return size
+
+
+def _put_down(part: Part, journal: JournalWriter, step: Step, where: Path) -> None:
+    """Have one part written by the journal."""
+    if isinstance(part.source, BytesSource):
+        journal.write(part.offset, part.source)
+        step.advance(part.source.size_bytes)
+        return
+    assert part.digests is not None  # noqa: S101  # only bytes in memory have none
+    with part.source.opened() as opened, HashPool(1) as pool:
+
+        def fill(view: memoryview, start: int) -> None:
+            opened.read_into(view, start)
+            journal.write_bytes(part.offset + start, view)
+
+        cuts = part.digests.index.cuts
+        found = RegionHash(pool, fill, cuts, crc=False, holes=part.holes).finish(step.advance)
+    _compare(found, part.digests, part, where)
+
+
+def _compare(found: Digests, expected: Digests, part: Part, where: Path) -> None:
+    if found.index.root != expected.index.root:
         what = "the bytes that were copied to it are not the ones that were promised; nothing was changed"
         raise IntegrityError(f"{where} at {part.offset}", what, hint="lfbuild verify tells whether the file is damaged")
-    return size
