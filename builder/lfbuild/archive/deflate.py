@@ -44,6 +44,15 @@ def deflate(data: bytes, *, level: int = LEVEL) -> bytes:
     return bytes(libdeflate.deflate_compress(data, level))
 
 
+def inflate(stored: bytes, size: int) -> bytes:
+    """What a raw deflate stream decodes to, at most `size` bytes of it.
+
+    Raises:
+        zlib.error: it is none.
+    """
+    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(stored, size)
+
+
 def encoder_version() -> str:
     """The version of the encoder's package: another one may make other bytes."""
     return importlib.metadata.version("deflate")

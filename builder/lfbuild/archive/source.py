@@ -37,6 +37,14 @@ class Source(Protocol):
         """Have the bytes at hand for as long as the context lasts."""
 
 
+def read_source(source: Source) -> bytes:
+    """All bytes of a small source."""
+    buffer = bytearray(source.size_bytes)
+    with source.opened() as opened:
+        opened.read_into(memoryview(buffer), 0)
+    return bytes(buffer)
+
+
 @dataclass(frozen=True, slots=True)
 class BytesSource:
     """Bytes in memory: small members."""

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from lfbuild.archive.reader import opened, read_at
-from lfbuild.archive.source import BytesSource, FileSource
+from lfbuild.archive.source import BytesSource, FileSource, read_source
 from lfbuild.errors import FormatError, Problem, RecipeError
-from lfbuild.formats.args import ARGS_NAME, USERS_OWN, args_to_bytes, parse_args, verb_member
+from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, USERS_OWN, args_to_bytes, parse_args, verb_member
 from lfbuild.formats.flags import MODEL_FLAGS, asked_for, flags_of, migrate_args
 from lfbuild.formats.gguf import cut_gguf, read_gguf
 from lfbuild.formats.model import model_facts
@@ -167,7 +167,7 @@ class _Gathering:
 
     def migration(self, engine: NewEngine) -> None:
         """Stored arguments as the new engine understands them."""
-        texts = {name: _bytes_of(member) for name, member in self._members.items() if member.role == "args"}
+        texts = {name: read_source(member.source) for name, member in self._members.items() if member.role == "args"}
         known = engine.flags(asked_for(flag for data in texts.values() for flag in flags_of(data)))
         models = [name for name in self._members if name.lower().endswith(".gguf")]
         for name, data in sorted(texts.items()):
@@ -238,7 +238,7 @@ class _Gathering:
             if f"/zip/{old}" not in tokens:
                 continue
             renamed = [f"/zip/{new}" if token == f"/zip/{old}" else token for token in tokens]
-            if args_to_bytes(tokens) == _bytes_of(self._members[member]):
+            if args_to_bytes(tokens) == read_source(self._members[member].source):
                 self._put_args(member, args_to_bytes(renamed))
             else:
                 self._notes.append(f"{member} is written by hand and still names /zip/{old}")
@@ -247,7 +247,7 @@ class _Gathering:
         return [(member.name, self._tokens(member.name)) for member in self._members.values() if member.role == "args"]
 
     def _tokens(self, member: str) -> list[str]:
-        return parse_args(_bytes_of(self._members[member]), environment=_AsTheyStand(), where=member)
+        return parse_args(read_source(self._members[member].source), environment=AS_THEY_STAND, where=member)
 
     def _default_verb(self) -> str:
         tokens = self._tokens(ARGS_NAME) if ARGS_NAME in self._members else []
@@ -289,18 +289,3 @@ def _models_of(old: list[str], words: list[str]) -> list[str]:
         if flag in MODEL_FLAGS and value.startswith("/zip/") and flag not in words:
             kept += [flag, value]
     return kept
-
-
-def _bytes_of(member: PackMember) -> bytes:
-    with member.source.opened() as source:
-        buffer = bytearray(member.source.size_bytes)
-        source.read_into(memoryview(buffer), 0)
-        return bytes(buffer)
-
-
-class _AsTheyStand(dict[str, str]):
-    """An environment in which every variable has its own name as value: what is written is what was read."""
-
-    def get(self, key: str, default: object = None) -> str:
-        del default
-        return f"${key}"

@@ -21,6 +21,7 @@ from lfbuild.host.inplace import used
 from lfbuild.manifest.model import OWN_FOLDER
 from lfbuild.manifest.order import EngineHead, EngineSlice, LauncherHead
 from lfbuild.manifest.present import load_present
+from lfbuild.manifest.slices import load_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,22 +122,6 @@ def _begins(
         names = ", ".join(item.target for item in slices) or "no machine"
         what = f"the file has engines for {names}, and a llamafile begins with one"
         raise RecipeError(path, [Problem(where=str(path), key="", what=what)], hint="--target TARGET, or --engine E")
-    program = _decoded(chosen[0])
+    program = load_program(chosen[0])
     start = program[:PROBE_BYTES]
     return EngineHead(program=identify_program(start).kind, source=BytesSource(program), holes=signature_holes(start))
-
-
-def _decoded(item: EngineSlice) -> bytes:
-    import zlib
-
-    from blake3 import blake3
-
-    with item.source.opened() as opened:
-        stored = bytearray(item.source.size_bytes)
-        opened.read_into(memoryview(stored), 0)
-    data = bytes(stored)
-    if item.encoder_version:
-        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, item.program.size_bytes)
-    if blake3(data).hexdigest() != item.program.digest:
-        raise IntegrityError(f"engine for {item.target}", "its bytes are not the ones that were promised")
-    return data

@@ -6,9 +6,8 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from lfbuild.archive.reader import Reader
-from lfbuild.commands.inspect import AsTheyStand
 from lfbuild.errors import FormatError
-from lfbuild.formats.args import ARGS_NAME, parse_args
+from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, parse_args
 from lfbuild.host.files import host_error
 from lfbuild.manifest.verify import load_manifest
 from lfbuild.release.facts import FileFacts, ReleaseFacts
@@ -39,7 +38,7 @@ def load_facts(path: Path, *, report: Report) -> FileFacts:
         sha256=sha256_of(path, report=report),
         manifest_digest=seal.manifest_digest,
         manifest=manifest,
-        arguments=tuple(parse_args(text, environment=AsTheyStand(), where=str(path))),
+        arguments=tuple(parse_args(text, environment=AS_THEY_STAND, where=str(path))),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from lfbuild.archive.reader import Reader, opened, read_at
 from lfbuild.errors import FormatError
-from lfbuild.formats.args import ARGS_NAME, parse_args, parse_args_lines
+from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, parse_args, parse_args_lines
 from lfbuild.formats.executable import PROBE_BYTES, identify_program
 from lfbuild.formats.gguf import MAGIC, read_gguf
 from lfbuild.formats.model import ModelFacts, model_facts
@@ -159,16 +159,7 @@ def _arguments(reader: Reader, engine_version: str) -> tuple[str, ...]:
     data = reader.read(ARGS_NAME, limit=1 << 20)
     if engine_version and tuple(map(int, engine_version.split("."))) < _FIRST_WITH_QUOTES:
         return tuple(parse_args_lines(data))
-    return tuple(parse_args(data, environment=AsTheyStand(), where=reader.where))
-
-
-class AsTheyStand(dict[str, str]):
-    """An environment in which every variable has its own name as value: what is shown is what is written."""
-
-    def get(self, key: str, default: object = None) -> str:
-        """The variable as it is written."""
-        del default
-        return f"${key}"
+    return tuple(parse_args(data, environment=AS_THEY_STAND, where=reader.where))
 
 
 def _first_member(reader: Reader) -> int:

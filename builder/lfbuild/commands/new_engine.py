@@ -21,12 +21,12 @@ from lfbuild.manifest.foreign import engine_record, take_apart
 from lfbuild.manifest.model import EngineRecord, ToolchainRecord
 from lfbuild.manifest.order import EngineHead, EngineSlice, LauncherHead, read_engine
 from lfbuild.manifest.present import load_present
+from lfbuild.manifest.slices import load_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
-    from lfbuild.archive.source import Source
     from lfbuild.commands.settings import Settings
     from lfbuild.engine.job import Engine
     from lfbuild.manifest.present import Present
@@ -254,27 +254,16 @@ def _decoded(slices: tuple[EngineSlice, ...], head: EngineHead | LauncherHead) -
     """The bytes of an engine as it runs: of the first target, or the head."""
 
     def pieces() -> Iterator[bytes]:
-        if not slices:
-            if isinstance(head, EngineHead):
-                yield from _pieces(head.source)
-            return
-        stored = b"".join(_pieces(slices[0].source))
-        if not slices[0].encoder_version:
-            yield stored
-            return
-        import zlib
-
-        yield zlib.decompressobj(-zlib.MAX_WBITS).decompress(stored, slices[0].program.size_bytes)
+        if slices:
+            yield load_program(slices[0])
+        elif isinstance(head, EngineHead):
+            with head.source.opened() as at:
+                for start in range(0, head.source.size_bytes, _PIECE_BYTES):
+                    buffer = bytearray(min(_PIECE_BYTES, head.source.size_bytes - start))
+                    at.read_into(memoryview(buffer), start)
+                    yield bytes(buffer)
 
     return pieces
-
-
-def _pieces(source: Source) -> Iterator[bytes]:
-    with source.opened() as at:
-        for start in range(0, source.size_bytes, _PIECE_BYTES):
-            buffer = bytearray(min(_PIECE_BYTES, source.size_bytes - start))
-            at.read_into(memoryview(buffer), start)
-            yield bytes(buffer)
 
 
 def _searching(

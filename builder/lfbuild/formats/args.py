@@ -30,6 +30,18 @@ _VARIABLE = re.compile(r"\{([^}]*)\}|([A-Za-z_0-9]+)")
 _ESCAPES = {"a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
+class _AsTheyStand(dict[str, str]):
+    """An environment in which every variable has its own name as value."""
+
+    def get(self, key: str, default: object = None) -> str:
+        del default
+        return f"${key}"
+
+
+AS_THEY_STAND: Final[Mapping[str, str]] = _AsTheyStand()
+"""For who wants to know what is written, not what it means today: variables stay as they are."""
+
+
 def verb_member(verb: str) -> str:
     """The member that holds the default arguments of a verb that is not the default one."""
     return f".lfbuild/args/{verb}"

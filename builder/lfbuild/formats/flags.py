@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.errors import FormatError
-from lfbuild.formats.args import USERS_OWN, args_to_bytes, parse_args
+from lfbuild.formats.args import AS_THEY_STAND, USERS_OWN, args_to_bytes, parse_args
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
 MODEL_FLAGS: Final = ("-m", "--model", "--mmproj", "-mm", "--lora", "-md", "--model-draft")
 """Flags whose value is a GGUF: what they name may be a member."""
@@ -64,7 +64,7 @@ class MigratedArgs:
 def flags_of(data: bytes) -> frozenset[str]:
     """Every argument that looks like a flag; a text that cannot be read has none that could be told."""
     try:
-        tokens = parse_args(data, environment=_AS_IT_STANDS)
+        tokens = parse_args(data, environment=AS_THEY_STAND)
     except FormatError:
         return frozenset()
     return frozenset(_flags(tokens))
@@ -82,7 +82,7 @@ def migrate_args(data: bytes, known: KnownFlags, *, members: Collection[str], me
     as somebody wrote them, and then what has to be changed is told.
     """
     try:
-        tokens = parse_args(data, environment=_AS_IT_STANDS, where=member)
+        tokens = parse_args(data, environment=AS_THEY_STAND, where=member)
     except FormatError as error:
         return MigratedArgs(data=data, notes=(f"{member}: {error.what}, so its flags were not checked",))
     notes: list[str] = []
@@ -148,17 +148,6 @@ def find_texts(pieces: Iterable[bytes], wanted: Collection[str]) -> frozenset[st
         found.update(text for text, raw in texts.items() if raw in whole)
         before = whole[-longest:]
     return frozenset(found)
-
-
-class _AsItStands(dict[str, str]):
-    """An environment in which every variable has its own name as value: what is read is what is written."""
-
-    def get(self, key: str, default: object = None) -> str:
-        del default
-        return f"${key}"
-
-
-_AS_IT_STANDS: Final[Mapping[str, str]] = _AsItStands()
 
 
 def _flags(tokens: Iterable[str]) -> Iterator[str]:

@@ -6,9 +6,14 @@ whether the bytes are the promised ones is `verify`'s.
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING
 
+from blake3 import blake3
+
 from lfbuild.archive.check import Finding
+from lfbuild.archive.deflate import inflate
+from lfbuild.archive.source import read_source
 from lfbuild.errors import IntegrityError, LfbuildError
 from lfbuild.formats.slices import SLICES_NAME, parse_slices
 from lfbuild.formats.zip import STORED
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
     from lfbuild.archive.reader import Reader
     from lfbuild.formats.slices import Slice
     from lfbuild.manifest.model import Manifest, MemberRecord
+    from lfbuild.manifest.order import EngineSlice
 
 
 def load_slices(reader: Reader) -> tuple[Slice, ...]:
@@ -31,6 +37,22 @@ def load_slices(reader: Reader) -> tuple[Slice, ...]:
     if SLICES_NAME not in reader.records:
         return ()
     return parse_slices(reader.read(SLICES_NAME), where=f"{reader.where}: {SLICES_NAME}")
+
+
+def load_program(item: EngineSlice) -> bytes:
+    """An engine as it runs, whether it is stored so or deflated.
+
+    Raises:
+        IntegrityError: it is not what was promised.
+    """
+    where, data = f"engine for {item.target}", read_source(item.source)
+    try:
+        program = inflate(data, item.program.size_bytes) if item.encoder_version else data
+    except zlib.error as error:
+        raise IntegrityError(where, f"cannot be decompressed: {error}") from error
+    if blake3(program).hexdigest() != item.program.digest:
+        raise IntegrityError(where, "its bytes are not the ones that were promised")
+    return program
 
 
 def check_slices(reader: Reader, manifest: Manifest) -> Iterator[Finding]:
