@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import delta, engine, lines, pack, start, verify
+from benchmarks import delta, engine, lines, pack, start, swap, verify
 from benchmarks.front import main
 
 ALL = {
@@ -12,6 +12,7 @@ ALL = {
     "pack": pack.measure,
     "verify": verify.measure,
     "start": start.measure,
+    "swap": swap.measure,
     "engine": engine.measure,
     "lines": lines.measure,
 }
