@@ -125,6 +125,63 @@ def act_blake3_memory(path: str, threads: str) -> dict[str, float]:
     return {"act": time.perf_counter() - start}
 
 
+def act_fetch(url: str, spans: str, most: str) -> dict[str, float]:
+    """Scattered blocks over HTTP, each held against its digest, as an update fetches them."""
+    from blake3 import blake3
+
+    from lfbuild.fetch.network import Network
+    from lfbuild.fetch.parallel import Manners, fetch_units
+    from lfbuild.fetch.places import Places
+    from lfbuild.fetch.ranges import Line, Span
+
+    leaves = {Span(offset, size): leaf for offset, size, leaf in json.loads(Path(spans).read_bytes())}
+
+    def accept(span: Span, data: memoryview) -> bool:
+        return blake3(data).hexdigest() == leaves[span]
+
+    def measured(clock: float) -> float:
+        return time.perf_counter() - clock
+
+    # What reading the control file would have told: how far the server is. That took two round trips.
+    began = time.perf_counter()
+    places = Places(Network())
+    with places.remote(url).open(Span(0, 1)) as body:
+        body.read(1)
+    line = Line(round_trip_s=measured(began) / 2, bytes_per_s=25e6)
+    start = time.perf_counter()
+    remote = Places(Network()).remote(url)
+    traffic = fetch_units(remote, list(leaves), accept, manners=Manners(most_connections=int(most)), line=line)
+    return {"act": measured(start), "requests": traffic.requests, "body": traffic.body_bytes}
+
+
+def act_diff(old: str, new: str, patch: str) -> dict[str, float]:
+    """lfbuild's diff, and how much it read."""
+    before = _read_bytes()
+    start = time.perf_counter()
+    diff(Path(old), Path(new), Path(patch), threads=1, report=SilentReport())
+    return {"act": time.perf_counter() - start, "read": _read_bytes() - before}
+
+
+def act_apply(old: str, patch: str, made: str) -> dict[str, float]:
+    """lfbuild's apply."""
+    start = time.perf_counter()
+    source = DeltaSource(name=patch)
+    apply(Path(old), [source], Path(made), force=True, threads=1, report=SilentReport())
+    return {"act": time.perf_counter() - start}
+
+
+def act_large(kind: str, size: str, number: str, target: str) -> dict[str, float]:
+    """Write one of two releases of a large file."""
+    path = Path(target)
+    release(path.parent, path, size=int(size), sparse=kind == "sparse", number=int(number))
+    return {}
+
+
+def _read_bytes() -> int:
+    """What this process has read so far, from the page cache too."""
+    return int(Path("/proc/self/io").read_text(encoding="ascii").partition("rchar:")[2].split()[0])
+
+
 def act_swap_in_place(path: str, engine_bytes: str) -> dict[str, float]:
     """Another engine in place, with launchers at the head of the file."""
     return _edit_in_place(Path(path), Changes(slices=(engine(int(engine_bytes)),)))
@@ -220,63 +277,6 @@ def _stored_bytes() -> float:
     return float(facts.partition("\nwrite_bytes: ")[2].split()[0])
 
 
-def act_fetch(url: str, spans: str, most: str) -> dict[str, float]:
-    """Scattered blocks over HTTP, each held against its digest, as an update fetches them."""
-    from blake3 import blake3
-
-    from lfbuild.fetch.network import Network
-    from lfbuild.fetch.parallel import Manners, fetch_units
-    from lfbuild.fetch.places import Places
-    from lfbuild.fetch.ranges import Line, Span
-
-    leaves = {Span(offset, size): leaf for offset, size, leaf in json.loads(Path(spans).read_bytes())}
-
-    def accept(span: Span, data: memoryview) -> bool:
-        return blake3(data).hexdigest() == leaves[span]
-
-    def measured(clock: float) -> float:
-        return time.perf_counter() - clock
-
-    # What reading the control file would have told: how far the server is. That took two round trips.
-    began = time.perf_counter()
-    places = Places(Network())
-    with places.remote(url).open(Span(0, 1)) as body:
-        body.read(1)
-    line = Line(round_trip_s=measured(began) / 2, bytes_per_s=25e6)
-    start = time.perf_counter()
-    remote = Places(Network()).remote(url)
-    traffic = fetch_units(remote, list(leaves), accept, manners=Manners(most_connections=int(most)), line=line)
-    return {"act": measured(start), "requests": traffic.requests, "body": traffic.body_bytes}
-
-
-def act_diff(old: str, new: str, patch: str) -> dict[str, float]:
-    """lfbuild's diff, and how much it read."""
-    before = _read_bytes()
-    start = time.perf_counter()
-    diff(Path(old), Path(new), Path(patch), threads=1, report=SilentReport())
-    return {"act": time.perf_counter() - start, "read": _read_bytes() - before}
-
-
-def act_apply(old: str, patch: str, made: str) -> dict[str, float]:
-    """lfbuild's apply."""
-    start = time.perf_counter()
-    source = DeltaSource(name=patch)
-    apply(Path(old), [source], Path(made), force=True, threads=1, report=SilentReport())
-    return {"act": time.perf_counter() - start}
-
-
-def act_large(kind: str, size: str, number: str, target: str) -> dict[str, float]:
-    """Write one of two releases of a large file."""
-    path = Path(target)
-    release(path.parent, path, size=int(size), sparse=kind == "sparse", number=int(number))
-    return {}
-
-
-def _read_bytes() -> int:
-    """What this process has read so far, from the page cache too."""
-    return int(Path("/proc/self/io").read_text(encoding="ascii").partition("rchar:")[2].split()[0])
-
-
 ACTS: dict[str, Callable[..., dict[str, float]]] = {
     "pack": act_pack,
     "copy-then-digest": act_copy_then_digest,
@@ -285,15 +285,15 @@ ACTS: dict[str, Callable[..., dict[str, float]]] = {
     "digest": act_digest,
     "blake3-mapped": act_blake3_mapped,
     "blake3-memory": act_blake3_memory,
+    "fetch": act_fetch,
+    "diff": act_diff,
+    "apply": act_apply,
+    "large": act_large,
     "swap-in-place": act_swap_in_place,
     "swap-arguments": act_swap_arguments,
     "swap-new-file": act_swap_new_file,
     "write-engine": act_write_engine,
     "plan-swap": act_plan_swap,
-    "fetch": act_fetch,
-    "diff": act_diff,
-    "apply": act_apply,
-    "large": act_large,
 }
 
 

@@ -51,7 +51,7 @@ def place_of(found: FileMap, name: str) -> str:
 def publish(
     path: Path, folder: str, *, network: Network, threads: int, report: Report, deltas: Sequence[Path] = ()
 ) -> Published:
-    """Put `path`, differences to it and its control file under `folder`, an address that ends as a folder's does or not.
+    """Put `path`, differences to it and its control file under `folder`, with or without a slash at its end.
 
     Raises:
         FetchError: nothing can be put there.

@@ -16,7 +16,6 @@ from lfbuild.formats.head import HEAD_BYTES, choose_form
 from lfbuild.manifest.model import BESIDE_NAME
 from lfbuild.manifest.order import PackMember
 from lfbuild.plan.targets import is_windows
-from lfbuild.recipe.values import Room
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from lfbuild.plan.targets import HeadKind, Target
     from lfbuild.recipe import Recipe
+    from lfbuild.recipe.values import Room
 
 WINDOWS_LIMIT_BYTES: Final = 4 << 30
 """Windows starts no program whose file is longer (llamafile's issue 66)."""
@@ -80,17 +80,12 @@ def plan_files(
     """
     names = tuple(target.name for target in targets)
     whole = PlannedFile(output=output, head=head, targets=names, members=members)
-    if not whole.is_for_windows or _most_bytes(whole, room_for(recipe, head)) < WINDOWS_LIMIT_BYTES:
+    if not whole.is_for_windows or _most_bytes(whole, recipe.archive.engine_room) < WINDOWS_LIMIT_BYTES:
         return (whole,)
     if head == "engine":
         what = "the file would be over 4 GiB, which Windows does not start; without this key two files are made"
         raise RecipeError(recipe.path, [recipe.problem(("targets", "head"), what)])
     return _weights(whole), _program(whole)
-
-
-def room_for(recipe: Recipe, head: HeadKind) -> Room:
-    """The space to leave for the next engine: beside the present one, unless that is the head and is written over."""
-    return recipe.archive.engine_room or Room(percent=25 if head == "engine" else 125)
 
 
 def told(files: Sequence[PlannedFile]) -> tuple[str, ...]:
@@ -104,7 +99,7 @@ def told(files: Sequence[PlannedFile]) -> tuple[str, ...]:
 
 def _most_bytes(file: PlannedFile, room: Room) -> int:
     engines = len(file.targets) * SLICE_ALLOWANCE_BYTES
-    return HEAD_BYTES + engines + room.beside(engines) + file.content_bytes
+    return HEAD_BYTES + engines + room.beside(engines, started=file.head != "engine") + file.content_bytes
 
 
 def _weights(whole: PlannedFile) -> PlannedFile:
