@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import delta, engine, pack, start, verify
+from benchmarks import delta, engine, lines, pack, start, swap, verify
 from benchmarks.front import main
 
 ALL = {
@@ -12,7 +12,9 @@ ALL = {
     "pack": pack.measure,
     "verify": verify.measure,
     "start": start.measure,
+    "swap": swap.measure,
     "engine": engine.measure,
+    "lines": lines.measure,
 }
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import contextlib
 import os
 import shutil
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
@@ -14,14 +14,17 @@ from unittest import mock
 from blake3 import blake3
 
 from benchmarks.front import MIB
+from lfbuild.archive.deflate import look_at
 from lfbuild.archive.hashing import Digests, HashPool
-from lfbuild.archive.source import FileSource
+from lfbuild.archive.source import BytesSource, FileSource
 from lfbuild.formats.blocks import BlockIndex
 from lfbuild.formats.gguf import cut_gguf, read_gguf
+from lfbuild.formats.head import HEAD_BYTES
 from lfbuild.formats.model import model_facts
 from lfbuild.manifest.matching import zero_leaf
-from lfbuild.manifest.model import Release
-from lfbuild.manifest.pack import PackMember, PackOrder, pack
+from lfbuild.manifest.model import EngineRecord, Release, ToolchainRecord
+from lfbuild.manifest.order import EngineSlice, LauncherHead, PackMember, PackOrder
+from lfbuild.manifest.pack import pack
 from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
@@ -34,6 +37,13 @@ _PIECE_BYTES = 8 << 20
 _WORDS = 262_144
 """As many as Gemma 3 has, the largest vocabulary in wide use."""
 _TENSORS = 400
+ENGINE = EngineRecord(
+    name="benchmark",
+    version="1",
+    source_sha256="",
+    toolchain=ToolchainRecord(kind="none", version=""),
+    targets=("linux-x86_64",),
+)
 
 
 def random_file(path: Path, size: int) -> Path:
@@ -78,6 +88,28 @@ def sparse_packed(folder: Path, size: int) -> Path:
     with mock.patch("lfbuild.archive.writer.HashPool", _WithoutHoles):
         pack(order(head(folder), _model_member(_Holes, size, "")), target, threads=1, report=SilentReport())
     return target
+
+
+def sparse_launcher_file(folder: Path, size: int, *, engine_bytes: int, room_bytes: int) -> Path:
+    """The same behind launchers, with an engine of random bytes and room for the next ones."""
+    launcher = LauncherHead(
+        program="elf", data=head(folder).read_bytes().ljust(HEAD_BYTES, b"\0"), slices=(engine(engine_bytes),)
+    )
+    work = replace(
+        order(head(folder), _model_member(_Holes, size, "")), head=launcher, engine=ENGINE, room_bytes=room_bytes
+    )
+    target = folder / f"sparse-launcher-{size}.llamafile"
+    with mock.patch("lfbuild.archive.writer.HashPool", _WithoutHoles):
+        pack(work, target, threads=1, report=SilentReport())
+    return target
+
+
+def engine(size: int) -> EngineSlice:
+    """An engine that nobody has seen before."""
+    program = os.urandom(size)
+    return EngineSlice(
+        target="linux-x86_64", cpus=("x86-64",), key="", source=BytesSource(program), program=look_at([program])
+    )
 
 
 def release(folder: Path, target: Path, *, size: int, sparse: bool, number: int) -> Path:

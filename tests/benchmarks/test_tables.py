@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import zipfile
 from dataclasses import replace
@@ -14,6 +15,8 @@ from benchmarks.delta import measure as measure_delta
 from benchmarks.engine import mapped_from, read_bench
 from benchmarks.engine import measure as measure_engine
 from benchmarks.front import MIB, Setting, main
+from benchmarks.lines import Case
+from benchmarks.lines import measure as measure_lines
 from benchmarks.machine import Place
 from benchmarks.measure import Contender, Sample, interleaved, median
 from benchmarks.pack import measure as measure_pack
@@ -259,3 +262,20 @@ def test_only_what_is_mapped_of_the_weights_counts(tmp_path: Path) -> None:
 
     assert mapped_from(maps, tmp_path / "a file", start=0x3000, size=0x2800) == 0x2800
     assert mapped_from(maps, tmp_path / "a file", start=0x5000, size=0x8000) == 0x1000
+
+
+@linux
+@pytest.mark.skipif(shutil.which("nginx", path="/usr/sbin:/usr/bin") is None, reason="nginx is not installed")
+def test_lines_are_measured_against_their_floor(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case(name="near", round_trip_ms=1, megabits=1000, blocks=5, block_bytes=1000, limit=9)
+    monkeypatch.setattr("benchmarks.lines.CASES", (case,))
+
+    (table,) = measure_lines(setting)
+
+    assert [row[0] for row in table.rows] == [
+        "near: ranges",
+        "near: ranges, 8 connections",
+        "near: one object (published difference)",
+    ]
+    assert [goal.limit for goal in table.goals] == [9, 1.2]
+    assert case.floor_s == 5000 / 125_000_000 + 0.002

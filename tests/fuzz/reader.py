@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blake3 import blake3
 from tests.world.deltas import applied
 from tests.world.files import verified, write_tiny_file
 from tests.world.models import tiny_gguf
@@ -25,6 +26,9 @@ from tests.world.zips import Stored, zip_of
 from lfbuild.archive.check import check_members
 from lfbuild.archive.extract import extract_member, target_of
 from lfbuild.archive.reader import Reader
+from lfbuild.channel.describe import describe_release
+from lfbuild.channel.index import ReleaseIndex
+from lfbuild.channel.leaves import known_leaves, missing_leaves
 from lfbuild.errors import LfbuildError
 from lfbuild.formats.args import expand_args, parse_args
 from lfbuild.formats.blocks import BlockIndex
@@ -54,9 +58,12 @@ def corpus(folder: Path) -> list[bytes]:
         (Slice(target="a", cpus=("b",), member="c", method=0, stored_size=1, decoded_size=2, digest="ab" * 32),)
     )
     delta = (DELTAS / "every.lfdelta").read_bytes()
+    found = map_file(folder / "tiny.llamafile", threads=1)
+    index = describe_release(found, name="t", url="t", manifest=None).index.to_bytes()
     return [
         *files,
         delta,
+        index,
         zip_of(*members),
         zip_of(*members, start=tiny_ape()),
         tiny_gguf(),
@@ -153,6 +160,7 @@ def _read_small(data: bytes, _path: Path) -> None:
         lambda piece: BlockIndex.parse(piece, where="x"),
         lambda piece: parse_slices(piece, where="x"),
         lambda piece: parse_manifest(piece, where="x"),
+        _read_index,
         lambda piece: parse_args(piece, environment={}),
         lambda piece: expand_args(piece, ["own"], environment={}),
     )
@@ -161,6 +169,17 @@ def _read_small(data: bytes, _path: Path) -> None:
         for read in readers:
             with contextlib.suppress(LfbuildError):
                 read(data[start:])
+
+
+def _read_index(data: bytes) -> None:
+    """Read a control file, as it is and with a digest that fits: the second is what somebody would write."""
+    for whole in (data, data[:-32] + blake3(data[:-32]).digest()):
+        with contextlib.suppress(LfbuildError):
+            index = ReleaseIndex.parse(whole, where="x")
+            known = known_leaves(index, [])
+            missing_leaves(index, known, where="x")
+            if sum(part.size_bytes for part in index.parts) != index.file.size_bytes:
+                raise RuntimeError("the parts do not cover the file")
 
 
 def fuzz(*, rounds: int | None, seconds: float, seed: int) -> int:

@@ -16,7 +16,7 @@ from lfbuild.errors import RecipeError
 from lfbuild.formats.head import HEAD_BYTES
 
 if TYPE_CHECKING:
-    from lfbuild.manifest.pack import LauncherHead
+    from lfbuild.manifest.order import LauncherHead
 
 BIG = supplies(size=5 << 30)
 FACTS = EngineFacts(

@@ -14,7 +14,7 @@ from lfbuild.archive.source import BytesSource
 from lfbuild.errors import RecipeError
 from lfbuild.formats.head import HEAD_BYTES, choose_form
 from lfbuild.manifest.model import BESIDE_NAME
-from lfbuild.manifest.pack import PackMember
+from lfbuild.manifest.order import PackMember
 from lfbuild.plan.targets import is_windows
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from lfbuild.errors import FormatError, Problem, RecipeError
 from lfbuild.formats.args import ARGS_NAME, args_to_bytes, verb_member
 from lfbuild.formats.resources import WindowsFacts, resource_bytes
 from lfbuild.manifest.model import RECIPE_NAME, EngineRecord, Release, ToolchainRecord
-from lfbuild.manifest.pack import LauncherHead, PackMember, PackOrder
+from lfbuild.manifest.order import LauncherHead, PackMember, PackOrder
 from lfbuild.plan.files import WINDOWS_LIMIT_BYTES, content_bytes, plan_files, told
 from lfbuild.plan.targets import choose_targets
 from lfbuild.recipe import argument_verbs, default_arguments

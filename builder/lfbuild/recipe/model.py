@@ -229,10 +229,10 @@ class SignTable(Table):
 
 
 class UpdateTable(Table):
-    """Where newer releases of this file live; only recorded for now."""
+    """Where newer releases of this file live: what `lfbuild update FILE` looks at."""
 
     url: Url
-    """Address of the channel."""
+    """Address of the release, of its `.lfindex`, or of the folder that has it (ending in `/`)."""
     channel: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]*$")] = "stable"
     """Name of the channel."""
 
@@ -262,12 +262,18 @@ class Recipe(Table):
     """Where newer releases live."""
 
     _path: Path = PrivateAttr(default=Path("recipe.toml"))
+    _text: bytes = PrivateAttr(default=b"")
     _lines: dict[KeyPath, int] = PrivateAttr(default_factory=dict)
 
     @property
     def path(self) -> Path:
         """The file that it was loaded from."""
         return self._path
+
+    @property
+    def text(self) -> bytes:
+        """What it was loaded from, byte for byte: a file carries it along."""
+        return self._text
 
     @property
     def lines(self) -> dict[KeyPath, int]:
