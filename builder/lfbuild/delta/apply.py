@@ -29,9 +29,10 @@ from lfbuild.delta.model import (
 )
 from lfbuild.delta.resolve import CopyTask, FrameTask, cuts_of, resolve
 from lfbuild.delta.side import inflated
+from lfbuild.delta.target import NewFile
 from lfbuild.errors import FormatError, IntegrityError, ToolError
 from lfbuild.formats.blocks import DIGEST_BYTES
-from lfbuild.host.files import host_error, write_all
+from lfbuild.host.files import host_error
 from lfbuild.manifest.filemap import Literal
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from lfbuild.delta.resolve import Resolved
     from lfbuild.delta.side import Side
+    from lfbuild.delta.target import Target
     from lfbuild.manifest.filemap import FileMap
 
 _PIECE_BYTES = 1 << 20
@@ -136,17 +138,28 @@ def apply_delta(
         ToolError: a member has to be compressed again, and what did it is not here.
     """
     os.ftruncate(target.fileno(), resolved.target.size_bytes)
-    work = _Work(old, delta, resolved, target.fileno(), on_bytes)
     with HashPool(threads) as pool:
-        for task in resolved.tasks:
-            if isinstance(task, CopyTask):
-                work.copy(task, pool)
-            else:
-                work.make(task)
+        carry_out(old, delta, resolved, NewFile(target.fileno(), pool, on_bytes), on_bytes=on_bytes)
+
+
+def carry_out(
+    old: Side, delta: DeltaStream, resolved: Resolved, target: Target, *, on_bytes: Callable[[int], None]
+) -> None:
+    """Bring every byte of NEW to `target` that is not zero; `on_bytes` hears of those that frames made.
+
+    Raises:
+        FormatError, IntegrityError, ToolError: as `apply_delta`.
+    """
+    work = _Work(old, delta, resolved, target, on_bytes)
+    for task in resolved.tasks:
+        if isinstance(task, CopyTask):
+            work.copy(task)
+        else:
+            work.make(task)
     delta.finish()
     for part in (*resolved.target.parts, *resolved.target.holes):
         if isinstance(part, Literal):
-            write_all(target.fileno(), part.data, part.offset)
+            target.write(part.offset, part.data)
 
 
 def glue_prefix(old: FileMap, leaves: bytes) -> bytes:
@@ -164,17 +177,17 @@ class _Work:
     """Carries tasks out."""
 
     def __init__(
-        self, old: Side, delta: DeltaStream, resolved: Resolved, target: int, on_bytes: Callable[[int], None]
+        self, old: Side, delta: DeltaStream, resolved: Resolved, target: Target, on_bytes: Callable[[int], None]
     ) -> None:
         self._old, self._delta, self._target, self._on_bytes = old, delta, target, on_bytes
         self._table, self._digests = resolved.target.table, resolved.digests
 
-    def copy(self, task: CopyTask, pool: HashPool) -> None:
-        """Copy blocks, by reference where the file system can, and digest them."""
+    def copy(self, task: CopyTask) -> None:
+        """Copy blocks, and hold what stands there then against their digests."""
         first, last = task.block, task.block + task.count
         cuts = cuts_of(self._table.sizes[first:last])
         source = self._old.range(task.old_offset, task.size_bytes)
-        found = pool.copy(source, self._target, task.offset, cuts).finish(self._on_bytes).index.leaves
+        found = self._target.copy(source, task.offset, cuts)
         expected = self._table.leaves[DIGEST_BYTES * first : DIGEST_BYTES * last]
         if found == expected:
             return
@@ -196,7 +209,7 @@ class _Work:
                 ready = bytes(memoryview(waiting)[:size])
                 del waiting[:size]
                 self._check(ready, block, offset, task)
-                write_all(self._target, ready, offset)
+                self._target.write(offset, ready)
                 self._on_bytes(size)
                 offset, block = offset + size, block + 1
         if waiting or block != task.block + task.frame.blocks:
