@@ -24,7 +24,8 @@ from lfbuild.commands.settings import read_settings
 from lfbuild.formats.gguf import cut_gguf, read_gguf
 from lfbuild.formats.model import model_facts
 from lfbuild.manifest.model import EngineRecord, ToolchainRecord
-from lfbuild.manifest.pack import EngineSlice, LauncherHead, PackMember, pack
+from lfbuild.manifest.order import EngineSlice, LauncherHead, PackMember
+from lfbuild.manifest.pack import pack
 from lfbuild.recipe import load_recipe
 from lfbuild.report import SilentReport
 from lfbuild.sources import MemberOrigin, PypiOrigin, fetch_file

@@ -99,7 +99,7 @@ def told(files: Sequence[PlannedFile]) -> tuple[str, ...]:
 
 def _most_bytes(file: PlannedFile, room: Room) -> int:
     engines = len(file.targets) * SLICE_ALLOWANCE_BYTES
-    return HEAD_BYTES + engines + room.beside(engines) + file.content_bytes
+    return HEAD_BYTES + engines + room.beside(engines, started=file.head != "engine") + file.content_bytes
 
 
 def _weights(whole: PlannedFile) -> PlannedFile:
