@@ -118,14 +118,17 @@ def release(folder: Path, target: Path, *, size: int, sparse: bool, number: int)
     member = _model_member(_Holes if sparse else _Endless, size, template)
     pool = _WithoutHoles if sparse else HashPool
     with mock.patch("lfbuild.archive.writer.HashPool", pool):
-        pack(order(program(folder, number), member), target, threads=1, report=SilentReport())
+        pack(
+            order(program(folder, number, min(8 * MIB, size // 256)), member), target, threads=1, report=SilentReport()
+        )
     return target
 
 
-def program(folder: Path, number: int) -> Path:
-    """A program of 8 MiB as a compiler leaves it: the second release has a function more, so addresses moved."""
-    code = blake3(b"code").digest(length=8 * MIB)
-    grown = code[: 3 * MIB] + blake3(b"a new function").digest(length=4096) * number + code[3 * MIB :]
+def program(folder: Path, number: int, size: int) -> Path:
+    """A program as a compiler leaves it: the second release has a function more, so addresses moved."""
+    code, function = blake3(b"code").digest(length=size // 64 * 64), blake3(b"a new function").digest(length=4096)
+    third = size // 192 * 64
+    grown = code[:third] + function * number + code[third:]
     words = memoryview(bytearray(grown)).cast("I")
     for place in range(16, len(words), 16):
         words[place] = 4 * place

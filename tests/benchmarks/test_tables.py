@@ -8,6 +8,8 @@ import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import gguf
+import numpy as np
 import pytest
 from benchmarks.delta import measure as measure_delta
 from benchmarks.engine import mapped_from, read_bench
@@ -140,7 +142,10 @@ def test_differences_make_their_tables_and_every_tool_makes_the_new_file_again(s
 def test_a_model_is_tuned_from_a_base_that_has_no_grid(tmp_path: Path) -> None:
     """Without the dither, a small change would move next to no code, and flatter every tool."""
     source, base, tuned = tmp_path / "m.gguf", tmp_path / "base", tmp_path / "tuned"
-    source.write_bytes(tiny_gguf(None, (TinyTensor("blk.0.ffn_up.weight", (256, 64), 8),)))
+    chance = np.random.default_rng(5)
+    weights = gguf.quants.quantize(chance.standard_normal((64, 256), np.float32), gguf.GGMLQuantizationType.Q8_0)
+    model = tiny_gguf(None, (TinyTensor("blk.0.ffn_up.weight", (256, 64), 8),))
+    source.write_bytes(model[: len(model) - weights.nbytes] + weights.tobytes())
 
     variants.tuned(source, base, share=0)
     variants.tuned(source, tuned, share=0.003)

@@ -151,6 +151,26 @@ def test_a_delta_over_one_of_its_files_is_refused(old: Path, new: Path, capsys: 
     )
 
 
+def test_in_place_the_file_keeps_its_name_and_little_is_written(
+    old: Path, new: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(capsys, "diff", old.name, new.name, "-o", "p.lfdelta")
+
+    told = said(capsys, "apply", "--in-place", old.name, "p.lfdelta")
+
+    assert told == "chat-1.llamafile: 8.0 KiB, 4.4 KiB of it written anew\n"
+    assert old.read_bytes() == new.read_bytes()
+
+
+@pytest.mark.parametrize(("words", "other"), [(("-o", "x"), "-o"), (("--force",), "--force")])
+def test_in_place_and_a_new_file_contradict_each_other(
+    old: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], other: str
+) -> None:
+    assert said(capsys, "apply", "--in-place", old.name, "p", *words, code=2) == (
+        f"lfbuild: apply: --in-place and {other} contradict each other\nlfbuild: hint: `lfbuild apply --help`\n"
+    )
+
+
 def test_other_quantization_is_told_and_plain_fetching_advised(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

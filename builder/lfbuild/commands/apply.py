@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, BinaryIO
 from lfbuild.archive.layout import name_fault
 from lfbuild.archive.reader import opened
 from lfbuild.commands.diff import diff_sides
+from lfbuild.commands.recover import settled
 from lfbuild.delta.apply import DeltaStream, apply_delta, prepare
+from lfbuild.delta.inplace import apply_in_place
 from lfbuild.delta.side import Side
 from lfbuild.errors import FormatError, HostError
 from lfbuild.host.files import host_error, replacing
+from lfbuild.host.inplace import had_alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,6 +54,8 @@ class Applied:
 
     path: Path
     size_bytes: int
+    written_bytes: int | None = None
+    """What was written anew, if the old file became it; None: all of it is new."""
 
 
 def apply(
@@ -79,6 +84,26 @@ def apply(
         ):
             apply_delta(side, delta, resolved, file, threads=threads, on_bytes=step.advance)
     return Applied(path=target, size_bytes=resolved.target.size_bytes)
+
+
+def apply_in_place_of(old: Path, deltas: Sequence[DeltaSource], *, threads: int, report: Report) -> Applied:
+    """Change `old` itself into what the last of `deltas` leads to, each as one edit under a journal.
+
+    Raises:
+        FormatError: `old` is not lfbuild's own file, or is signed; a delta is damaged.
+        IntegrityError, ToolError: as `apply`.
+        HostError: the file is in use, or the disk refuses.
+    """
+    path = settled(old, report=report)
+    written = size = 0
+    for source in deltas:
+        with had_alone(path) as file, source.opened() as delta:
+            side = Side.of(file, path, threads=threads, report=report)
+            _, resolved = prepare(side, delta)
+            # Beyond this point nothing is decided any more.
+            written += apply_in_place(side, delta, resolved, threads=threads, report=report)
+            size = resolved.target.size_bytes
+    return Applied(path=old, size_bytes=size, written_bytes=written)
 
 
 def squash(old: Path, deltas: Sequence[DeltaSource], output: Path, *, threads: int, report: Report) -> Diffed:

@@ -17,6 +17,7 @@ from lfbuild.archive.deflate import ENCODER, deflate, encoder_version
 from lfbuild.archive.hashing import HashPool
 from lfbuild.delta import planes, programs, zstd
 from lfbuild.delta.model import (
+    Encoding,
     Header,
     PackedFrame,
     Plan,
@@ -28,9 +29,10 @@ from lfbuild.delta.model import (
 )
 from lfbuild.delta.resolve import CopyTask, FrameTask, cuts_of, resolve
 from lfbuild.delta.side import inflated
+from lfbuild.delta.target import NewFile
 from lfbuild.errors import FormatError, IntegrityError, ToolError
 from lfbuild.formats.blocks import DIGEST_BYTES
-from lfbuild.host.files import write_all
+from lfbuild.host.files import host_error
 from lfbuild.manifest.filemap import Literal
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from lfbuild.delta.resolve import Resolved
     from lfbuild.delta.side import Side
+    from lfbuild.delta.target import Target
     from lfbuild.manifest.filemap import FileMap
 
 _PIECE_BYTES = 1 << 20
@@ -65,8 +68,7 @@ class DeltaStream:
         Raises:
             FormatError: it is no delta, or damaged.
         """
-        start = self._file.read(Header.LAYOUT.size)
-        header = Header.parse(start or b"", where=self.where)
+        header = Header.parse(self._some(Header.LAYOUT.size), where=self.where)
         plan = parse_plan(self.take(header.plan_stored), header, where=self.where)
         leaves = self.take(leaves_bytes(plan))
         return DeltaHead(header=header, plan=plan, leaves=leaves, stored_glue=self.take(header.glue_stored))
@@ -79,7 +81,7 @@ class DeltaStream:
         """
         data = bytearray()
         while len(data) < size:
-            piece = self._file.read(min(_PIECE_BYTES, size - len(data)))
+            piece = self._some(min(_PIECE_BYTES, size - len(data)))
             if not piece:
                 raise FormatError(self.where, "the delta ends too early", hint="it was cut off: get it again")
             data += piece
@@ -91,8 +93,15 @@ class DeltaStream:
         Raises:
             FormatError: something does.
         """
-        if self._file.read(1):
+        if self._some(1):
             raise FormatError(self.where, "the delta goes on behind its last frame")
+
+    def _some(self, most: int) -> bytes:
+        """Up to `most` bytes; none at the end."""
+        try:
+            return self._file.read(most) or b""
+        except OSError as error:
+            raise host_error(self.where, error) from error
 
 
 def prepare(old: Side, delta: DeltaStream) -> tuple[Plan, Resolved]:
@@ -129,17 +138,28 @@ def apply_delta(
         ToolError: a member has to be compressed again, and what did it is not here.
     """
     os.ftruncate(target.fileno(), resolved.target.size_bytes)
-    work = _Work(old, delta, resolved, target.fileno(), on_bytes)
     with HashPool(threads) as pool:
-        for task in resolved.tasks:
-            if isinstance(task, CopyTask):
-                work.copy(task, pool)
-            else:
-                work.make(task)
+        carry_out(old, delta, resolved, NewFile(target.fileno(), pool, on_bytes), on_bytes=on_bytes)
+
+
+def carry_out(
+    old: Side, delta: DeltaStream, resolved: Resolved, target: Target, *, on_bytes: Callable[[int], None]
+) -> None:
+    """Bring every byte of NEW to `target` that is not zero; `on_bytes` hears of those that frames made.
+
+    Raises:
+        FormatError, IntegrityError, ToolError: as `apply_delta`.
+    """
+    work = _Work(old, delta, resolved, target, on_bytes)
+    for task in resolved.tasks:
+        if isinstance(task, CopyTask):
+            work.copy(task)
+        else:
+            work.make(task)
     delta.finish()
     for part in (*resolved.target.parts, *resolved.target.holes):
         if isinstance(part, Literal):
-            write_all(target.fileno(), part.data, part.offset)
+            target.write(part.offset, part.data)
 
 
 def glue_prefix(old: FileMap, leaves: bytes) -> bytes:
@@ -157,17 +177,17 @@ class _Work:
     """Carries tasks out."""
 
     def __init__(
-        self, old: Side, delta: DeltaStream, resolved: Resolved, target: int, on_bytes: Callable[[int], None]
+        self, old: Side, delta: DeltaStream, resolved: Resolved, target: Target, on_bytes: Callable[[int], None]
     ) -> None:
         self._old, self._delta, self._target, self._on_bytes = old, delta, target, on_bytes
         self._table, self._digests = resolved.target.table, resolved.digests
 
-    def copy(self, task: CopyTask, pool: HashPool) -> None:
-        """Copy blocks, by reference where the file system can, and digest them."""
+    def copy(self, task: CopyTask) -> None:
+        """Copy blocks, and hold what stands there then against their digests."""
         first, last = task.block, task.block + task.count
         cuts = cuts_of(self._table.sizes[first:last])
         source = self._old.range(task.old_offset, task.size_bytes)
-        found = pool.copy(source, self._target, task.offset, cuts).finish(self._on_bytes).index.leaves
+        found = self._target.copy(source, task.offset, cuts)
         expected = self._table.leaves[DIGEST_BYTES * first : DIGEST_BYTES * last]
         if found == expected:
             return
@@ -189,7 +209,7 @@ class _Work:
                 ready = bytes(memoryview(waiting)[:size])
                 del waiting[:size]
                 self._check(ready, block, offset, task)
-                write_all(self._target, ready, offset)
+                self._target.write(offset, ready)
                 self._on_bytes(size)
                 offset, block = offset + size, block + 1
         if waiting or block != task.block + task.frame.blocks:
@@ -231,32 +251,37 @@ def unpacked_planes(frame: PlanesFrame, data: bytes, old: bytes, *, where: str) 
 
 def unpacked_program(frame: ProgramFrame, data: bytes, size: int, old: Side, *, where: str) -> Iterator[bytes]:
     """The stored bytes of a program: in pieces, or whole where it has to be compressed again."""
-    if frame.old_decoded_bytes:
-        stored = old.read(frame.old_offset, frame.old_bytes)
-        whole = inflated(stored, frame.old_decoded_bytes, where=old.where)
-        read_old = lambda offset, length: whole[offset : offset + length]  # noqa: E731
-        old_size = frame.old_decoded_bytes
-    else:
-        read_old = lambda offset, length: old.read(frame.old_offset + offset, length)  # noqa: E731
-        old_size = frame.old_bytes
+    read_old, old_size = _old_program(frame, old), frame.old_decoded_bytes or frame.old_bytes
     if frame.encoding is None:
         yield from programs.unpacked(data, size, read_old, old_size, where=where)
         return
     decoded = b"".join(programs.unpacked(data, frame.encoding.decoded_bytes, read_old, old_size, where=where))
-    yield encoded_again(decoded, frame, where=where)
+    yield encoded_again(decoded, frame.encoding, where=where)
 
 
-def encoded_again(decoded: bytes, frame: ProgramFrame, *, where: str) -> bytes:
+def _old_program(frame: ProgramFrame, old: Side) -> Callable[[int, int], bytes]:
+    """Reads the program in OLD; one that is compressed is decoded as a whole."""
+    if not frame.old_decoded_bytes:
+        return lambda offset, length: old.read(frame.old_offset + offset, length)
+    stored = old.read(frame.old_offset, frame.old_bytes)
+    whole = inflated(stored, frame.old_decoded_bytes, where=old.where)
+    return lambda offset, length: whole[offset : offset + length]
+
+
+def encoded_again(decoded: bytes, encoding: Encoding, *, where: str) -> bytes:
     """A program as it is stored, by the encoder that was recorded.
 
     Another version of it may make the same bytes: it is tried, and the digests of the blocks decide.
+
+    Raises:
+        FormatError: the encoder is not known.
+        ToolError: it is not here.
     """
-    encoding = frame.encoding
-    if encoding is None or encoding.encoder != ENCODER:
+    if encoding.encoder != ENCODER:
         raise FormatError(where, "was compressed by an encoder that is not known")
     try:
         return deflate(decoded, level=encoding.level)
-    except (ImportError, ValueError) as error:
+    except ImportError as error:
         hint = f"pip install deflate=={encoding.encoder_version}"
         raise ToolError(
             where, "has to be compressed again, and the package `deflate` is not here", hint=hint

@@ -45,7 +45,8 @@ _POOR_PLANES: Final = 0.5
 """Planes that are larger than this share of a block say that it was moved rather than trained."""
 _TENSOR_LEVEL: Final = 3
 
-Made = tuple[Frame, bytes]
+Choice = tuple[Frame, bytes]
+"""A frame, and what it holds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +127,7 @@ class Chooser:
         """Of tensors that OLD has in another type: nothing of them can be copied or compared."""
         self.notes: list[str] = []
 
-    def pieces(self, piece: Piece) -> Iterator[Made]:
+    def pieces(self, piece: Piece) -> Iterator[Choice]:
         """The frames that make a piece."""
         counterpart = self._counterparts.of(piece.stretch)
         is_tensor = piece.stretch.run.tensor_type != NO_TENSOR
@@ -190,15 +191,15 @@ class Chooser:
             where = f"{self._new.where}: {region.name or 'head'}"
             raise ToolError(where, f"cannot be made again from the difference that {covers.PACKAGE} found")
 
-    def _plain(self, data: bytes, blocks: int, place: int, counterpart: Stretch | None) -> Made:
-        choices: list[Made] = [_packed(data, blocks, zstd.BEST_LEVEL)]
+    def _plain(self, data: bytes, blocks: int, place: int, counterpart: Stretch | None) -> Choice:
+        choices: list[Choice] = [_packed(data, blocks, zstd.BEST_LEVEL)]
         choices.append(self._prefixed(data, blocks, place, counterpart, zstd.BEST_LEVEL, with_digests=True))
         if counterpart and len(self.digests) > len(data):
             choices.append(self._prefixed(data, blocks, place, counterpart, zstd.BEST_LEVEL, with_digests=False))
         return _smallest([*choices, (StoredFrame(blocks, len(data)), data)])
 
-    def _tensor(self, data: bytes, blocks: int, place: int, stretch: Stretch, counterpart: Stretch | None) -> Made:
-        choices: list[Made] = [(StoredFrame(blocks, len(data)), data), _packed(data, blocks, _TENSOR_LEVEL)]
+    def _tensor(self, data: bytes, blocks: int, place: int, stretch: Stretch, counterpart: Stretch | None) -> Choice:
+        choices: list[Choice] = [(StoredFrame(blocks, len(data)), data), _packed(data, blocks, _TENSOR_LEVEL)]
         layout = planes.layout_of(stretch.run.tensor_type)
         poor = True
         if (
@@ -218,7 +219,7 @@ class Chooser:
 
     def _prefixed(
         self, data: bytes, blocks: int, place: int, counterpart: Stretch | None, level: int, *, with_digests: bool
-    ) -> Made:
+    ) -> Choice:
         offset = size = 0
         if counterpart:
             start = max(0, min(place - _SLACK_BYTES, counterpart.run.size_bytes - _SLACK_BYTES))
@@ -249,7 +250,7 @@ def _why_not(region: Blocks) -> str:
     return f"the package `{covers.PACKAGE}` is not here (pip install 'lfbuild[delta]')"
 
 
-def _packed(data: bytes, blocks: int, level: int) -> Made:
+def _packed(data: bytes, blocks: int, level: int) -> Choice:
     packed = zstd.packed(data, level=level)
     return PackedFrame(blocks, len(packed)), packed
 
@@ -258,6 +259,6 @@ def _group_bytes(block_bytes: int) -> int:
     return max(_GROUP_BYTES // block_bytes, 1) * block_bytes
 
 
-def _smallest(choices: Sequence[Made]) -> Made:
+def _smallest(choices: Sequence[Choice]) -> Choice:
     """The smallest one, and of equal ones the first."""
-    return min(choices, key=lambda made: len(made[1]))
+    return min(choices, key=lambda choice: len(choice[1]))

@@ -77,6 +77,17 @@ class Resolved:
         """How much is to be copied or made."""
         return sum(task.size_bytes for task in self.tasks)
 
+    def zeros(self) -> Iterator[tuple[int, int]]:
+        """Offset and size of all that is neither copied nor made nor glue."""
+        glue = ((part.offset, part.size_bytes) for part in self.target.parts if isinstance(part, Literal))
+        position = 0
+        for offset, size in sorted([*((task.offset, task.size_bytes) for task in self.tasks), *glue]):
+            if offset > position:
+                yield position, offset - position
+            position = offset + size
+        if position < self.target.size_bytes:
+            yield position, self.target.size_bytes - position
+
 
 def resolve(header: Header, plan: Plan, leaves: bytes, glue: bytes, old: FileMap, *, where: str) -> Resolved:
     """The map of NEW and what is to be done.

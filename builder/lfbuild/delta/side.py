@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from lfbuild.archive.reader import opened, read_at
 from lfbuild.errors import FormatError, HostError
-from lfbuild.host.files import share_range
+from lfbuild.host.files import host_error, share_range
 from lfbuild.manifest.mapping import find_reader, map_open, masked
 from lfbuild.manifest.verify import load_manifest
 
@@ -71,9 +71,12 @@ class Side:
         """Bytes as blocks have them: holes are zeros.
 
         Raises:
-            HostError: the file has become shorter.
+            HostError: the file has become shorter, or cannot be read.
         """
-        data = read_at(self.descriptor, offset, length)
+        try:
+            data = read_at(self.descriptor, offset, length)
+        except OSError as error:
+            raise host_error(self.path, error) from error
         if len(data) != length:
             raise HostError(self.path, "became shorter while it was read", hint="run the command again")
         return masked(data, offset, self.holes)

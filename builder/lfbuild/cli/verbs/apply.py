@@ -11,13 +11,14 @@ if TYPE_CHECKING:
 
     from lfbuild.cli.context import Context
     from lfbuild.cli.words import Parser, Subparsers
-    from lfbuild.commands.apply import DeltaSource
+    from lfbuild.commands.apply import Applied, DeltaSource
 
 EXAMPLES = """\
   lfbuild apply chat-1.llamafile P.lfdelta                    chat-2.llamafile beside it, or what the delta calls it
   lfbuild apply chat-1.llamafile P.lfdelta -o chat.llamafile
   lfbuild apply chat-1.llamafile 1to2.lfdelta 2to3.lfdelta    one after the other
-  curl -s URL | lfbuild apply chat-1.llamafile -              while it arrives"""
+  curl -s URL | lfbuild apply chat-1.llamafile -              while it arrives
+  lfbuild apply chat.llamafile P.lfdelta --in-place           writes only what differs, into the file itself"""
 
 
 def add(subparsers: Subparsers) -> Parser:
@@ -26,7 +27,8 @@ def add(subparsers: Subparsers) -> Parser:
         "apply",
         summary="make a new file from an old one and a delta",
         description="Makes the file that a delta leads to. It is written whole or not at all, every block of it\n"
-        "is checked, and the old file is left as it is.",
+        "is checked, and the old file is left as it is. With --in-place the old file itself becomes the new one,\n"
+        "under a journal that survives any interruption: for files whose weights have no room beside themselves.",
         examples=EXAMPLES,
     )
     parser.add_argument("old", type=Path, metavar="FILE", help="the file that the delta was made for")
@@ -39,16 +41,25 @@ def add(subparsers: Subparsers) -> Parser:
         help="where to write (default: the delta's name for it, beside FILE)",
     )
     parser.add_argument("--force", action="store_true", help="replace a file that has that name already")
+    parser.add_argument(
+        "--in-place", action="store_true", help="write what differs into FILE itself, which keeps its name"
+    )
     return parser
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Apply, and tell what was made."""
     from lfbuild.cli.render import size_words
+
+    if arguments.in_place:
+        applied = _in_place(arguments, context)
+        written = f"{size_words(applied.written_bytes or 0)} of it written anew"
+        context.output.show(applied, f"{applied.path}: {size_words(applied.size_bytes)}, {written}")
+        return 0
     from lfbuild.commands.apply import apply
 
     applied = apply(
-        arguments.old,
+        context.settled(arguments.old),
         sources(arguments.deltas),
         arguments.output,
         force=arguments.force,
@@ -57,6 +68,16 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     )
     context.output.show(applied, f"{applied.path}: {size_words(applied.size_bytes)}, every block as promised")
     return 0
+
+
+def _in_place(arguments: argparse.Namespace, context: Context) -> Applied:
+    from lfbuild.cli.words import refused
+    from lfbuild.commands.apply import apply_in_place_of
+
+    if arguments.output is not None or arguments.force:
+        other = "-o" if arguments.output is not None else "--force"
+        raise refused("apply", f"--in-place and {other} contradict each other", hint="`lfbuild apply --help`")
+    return apply_in_place_of(arguments.old, sources(arguments.deltas), threads=context.cores(), report=context.report)
 
 
 def sources(words: list[str]) -> list[DeltaSource]:

@@ -40,7 +40,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     """Compare, write, and tell what travels."""
     from lfbuild.commands.diff import diff
 
-    diffed = diff(arguments.old, arguments.new, arguments.output, threads=context.cores(), report=context.report)
+    old, new = context.settled(arguments.old), context.settled(arguments.new)
+    diffed = diff(old, new, arguments.output, threads=context.cores(), report=context.report)
     context.output.show(diffed, *blocks(diffed))
     return 0
 

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from lfbuild.commands.apply import squash
 
     diffed = squash(
-        arguments.old,
+        context.settled(arguments.old),
         sources(arguments.deltas),
         arguments.output,
         threads=context.cores(),

@@ -1,0 +1,153 @@
+"""OLD becomes NEW where it stands: the same bytes as in a new file, and none written that need not be."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from tests.delta.test_round_trip import our_files
+from tests.world.deltas import delta_of, written
+from tests.world.files import default_members, plain, verified, weights, write_tiny_file
+from tests.world.models import TinyTensor, tiny_gguf
+from tests.world.programs import tiny_elf, tiny_pe
+
+from lfbuild.commands.apply import Applied, DeltaSource, apply_in_place_of
+from lfbuild.errors import FormatError, HostError, IntegrityError
+from lfbuild.host.inplace import used
+from lfbuild.report import SilentReport
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LARGE = (TinyTensor("blk.0.ffn_up.weight", (256, 640), 12),)
+
+
+def in_place(path: Path, *deltas: bytes) -> Applied:
+    sources = [DeltaSource(name=f"{number}.lfdelta", pipe=io.BytesIO(delta)) for number, delta in enumerate(deltas)]
+    return apply_in_place_of(path, sources, threads=1, report=SilentReport())
+
+
+def releases(folder: Path, *texts: bytes) -> Sequence[Path]:
+    """Files with the same weights and another text each."""
+    model = weights(data=tiny_gguf(None, LARGE), block_bytes=1 << 16)
+    return [
+        write_tiny_file(folder, name=f"{number}", members=(model, *default_members()[1:], plain("text", text)))
+        for number, text in enumerate(texts)
+    ]
+
+
+@given(our_files(), our_files())
+@settings(max_examples=60, deadline=None)
+def test_any_file_of_ours_becomes_any_other(old: bytes, new: bytes) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        path, after = written(folder, "old", old), written(folder, "new", new)
+
+        in_place(path, delta_of(path, after))
+
+        assert path.read_bytes() == new
+        assert sorted(item.name for item in folder.iterdir()) == ["new", "old"]
+
+
+def test_only_what_differs_is_written(tmp_path: Path) -> None:
+    old, new = releases(tmp_path, b"one", b"another")
+
+    applied = in_place(old, delta_of(old, new))
+
+    assert old.read_bytes() == new.read_bytes()
+    assert applied.written_bytes is not None
+    assert applied.written_bytes < 5000 < len(tiny_gguf(None, LARGE))
+    assert verified(old) == []
+
+
+def test_weights_that_move_are_copied_within_the_file(tmp_path: Path) -> None:
+    model = weights(data=tiny_gguf(None, LARGE), block_bytes=1 << 16)
+    old = write_tiny_file(tmp_path, name="old", members=(model,))
+    new = write_tiny_file(tmp_path, name="new", head=tiny_elf(90_000), members=(model,))
+    delta = delta_of(old, new)
+
+    in_place(old, delta)
+
+    assert len(delta) < 10_000
+    assert old.read_bytes() == new.read_bytes()
+
+
+def test_a_shorter_file_is_cut(tmp_path: Path) -> None:
+    old, new = releases(tmp_path, b"a long text " * 9000, b"short")
+
+    in_place(old, delta_of(old, new))
+
+    assert old.read_bytes() == new.read_bytes()
+
+
+def test_a_chain_is_one_edit_after_the_other(tmp_path: Path) -> None:
+    one, two, three = releases(tmp_path, b"one", b"two", b"three")
+
+    applied = in_place(one, delta_of(one, two), delta_of(two, three))
+
+    assert applied.size_bytes == three.stat().st_size
+    assert one.read_bytes() == three.read_bytes()
+
+
+def test_a_file_that_is_in_use_is_left_alone(tmp_path: Path) -> None:
+    old, new = releases(tmp_path, b"one", b"two")
+    before = old.read_bytes()
+
+    with used(old), pytest.raises(HostError) as caught:
+        in_place(old, delta_of(old, new))
+
+    assert str(caught.value) == f"{old}: is in use, or another lfbuild is changing it"
+    assert old.read_bytes() == before
+
+
+def test_a_signed_file_is_left_alone(tmp_path: Path) -> None:
+    signed, new = (write_tiny_file(tmp_path, name=name, head=tiny_pe()) for name in ("signed", "new"))
+    data = bytearray(signed.read_bytes())
+    data[128 + 24 + 64] = 1  # its checksum
+    signed.write_bytes(data)
+
+    with pytest.raises(FormatError) as caught:
+        in_place(signed, delta_of(signed, new))
+
+    assert str(caught.value) == f"{signed}: is signed, so it is not changed in place"
+    assert signed.read_bytes() == data
+
+
+def test_somebody_elses_file_is_left_alone(tmp_path: Path) -> None:
+    (old,) = releases(tmp_path, b"one")
+    model = written(tmp_path, "model.gguf", tiny_gguf())
+    before = old.read_bytes()
+
+    with pytest.raises(FormatError):
+        in_place(old, delta_of(old, model))
+
+    assert old.read_bytes() == before
+    assert {item.name for item in tmp_path.iterdir()} >= {"0", "model.gguf"}
+
+
+def test_a_damaged_delta_leaves_the_file_and_no_journal(tmp_path: Path) -> None:
+    old, new = releases(tmp_path, b"one", b"two")
+    before, names = old.read_bytes(), sorted(tmp_path.iterdir())
+
+    with pytest.raises(FormatError):
+        in_place(old, delta_of(old, new)[:-1])
+
+    assert old.read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == names
+
+
+def test_weights_that_have_rotted_are_noticed_before_anything_is_written(tmp_path: Path) -> None:
+    old, new = releases(tmp_path, b"one", b"two")
+    delta = delta_of(old, new)
+    data = bytearray(old.read_bytes())
+    data[50_000] ^= 1
+    old.write_bytes(data)
+
+    with pytest.raises(IntegrityError, match="is not the one that was promised"):
+        in_place(old, delta)
+
+    assert old.read_bytes() == data
