@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -483,6 +484,31 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_fetched(
 
     assert caught.value.what == "permission denied"
     assert server.asked == []
+
+
+def test_a_file_system_that_is_read_only_is_told_before_anything_is_asked(
+    server: WebServer, url: str, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.open
+
+    def read_only(path: str, flags: int, *more: int, **named: int) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(errno.EROFS, "Read-only file system")
+        return real(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", read_only)
+    with pytest.raises(HostError) as caught:
+        updated(old, url)
+
+    assert caught.value.what == "the file system is read-only"
+    assert server.asked == []
+    assert not updated(old, url, how=check_for_update).is_current
+
+
+def test_no_cache_on_the_way_may_have_an_older_control_file(server: WebServer, url: str, old: Path) -> None:
+    updated(old, url)
+
+    assert [asked.headers.get("cache-control") for asked in server.asked[:2]] == ["no-cache", None]
 
 
 def test_without_the_network_nothing_is_asked(url: str, old: Path, server: WebServer) -> None:
