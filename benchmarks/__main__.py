@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import engine, lines, pack, start, verify
+from benchmarks import delta, engine, lines, pack, start, swap, verify
 from benchmarks.front import main
 
 ALL = {
+    "delta": delta.measure,
     "pack": pack.measure,
     "verify": verify.measure,
     "start": start.measure,
+    "swap": swap.measure,
     "engine": engine.measure,
     "lines": lines.measure,
 }

@@ -25,7 +25,8 @@ from lfbuild.fetch.network import Network
 from lfbuild.fetch.pace import Clock
 from lfbuild.fetch.parallel import Manners
 from lfbuild.manifest.model import Release
-from lfbuild.manifest.pack import PackOrder, pack
+from lfbuild.manifest.order import PackOrder
+from lfbuild.manifest.pack import pack
 from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import venv
 from pathlib import Path
 
 import pytest
-from tests.system.conftest import ROOT, TWO_MINUTES
+from tests.fetch.webserver import Page, web_server
+from tests.system.conftest import ROOT, TWO_MINUTES, run_lfbuild
 
 pytestmark = pytest.mark.real
 EXAMPLES = ROOT / "examples"
@@ -121,3 +122,30 @@ def test_an_engine_wheel_builds_files_in_an_environment_without_a_compiler(
     assert "compiling" not in told.stderr
     assert not list((tmp_path / "empty" / "trees").glob("*"))
     assert "Paris" in answer_of(tmp_path / "chat", tmp_path)
+
+
+def test_a_thin_wheel_fetches_its_file_at_the_first_start_and_answers(
+    acme: Path, built: Path, index: dict[str, str], tmp_path: Path
+) -> None:
+    project = Path(shutil.copytree(acme, tmp_path / "project", ignore=shutil.ignore_patterns("dist", "*.llamafile")))
+    text = (project / "pyproject.toml").read_text(encoding="utf-8").replace('"license"]', '"license", "dependencies"]')
+    (project / "pyproject.toml").write_text(text, encoding="utf-8")
+    with web_server() as server:
+        with (project / "acme-chat.toml").open("a", encoding="utf-8") as recipe:
+            recipe.write(f'\n[update]\nurl = "{server.url}/models/"\n')
+        call(sys.executable, "-m", "build", "--wheel", "-C", "embed=no", project, cwd=tmp_path, **index)
+        (wheel,) = (project / "dist").glob("*.whl")
+        programs = new_environment(tmp_path / "venv")
+        call(programs / "pip", "install", wheel, cwd=tmp_path, **index)
+        run_lfbuild("build", "acme-chat.toml", "--target", "host", cwd=project)
+        run_lfbuild("publish", "acme-chat.llamafile", tmp_path / "shelf", cwd=project)
+        for path in (tmp_path / "shelf").rglob("*.llamafile"):
+            server.pages[f"/models/{path.relative_to(tmp_path / 'shelf').as_posix()}"] = Page(data=path.read_bytes())
+
+        here = {"XDG_DATA_HOME": str(tmp_path / "data")}
+        first = call(programs / "acme-chat", *QUESTION, cwd=tmp_path, **here)
+        assert "acme-chat is fetched now" in first.stderr
+        assert "Paris" in first.stdout
+    second = call(programs / "acme-chat", *QUESTION, cwd=tmp_path, **here)
+    assert "Paris" in second.stdout
+    assert "fetched" not in second.stderr

@@ -14,7 +14,8 @@ from tests.world.programs import tiny_elf
 
 from lfbuild.formats.gguf import cut_gguf, read_gguf
 from lfbuild.manifest.model import Release
-from lfbuild.manifest.pack import PackMember, PackOrder, pack
+from lfbuild.manifest.order import PackMember, PackOrder
+from lfbuild.manifest.pack import pack
 from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:

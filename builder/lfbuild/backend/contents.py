@@ -12,11 +12,14 @@ import lfbuild
 from lfbuild.archive.source import BytesSource
 from lfbuild.backend.tags import program_name
 from lfbuild.backend.wheel import WheelFile
+from lfbuild.channel.index import INDEX_SUFFIX
 from lfbuild.engine.installed import ENTRY_POINTS, SHELF_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    from lfbuild.channel.index import ReleaseIndex
 
 PYTHON_TAG = "py3"
 ABI_TAG = "none"
@@ -110,6 +113,16 @@ def editable_files(names: Names, *, summary: str, file: Path, remake: str) -> di
     """The package of an editable wheel: its program is a file of the project, which the command `remake` writes."""
     words = _words(names, summary) | {"file": repr(str(file)), "remake": remake}
     return _package(names, init=_filled("editable", words), words=words)
+
+
+def thin_files(
+    names: Names, *, summary: str, program: str, index: ReleaseIndex, engine_license: str
+) -> dict[str, bytes]:
+    """The package of a thin wheel, whose program is fetched as `index` says."""
+    file = f"{program}{INDEX_SUFFIX}"
+    words = _words(names, summary) | {"program": program, "index": file, "root": index.root}
+    files = _package(names, init=_filled("thin", words), words=words)
+    return files | {f"{names.package}/{file}": index.to_bytes()} | _license(names, engine_license)
 
 
 def engine_entry_point(names: Names) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lfbuild.archive.source import FileSource
 from lfbuild.backend.contents import editable_files, package_files, small_files
-from lfbuild.backend.limit import refuse_over_limit
+from lfbuild.backend.limit import refuse_over_limit, tell_size
 from lfbuild.backend.order import dist_info
 from lfbuild.backend.tags import program_name
 from lfbuild.backend.wheel import WheelFile, write_wheel
@@ -35,6 +35,10 @@ def make_wheel(order: Order, folder: Path) -> Path:
         from lfbuild.backend.engines import make_engine_wheel
 
         return make_engine_wheel(order, folder)
+    if not order.project.wheel.embed:
+        from lfbuild.backend.thin import make_thin_wheel
+
+        return make_thin_wheel(order, folder)
     return make_program_wheel(order, folder)
 
 
@@ -49,7 +53,9 @@ def make_program_wheel(order: Order, folder: Path) -> Path:
     program = program_name(names.command, order.targets)
     with order.settings.store().incoming() as scratch:
         plan = _prepared(order, scratch / program)
-        refuse_over_limit(order, HEAD_BYTES + sum(file.content_bytes for file in plan.files))
+        least_bytes = HEAD_BYTES + sum(file.content_bytes for file in plan.files)
+        refuse_over_limit(order, least_bytes)
+        tell_size(order, least_bytes)
         built = carry_out(plan, jobs=order.jobs, settings=order.settings, report=order.report)
         programs = [
             WheelFile(name=f"{names.scripts}/{path.name}", source=FileSource.whole(path), mode=0o755)

@@ -67,7 +67,7 @@ def make_order(folder: Path, wishes: Wishes, *, settings: Settings, report: Repo
     Raises:
         RecipeError: the project, its recipe or the wishes cannot be carried out.
     """
-    project = load_project(folder, recipe=wishes.recipe)
+    project = load_project(folder, recipe=wishes.recipe, embed=wishes.embed)
     _check_limit(wishes)
     recipe = retooled(project.recipe, wishes.toolchain)
     if recipe.toolchain.kind == "cosmocc" and not wishes.target:
@@ -84,7 +84,7 @@ def make_order(folder: Path, wishes: Wishes, *, settings: Settings, report: Repo
 def dist_info(order: Order, *, editable: bool = False) -> DistInfo:
     """The metadata of the wheel."""
     project = order.project
-    entry_points = script_entry_point(project.names) if editable else ""
+    entry_points = script_entry_point(project.names) if editable or not project.wheel.embed else ""
     return DistInfo(
         metadata=project.metadata_bytes(),
         platforms=ANY if order.is_of_engines else platforms(order.targets),

@@ -69,9 +69,10 @@ class LfbuildTable(Table):
     """How the file goes into a wheel."""
 
     def dependencies(self) -> list[Requirement]:
-        """What the wheel needs: engines are of use to the lfbuild alone that they were compiled for."""
-        own = f"lfbuild[pack]=={lfbuild.__version__}"
-        return [Requirement(own)] if self.wheel.kind == "engine" else []
+        """What the wheel needs: engines the very lfbuild that compiled them, a thin program one that can fetch."""
+        if self.wheel.kind == "engine":
+            return [Requirement(f"lfbuild[pack]=={lfbuild.__version__}")]
+        return [] if self.wheel.embed else [Requirement(f"lfbuild>={lfbuild.__version__}")]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,14 +106,16 @@ class Project:
         return tuple((path, (self.folder / path).read_bytes()) for path in paths)
 
 
-def load_project(folder: Path, *, recipe: str | None = None) -> Project:
-    """The project in a folder; `recipe` is another one than it names.
+def load_project(folder: Path, *, recipe: str | None = None, embed: bool | None = None) -> Project:
+    """The project in a folder; `recipe` is another one than it names, `embed` another answer than it has.
 
     Raises:
         RecipeError: with what is wrong in pyproject.toml, or in the recipe.
     """
     pyproject = _Pyproject(folder)
     table = pyproject.table()
+    if embed is not None:
+        table = table.model_copy(update={"wheel": table.wheel.model_copy(update={"embed": embed})})
     path = pyproject.recipe_path(recipe or table.recipe)
     loaded = load_recipe(path)
     metadata = pyproject.metadata(loaded, table)
@@ -178,6 +181,7 @@ class _Pyproject:
             metadata.dependencies = table.dependencies()
         metadata.dynamic = []
         problems += self._version_problems(metadata, recipe)
+        problems += self._dependency_problems(metadata, table)
         if problems:
             raise RecipeError(self._path, problems)
         return metadata
@@ -187,6 +191,14 @@ class _Pyproject:
         if metadata.version is not None and str(metadata.version) != _canonical(recipe.llamafile.version):
             what = f"is {metadata.version}, but {recipe.path.name} makes version {recipe.llamafile.version}"
             yield self._problem(("project", "version"), f'{what}; write dynamic = ["version"] instead')
+
+    def _dependency_problems(self, metadata: StandardMetadata, table: LfbuildTable) -> Iterator[Problem]:
+        """What the wheel needs has to be said; where it is not left to us, by the project."""
+        named = {requirement.name for requirement in metadata.dependencies}
+        for needed in table.dependencies():
+            if needed.name not in named:
+                what = f'this wheel needs {needed}; add "dependencies" to dynamic'
+                yield self._problem(("project", "dependencies"), what)
 
     def _told(self, error: Exception) -> Problem:
         """A problem of the metadata library's, on the line it speaks of."""

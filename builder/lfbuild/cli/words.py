@@ -42,6 +42,8 @@ VERBS = (
     "index",
     "publish",
     "update",
+    "release",
+    "reproduce",
     "toolchain",
     "cache",
     "doctor",

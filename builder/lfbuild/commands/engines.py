@@ -100,7 +100,15 @@ def find_engine(job: EngineJob, *, settings: Settings) -> Engine | None:
     Raises:
         ToolError, FormatError, IntegrityError: what is kept or installed is damaged.
     """
-    key = job.key()
+    return find_by_key(job.key(), settings=settings)
+
+
+def find_by_key(key: str, *, settings: Settings) -> Engine | None:
+    """The engine of this key, out of the cache or an installed package.
+
+    Raises:
+        ToolError, FormatError, IntegrityError: what is kept or installed is damaged.
+    """
     kept = load_engine(settings.store(), key)
     if kept is not None:
         return kept

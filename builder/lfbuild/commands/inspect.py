@@ -159,13 +159,14 @@ def _arguments(reader: Reader, engine_version: str) -> tuple[str, ...]:
     data = reader.read(ARGS_NAME, limit=1 << 20)
     if engine_version and tuple(map(int, engine_version.split("."))) < _FIRST_WITH_QUOTES:
         return tuple(parse_args_lines(data))
-    return tuple(parse_args(data, environment=_AsTheyStand(), where=reader.where))
+    return tuple(parse_args(data, environment=AsTheyStand(), where=reader.where))
 
 
-class _AsTheyStand(dict[str, str]):
+class AsTheyStand(dict[str, str]):
     """An environment in which every variable has its own name as value: what is shown is what is written."""
 
     def get(self, key: str, default: object = None) -> str:
+        """The variable as it is written."""
         del default
         return f"${key}"
 

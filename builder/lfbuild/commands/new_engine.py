@@ -19,7 +19,7 @@ from lfbuild.formats.executable import PROBE_BYTES, identify_program
 from lfbuild.formats.flags import KnownFlags, find_texts
 from lfbuild.manifest.foreign import engine_record, take_apart
 from lfbuild.manifest.model import EngineRecord, ToolchainRecord
-from lfbuild.manifest.pack import EngineHead, EngineSlice, LauncherHead, read_engine
+from lfbuild.manifest.order import EngineHead, EngineSlice, LauncherHead, read_engine
 from lfbuild.manifest.present import load_present
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ def _from_cache(key: str, settings: Settings) -> NewEngine:
 def _compiled(recipe: Path, *, settings: Settings, report: Report) -> NewEngine:
     """What a recipe compiles, with its launchers if it has some."""
     from lfbuild.commands.choice import EVERYTHING
+    from lfbuild.commands.engines import find_by_key
     from lfbuild.commands.prepare import prepare
     from lfbuild.commands.programs import make_head_of, make_programs
 
@@ -187,21 +188,15 @@ def _compiled(recipe: Path, *, settings: Settings, report: Report) -> NewEngine:
         assert order.engine is not None  # noqa: S101  # the first file has an engine, or compiling would have had no job
         kept = head if isinstance(head, LauncherHead) else read_engine(head)
         slices = kept.slices if isinstance(kept, LauncherHead) else ()
-        known = frozenset().union(*(_kept_flags(item.key, settings) for item in programs.facts.values()))
+        engines = [find_by_key(item.key, settings=settings) for item in programs.facts.values()]
+        known = frozenset().union(*(engine.flags for engine in engines if engine))
         return NewEngine(
             told=f"{facts.name} {facts.version} of {recipe.name}",
             record=order.engine,
-            flags=_listed(known),
+            flags=_listed(known) if known else _searching(_decoded(slices, kept)),
             head=kept,
             slices=slices,
         )
-
-
-def _kept_flags(key: str, settings: Settings) -> frozenset[str]:
-    from lfbuild.engine.compile import load_engine
-
-    engine = load_engine(settings.store(), key)
-    return engine.flags if engine else frozenset()
 
 
 def _of_engines(engines: list[Engine]) -> NewEngine:

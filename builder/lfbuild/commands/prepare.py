@@ -163,8 +163,7 @@ class Preparation:
         problems = list(unknown_flags(recipe, source.flags))
         if problems:
             raise RecipeError(recipe.path, problems)
-        text = recipe.path.read_bytes()
-        return make_plan(recipe, supplies, text=text, output=output, epoch=epoch, launcher=launcher)
+        return make_plan(recipe, supplies, text=recipe.text, output=output, epoch=epoch, launcher=launcher)
 
     def survey(self) -> tuple[SourceState, ...]:
         """Which sources are here already; asked of a preparation that is offline, it fetches nothing."""

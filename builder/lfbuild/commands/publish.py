@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lfbuild.fetch.network import Network
+    from lfbuild.manifest.filemap import FileMap
     from lfbuild.report import Report
 
 _FOREVER: Final = "public, max-age=31536000, immutable, no-transform"
@@ -42,10 +43,15 @@ class Published:
     """What was not there already, in order."""
 
 
+def place_of(found: FileMap, name: str) -> str:
+    """Where a file lies under the folder that it is published to: a place that no other file will have."""
+    return f"{found.root.hex()[:_ROOT_DIGITS]}/{name}"
+
+
 def publish(
     path: Path, folder: str, *, network: Network, threads: int, report: Report, deltas: Sequence[Path] = ()
 ) -> Published:
-    """Put `path`, differences to it and its control file under `folder`, an address that ends in a slash or not.
+    """Put `path`, differences to it and its control file under `folder`, with or without a slash at its end.
 
     Raises:
         FetchError: nothing can be put there.
@@ -55,9 +61,8 @@ def publish(
     shelf = shelf_for(f"{folder.rstrip('/')}/{path.name}", network)
     with report.step(f"look at {path.name}") as step:
         found = map_file(path, threads=threads, on_bytes=step.advance)
-    own_folder = found.root.hex()[:_ROOT_DIGITS]
-    place = f"{own_folder}/{path.name}"
-    records = [(delta, delta_record(delta, found, url=f"{own_folder}/{delta.name}")) for delta in deltas]
+    place = place_of(found, path.name)
+    records = [(delta, delta_record(delta, found, url=place_of(found, delta.name))) for delta in deltas]
     described = describe_release(
         found, name=place, url=place, manifest=manifest_of(path), deltas=[record for _, record in records]
     )

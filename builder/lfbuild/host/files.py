@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import stat
 import struct
 import sys
@@ -96,6 +97,33 @@ def replacing(
         if hidden is not None:
             hidden.unlink(missing_ok=True)
     fsync_folder(folder)
+
+
+@contextlib.contextmanager
+def making_folder(target: Path) -> Iterator[Path]:
+    """Hand out an empty folder beside `target`, which has that name once everything in it is there.
+
+    Files in it are written by `replacing`, so they are flushed already. On an exception nothing is left.
+
+    Raises:
+        HostError: there is something at `target`, or its folder is missing, read-only or full.
+    """
+    if target.exists() or target.is_symlink():
+        raise HostError(target, "is there already, and is never written over", hint="remove it, or name another folder")
+    if not target.parent.is_dir():
+        raise HostError(target.parent, "is no folder, so nothing can be written there", hint="make it")
+    hidden = _hidden_name(target.parent, target.name)
+    try:
+        hidden.mkdir()
+        try:
+            yield hidden
+            fsync_folder(hidden)
+            hidden.rename(target)
+            fsync_folder(target.parent)
+        finally:
+            shutil.rmtree(hidden, ignore_errors=True)
+    except OSError as error:
+        raise host_error(target, error) from error
 
 
 def _refuse_another(target: Path, expected: os.stat_result) -> None:

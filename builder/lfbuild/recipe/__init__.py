@@ -1,7 +1,7 @@
 """The recipe: a TOML text that says what one file is made from, its lock file, and its JSON Schema."""
 
 from lfbuild.recipe.arguments import argument_verbs, default_arguments
-from lfbuild.recipe.load import load_recipe
+from lfbuild.recipe.load import load_recipe, parse_recipe
 from lfbuild.recipe.lock import (
     LockedOrigin,
     LockFile,
@@ -54,6 +54,7 @@ __all__ = [
     "make_lock",
     "named_paths",
     "narrowed",
+    "parse_recipe",
     "recipe_digest",
     "recipe_schema",
     "retooled",

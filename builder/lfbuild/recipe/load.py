@@ -47,7 +47,16 @@ def load_recipe(path: Path) -> Recipe:
     Raises:
         RecipeError: with everything that is wrong in it.
     """
-    text = read_text(path)
+    return parse_recipe(read_bytes(path), path)
+
+
+def parse_recipe(data: bytes, path: Path) -> Recipe:
+    """The recipe in a text that lies, or once lay, at `path`: from there it looks up what it names.
+
+    Raises:
+        RecipeError: with everything that is wrong in it.
+    """
+    text = decode(data, path)
     root = find_root(parse_toml(path, text))
     lines = key_lines(text)
     if root.faults:
@@ -56,7 +65,7 @@ def load_recipe(path: Path) -> Recipe:
     recipe, faults = _check(root.document)
     if recipe is None or faults:
         raise refusal(path, lines, faults)
-    recipe._path, recipe._lines = path, lines  # the one place that sets them
+    recipe._path, recipe._text, recipe._lines = path, data, lines  # the one place that sets them
     return recipe
 
 
@@ -66,6 +75,15 @@ def read_text(path: Path) -> str:
     Raises:
         RecipeError: it is absent, unreadable, too big or not text.
     """
+    return decode(read_bytes(path), path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a small file.
+
+    Raises:
+        RecipeError: it is absent, unreadable or too big.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(MAX_TEXT_BYTES + 1)
@@ -74,6 +92,15 @@ def read_text(path: Path) -> str:
         raise RecipeError(path, [Problem(where=str(path), key="", what=what)]) from error
     if len(data) > MAX_TEXT_BYTES:
         raise RecipeError(path, [Problem(where=str(path), key="", what="is too big to be a recipe (over 1 MiB)")])
+    return data
+
+
+def decode(data: bytes, path: Path) -> str:
+    """Those bytes as text.
+
+    Raises:
+        RecipeError: they are none.
+    """
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

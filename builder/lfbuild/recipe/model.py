@@ -29,7 +29,6 @@ from lfbuild.recipe.values import (
     Mode,
     OptionName,
     OptionValue,
-    Room,
     Sha256,
     Text,
     Url,
@@ -213,8 +212,8 @@ class ArchiveTable(Table):
 
     align: Align = 65536
     """Weights begin at multiples of this: a power of two, at least 65536 as Windows maps files in such steps."""
-    engine_room: EngineRoom = Room(percent=25)
-    """Space for a later, bigger engine, so that a swap moves no weights: a share such as "25 %", or a size."""
+    engine_room: EngineRoom = Field(default="25%", validate_default=True)
+    """Space for the next engine, so that a swap moves no weights: how much bigger it may be, as "25 %", or a size."""
     block_size: BlockSize = 1024 * 1024
     """Largest piece that has a digest of its own, which is what a differential update fetches: 64 KiB to 1 MiB."""
 
@@ -262,12 +261,18 @@ class Recipe(Table):
     """Where newer releases live."""
 
     _path: Path = PrivateAttr(default=Path("recipe.toml"))
+    _text: bytes = PrivateAttr(default=b"")
     _lines: dict[KeyPath, int] = PrivateAttr(default_factory=dict)
 
     @property
     def path(self) -> Path:
         """The file that it was loaded from."""
         return self._path
+
+    @property
+    def text(self) -> bytes:
+        """What it was loaded from, byte for byte: a file carries it along."""
+        return self._text
 
     @property
     def lines(self) -> dict[KeyPath, int]:

@@ -1,0 +1,82 @@
+"""`lfbuild release RECIPE…`: files and all that goes with them, in one folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lfbuild.cli import values
+
+if TYPE_CHECKING:
+    import argparse
+
+    from lfbuild.cli.context import Context
+    from lfbuild.cli.words import Parser, Subparsers
+
+EXAMPLES = """\
+  lfbuild release chat.toml -o release
+  lfbuild release chat.toml tiny.toml -o release --tag v1.2.0
+  lfbuild release chat.toml -o release --previous ../v1.1.0 --previous ../v1.0.0   notes say what changed since"""
+
+
+def add(subparsers: Subparsers) -> Parser:
+    """Add the words of `release`."""
+    parser = subparsers.add(
+        "release",
+        summary="make a folder of files, checksums, bills of materials, provenance and notes",
+        description="Builds the files of recipes, by their locks where there are some, and writes what goes with a\n"
+        "release beside them. The folder appears whole or not at all; the same recipes give the same bytes.",
+        examples=EXAMPLES,
+    )
+    parser.add_argument("recipes", type=Path, nargs="+", metavar="RECIPE", help="recipes, TOML files")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="the folder, not there yet")
+    parser.add_argument(
+        "--previous",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FOLDER",
+        help="an earlier release, the newest first: notes and page tell what changed since",
+    )
+    parser.add_argument("--tag", default="", metavar="TAG", help="refuse recipes whose version is not that of the tag")
+    parser.add_argument("--builder", metavar="URI", help="who vouches for the build, in the provenance")
+    parser.add_argument(
+        "--target",
+        dest="targets",
+        action="append",
+        default=[],
+        metavar="TARGET",
+        help="only for this of the recipes' systems; may be said more than once",
+    )
+    parser.add_argument(
+        "--launcher", metavar="PROGRAM", help="put ccache, sccache, distcc or icecc before the compiler"
+    )
+    parser.add_argument("-j", "--jobs", type=values.count, metavar="N", help="compile N files at once")
+    return parser
+
+
+def run(arguments: argparse.Namespace, context: Context) -> int:
+    """Make the release, and tell what is in it."""
+    from lfbuild.cli.render import Column, Table, size_words
+    from lfbuild.commands.choice import Choice
+    from lfbuild.commands.release import ReleaseOrder, release
+    from lfbuild.release.provenance import LOCAL_BUILDER
+
+    settings = context.settings()
+    made = release(
+        ReleaseOrder(
+            recipes=tuple(arguments.recipes),
+            folder=arguments.output,
+            previous=tuple(arguments.previous),
+            tag=arguments.tag,
+            builder=arguments.builder or LOCAL_BUILDER,
+            choice=Choice(systems=tuple(arguments.targets), launcher=arguments.launcher),
+        ),
+        jobs=arguments.jobs or settings.jobs,
+        settings=settings,
+        report=context.report,
+    )
+    rows = [[name, size_words((made.folder / name).stat().st_size)] for name in (*made.files, *made.documents)]
+    columns = [Column(title=str(made.folder)), Column(title="size", right=True)]
+    context.output.show(made, Table(columns=columns, rows=rows))
+    return 0

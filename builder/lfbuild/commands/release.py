@@ -1,0 +1,158 @@
+"""`release`: files by their recipes, and all that goes with them, in a folder that appears whole or not at all.
+
+FILE …                  what the recipes make
+FILE.cdx.json           what it is made of, and under which licences
+FILE.intoto.json        how it came to be
+RELEASE.md, index.html  for people: downloads, checksums, what changed
+SHA256SUMS              over everything else
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lfbuild.commands.build import carry_out
+from lfbuild.commands.choice import EVERYTHING, load_chosen
+from lfbuild.commands.facts import load_facts, load_release, sha256_of
+from lfbuild.commands.increments import write_increments
+from lfbuild.commands.prepare import load_checked_lock, prepare_recipe
+from lfbuild.errors import Problem, RecipeError
+from lfbuild.host.files import making_folder, replacing
+from lfbuild.recipe import lock_path
+from lfbuild.release.bom import BOM_SUFFIX, bom_text
+from lfbuild.release.facts import ReleaseFacts
+from lfbuild.release.notes import NOTES_NAME, notes_text
+from lfbuild.release.page import PAGE_NAME, page_text
+from lfbuild.release.provenance import LOCAL_BUILDER, PROVENANCE_SUFFIX, provenance_text
+from lfbuild.release.sums import SUMS_NAME, sums_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from lfbuild.commands.choice import Choice
+    from lfbuild.commands.settings import Settings
+    from lfbuild.plan import Plan
+    from lfbuild.recipe import Recipe
+    from lfbuild.release.facts import FileFacts
+    from lfbuild.report import Report
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReleaseOrder:
+    """What is to be released, and how."""
+
+    recipes: tuple[Path, ...]
+    folder: Path
+    """Where the release will be; nothing is there yet."""
+    previous: tuple[Path, ...] = ()
+    """Folders of earlier releases, newest first."""
+    tag: str = ""
+    """The tag that the release is made for: a version, perhaps behind a `v` or a path."""
+    builder: str = LOCAL_BUILDER
+    """Who vouches for it, as a URI."""
+    choice: Choice = EVERYTHING
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Released:
+    """What is in the folder."""
+
+    folder: Path
+    files: tuple[str, ...]
+    """What the recipes made."""
+    documents: tuple[str, ...]
+
+
+def release(order: ReleaseOrder, *, jobs: int, settings: Settings, report: Report) -> Released:
+    """Make a release; a recipe with a lock beside it is built by it.
+
+    Raises:
+        RecipeError: a recipe, its lock or the tag does not fit.
+        ToolError, FormatError, IntegrityError, FetchError, HostError: as the steps find. Nothing is left then.
+    """
+    recipes = [load_chosen(path, order.choice, settings=settings) for path in order.recipes]
+    _check(recipes, order)
+    previous = [load_release(folder, report=report) for folder in order.previous]
+    with making_folder(order.folder) as folder:
+        plans = [_plan(recipe, folder, order, settings=settings, report=report) for recipe in recipes]
+        _check_outputs(plans)
+        # Beyond this point nothing is decided any more: files are made, and told of.
+        made = [carry_out(plan, jobs=jobs, settings=settings, report=report) for plan in plans]
+        paths = [path for built in made for path in (built.path, *built.beside)]
+        facts = ReleaseFacts(files=tuple(load_facts(path, report=report) for path in paths))
+        texts = dict(_documents(facts, previous, builder=order.builder))
+        for name, text in texts.items():
+            _write(folder / name, text)
+        earlier = list(zip(order.previous, previous, strict=True))
+        for_updates = [
+            name
+            for path, file in zip(paths, facts.files, strict=True)
+            for name in write_increments(path, _older(file, earlier), threads=settings.machine.cores, report=report)
+        ]
+        documents = (*texts, *for_updates)
+        _write(folder / SUMS_NAME, _sums(folder, facts, documents, report=report))
+    return Released(
+        folder=order.folder, files=tuple(file.name for file in facts.files), documents=(*documents, SUMS_NAME)
+    )
+
+
+def _older(file: FileFacts, earlier: Sequence[tuple[Path, ReleaseFacts]]) -> list[Path]:
+    """Earlier releases of a file, but for those that are the same."""
+    return [
+        folder / file.name
+        for folder, release in earlier
+        if (it := release.file(file.name)) and it.sha256 != file.sha256
+    ]
+
+
+def _plan(recipe: Recipe, folder: Path, order: ReleaseOrder, *, settings: Settings, report: Report) -> Plan:
+    lock = load_checked_lock(recipe) if lock_path(recipe.path).is_file() else None
+    return prepare_recipe(
+        recipe,
+        lock,
+        output=folder / recipe.output_name,
+        launcher=order.choice.launcher,
+        epoch=settings.epoch,
+        settings=settings,
+        report=report,
+    )
+
+
+def _documents(facts: ReleaseFacts, previous: Sequence[ReleaseFacts], *, builder: str) -> Iterator[tuple[str, str]]:
+    for file in facts.files:
+        yield f"{file.name}{BOM_SUFFIX}", bom_text(file)
+        yield f"{file.name}{PROVENANCE_SUFFIX}", provenance_text(file, builder=builder)
+    yield NOTES_NAME, notes_text(facts, previous)
+    yield PAGE_NAME, page_text(facts, previous)
+
+
+def _sums(folder: Path, facts: ReleaseFacts, documents: Sequence[str], *, report: Report) -> str:
+    digests = {file.name: file.sha256 for file in facts.files}
+    return sums_text(digests | {name: sha256_of(folder / name, report=report) for name in documents})
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def _check(recipes: Sequence[Recipe], order: ReleaseOrder) -> None:
+    """The tag names the version of every recipe."""
+    version = order.tag.rpartition("/")[2].removeprefix("v")
+    problems = [
+        recipe.problem(("llamafile", "version"), f"is {recipe.llamafile.version}, but the tag is {order.tag}")
+        for recipe in recipes
+        if order.tag and recipe.llamafile.version != version
+    ]
+    if problems:
+        raise RecipeError(order.tag, problems)
+
+
+def _check_outputs(plans: Sequence[Plan]) -> None:
+    names = [file.output.name for plan in plans for file in plan.files]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        what = f"two of the recipes make {twice[0]}"
+        raise RecipeError("release", [Problem(where="release", key="", what=what)], hint="give one another 'output'")
