@@ -31,7 +31,10 @@ from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from lfbuild.report import Step, Unit
 
 __all__ = ["server"]
 
@@ -272,6 +275,24 @@ def test_a_server_that_sends_only_whole_files_is_read_once_and_told(
     told = f"{url}: the server sends only whole files (200 instead of 206)"
     assert report.notes == [f"{told}; so all of it is read, {new.stat().st_size} bytes"]
     assert [asked.range for asked in server.asked if asked.path == "/tiny.llamafile"][-1] is None
+
+
+def test_a_server_that_stops_sending_parts_in_between_is_read_whole_from_then_on(
+    server: WebServer, url: str, old: Path, new: Path
+) -> None:
+    class Stopping(Noted):
+        def step(
+            self, title: str, /, *, total: int | None = None, unit: Unit = "bytes"
+        ) -> AbstractContextManager[Step]:
+            server.pages["/tiny.llamafile"].ignores_ranges = title == "fetch the rest"
+            return super().step(title, total=total, unit=unit)
+
+    report = Stopping()
+    updated(old, url, report)
+
+    told = f"{url}: the server sends only whole files (200 instead of 206)"
+    assert old.read_bytes() == new.read_bytes()
+    assert report.notes[-1] == f"{told}; so all of it is read, {new.stat().st_size} bytes"
 
 
 def test_a_server_that_sends_only_whole_files_and_the_wrong_one_is_refused(

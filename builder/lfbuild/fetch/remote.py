@@ -14,7 +14,6 @@ from urllib.parse import unquote, urlsplit
 
 from urllib3 import exceptions
 
-from lfbuild.errors import FetchError
 from lfbuild.fetch.answers import (
     AskLater,
     ChangedError,
@@ -221,14 +220,3 @@ def _headers(span: Span | None, promised: Promised, *, is_fresh: bool) -> dict[s
         if promised.tag is not None:
             headers["If-Range"] = promised.tag
     return headers
-
-
-def refuse_no_address(url: str, network: Network) -> None:
-    """Refuse what is no address, or may not be asked for.
-
-    Raises:
-        FetchError: it is none, or --offline forbids it.
-    """
-    network.refuse_unreadable(url)
-    if network.offline:
-        raise FetchError(without_secrets(url), "--offline forbids to fetch it", hint="run without --offline")
