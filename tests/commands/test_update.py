@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -30,7 +31,10 @@ from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from lfbuild.report import Step, Unit
 
 __all__ = ["server"]
 
@@ -273,6 +277,24 @@ def test_a_server_that_sends_only_whole_files_is_read_once_and_told(
     assert [asked.range for asked in server.asked if asked.path == "/tiny.llamafile"][-1] is None
 
 
+def test_a_server_that_stops_sending_parts_in_between_is_read_whole_from_then_on(
+    server: WebServer, url: str, old: Path, new: Path
+) -> None:
+    class Stopping(Noted):
+        def step(
+            self, title: str, /, *, total: int | None = None, unit: Unit = "bytes"
+        ) -> AbstractContextManager[Step]:
+            server.pages["/tiny.llamafile"].ignores_ranges = title == "fetch the rest"
+            return super().step(title, total=total, unit=unit)
+
+    report = Stopping()
+    updated(old, url, report)
+
+    told = f"{url}: the server sends only whole files (200 instead of 206)"
+    assert old.read_bytes() == new.read_bytes()
+    assert report.notes[-1] == f"{told}; so all of it is read, {new.stat().st_size} bytes"
+
+
 def test_a_server_that_sends_only_whole_files_and_the_wrong_one_is_refused(
     server: WebServer, url: str, old: Path
 ) -> None:
@@ -484,6 +506,31 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_fetched(
 
     assert caught.value.what == "permission denied"
     assert server.asked == []
+
+
+def test_a_file_system_that_is_read_only_is_told_before_anything_is_asked(
+    server: WebServer, url: str, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.open
+
+    def read_only(path: str, flags: int, *more: int, **named: int) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(errno.EROFS, "Read-only file system")
+        return real(path, flags, *more, **named)
+
+    monkeypatch.setattr(os, "open", read_only)
+    with pytest.raises(HostError) as caught:
+        updated(old, url)
+
+    assert caught.value.what == "the file system is read-only"
+    assert server.asked == []
+    assert not updated(old, url, how=check_for_update).is_current
+
+
+def test_no_cache_on_the_way_may_have_an_older_control_file(server: WebServer, url: str, old: Path) -> None:
+    updated(old, url)
+
+    assert [asked.headers.get("cache-control") for asked in server.asked[:2]] == ["no-cache", None]
 
 
 def test_without_the_network_nothing_is_asked(url: str, old: Path, server: WebServer) -> None:

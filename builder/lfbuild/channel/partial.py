@@ -144,8 +144,9 @@ class Partial:
             if error.errno == errno.ENODATA:
                 what = "a file at hand became shorter while it was copied"
                 raise HostError(self.target, what, hint="run again") from error
-            told = host_error(self.target, error)
-            raise HostError(self.path, told.what, hint=f"free some space and {_GO_ON}") from error
+            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            hint = f"free some space and {_GO_ON}" if is_full else _GO_ON
+            raise HostError(self.path, host_error(self.target, error).what, hint=hint) from error
 
     def resume(self, root: bytes) -> None:
         """Read what the journal tells of, and cut off what is torn; one of another file is begun anew."""

@@ -42,8 +42,8 @@ class Places:
         self._network, self._clock = network, clock or Clock()
         self._connections = Connections(network, kept=MOST_CONNECTIONS)
 
-    def remote(self, url: str, *, size_bytes: int | None = None) -> Remote:
-        """The file at an address; nothing is asked for yet.
+    def remote(self, url: str, *, size_bytes: int | None = None, is_fresh: bool = False) -> Remote:
+        """The file at an address; nothing is asked for yet. `is_fresh`: no cache may have an older one.
 
         Raises:
             FetchError: it is no address, or --offline forbids it.
@@ -56,17 +56,21 @@ class Places:
             from lfbuild.fetch.s3 import Bucket
 
             sign, connections = Bucket.of(url, self._network).sign, self._connections
-            return HttpRemote(url, connections, self._network, size_bytes=size_bytes, sign=sign, clock=self._clock)
+            return HttpRemote(
+                url, connections, self._network, size_bytes=size_bytes, sign=sign, clock=self._clock, is_fresh=is_fresh
+            )
         self._network.refuse_unreadable(url)
-        return HttpRemote(url, self._connections, self._network, size_bytes=size_bytes, clock=self._clock)
+        return HttpRemote(
+            url, self._connections, self._network, size_bytes=size_bytes, clock=self._clock, is_fresh=is_fresh
+        )
 
     def read(self, url: str, *, limit_bytes: int) -> SmallFile:
-        """A small file, whole.
+        """A small file, whole, as it is now.
 
         Raises:
             FetchError: it could not be had, or is bigger than `limit_bytes`.
         """
-        remote = self.remote(url)
+        remote = self.remote(url, is_fresh=True)
         for tries in range(1, MOST_TRIES + 1):
             try:
                 return _read_once(remote, limit_bytes)

@@ -14,7 +14,6 @@ from urllib.parse import unquote, urlsplit
 
 from urllib3 import exceptions
 
-from lfbuild.errors import FetchError
 from lfbuild.fetch.answers import (
     AskLater,
     ChangedError,
@@ -87,7 +86,7 @@ class HttpRemote:
     """A file on a web server. Where an address is redirected to is remembered for the next request.
 
     `sign` makes the address that is asked for out of the one that is meant, anew for each request: stores that know
-    their users by signed addresses let those expire.
+    their users by signed addresses let those expire. With `is_fresh`, caches on the way ask the server first.
     """
 
     def __init__(
@@ -99,8 +98,10 @@ class HttpRemote:
         size_bytes: int | None = None,
         sign: Callable[[str], str] = lambda url: url,
         clock: Clock | None = None,
+        is_fresh: bool = False,
     ) -> None:
         self.where = without_secrets(url)
+        self._is_fresh = is_fresh
         self._url, self._sign = url, sign
         self._connections, self._network, self._clock = connections, network, clock or Clock()
         self._lock = threading.Lock()
@@ -114,7 +115,7 @@ class HttpRemote:
             promised, redirected = self._promised, self._redirected
         began = self._clock.now()
         asked = redirected or self._sign(self._url)
-        response, answered = self._connections.get(asked, _headers(span, promised))
+        response, answered = self._connections.get(asked, _headers(span, promised, is_fresh=self._is_fresh))
         try:
             part = self._checked(response, span, promised, is_redirected=redirected is not None)
             with self._lock:
@@ -212,21 +213,10 @@ def local_path(url: str) -> str | None:
     return None if scheme else url
 
 
-def _headers(span: Span | None, promised: Promised) -> dict[str, str]:
-    headers = {"Accept-Encoding": "identity"}
+def _headers(span: Span | None, promised: Promised, *, is_fresh: bool) -> dict[str, str]:
+    headers = {"Accept-Encoding": "identity", **({"Cache-Control": "no-cache"} if is_fresh else {})}
     if span is not None:
         headers["Range"] = f"bytes={span.offset}-{span.end - 1}"
         if promised.tag is not None:
             headers["If-Range"] = promised.tag
     return headers
-
-
-def refuse_no_address(url: str, network: Network) -> None:
-    """Refuse what is no address, or may not be asked for.
-
-    Raises:
-        FetchError: it is none, or --offline forbids it.
-    """
-    network.refuse_unreadable(url)
-    if network.offline:
-        raise FetchError(without_secrets(url), "--offline forbids to fetch it", hint="run without --offline")

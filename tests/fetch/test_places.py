@@ -1,0 +1,84 @@
+"""Addresses of every kind are opened by one door, and small files come whole or not at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.fetch.test_parallel import Hours
+from tests.fetch.webserver import Page, WebServer
+
+from lfbuild.errors import FetchError, HostError
+from lfbuild.fetch.answers import ChangedError, NotThereError
+from lfbuild.fetch.network import Network
+from lfbuild.fetch.places import Places
+from lfbuild.fetch.ranges import Span
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def hours() -> Hours:
+    return Hours()
+
+
+@pytest.fixture
+def places(hours: Hours) -> Places:
+    return Places(Network(timeout_s=5), clock=hours.clock)
+
+
+def test_a_small_file_comes_whole_after_trouble_that_passed(server: WebServer, places: Places, hours: Hours) -> None:
+    server.pages["/a"] = Page(data=b"small", statuses=[500, 503], headers={"Retry-After": "3"})
+
+    assert places.read(f"{server.url}/a", limit_bytes=5).data == b"small"
+    assert hours.pauses == [3, 3]
+
+
+def test_a_small_file_is_asked_for_three_times_and_no_more(server: WebServer, places: Places, hours: Hours) -> None:
+    server.pages["/a"] = Page(data=b"small", cut_after=[1, 2, 3, 4])
+
+    with pytest.raises(FetchError) as caught:
+        places.read(f"{server.url}/a", limit_bytes=5)
+
+    assert str(caught.value) == f"{server.url}/a: the connection broke off; tried 3 times"
+    assert caught.value.hint == "check the network, and HTTPS_PROXY if there is a proxy"
+    assert len(server.asked) == 3
+    assert len(hours.pauses) == 2
+
+
+def test_a_small_file_that_is_larger_is_refused_wherever_it_is(
+    server: WebServer, places: Places, tmp_path: Path
+) -> None:
+    server.pages["/a"] = Page(data=b"larger")
+    (tmp_path / "a").write_bytes(b"larger")
+
+    for url in (f"{server.url}/a", str(tmp_path / "a")):
+        with pytest.raises(FetchError) as caught:
+            places.read(url, limit_bytes=5)
+        assert str(caught.value) == f"{url}: is bigger than the 5 bytes that such a file may have"
+
+
+def test_a_file_of_a_folder_is_there_and_of_its_size(places: Places, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+
+    with places.remote(str(tmp_path / "a"), size_bytes=5).open(Span(1, 3)) as body:
+        assert (body.read(9), body.read(9), body.size_bytes) == (b"234", b"", 5)
+    with pytest.raises(ChangedError) as changed, places.remote(str(tmp_path / "a"), size_bytes=6).open(None):
+        pytest.fail("a file of another size is opened")
+    with pytest.raises(NotThereError) as absent, places.remote(str(tmp_path / "b")).open(None):
+        pytest.fail("an absent file is opened")
+    with pytest.raises(HostError) as folder, places.remote(str(tmp_path)).open(None):
+        pytest.fail("a folder is opened")
+
+    assert str(changed.value) == f"{tmp_path}/a: has 5 bytes, but 6 were promised"
+    assert str(absent.value) == f"{tmp_path}/b: is not there"
+    assert str(folder.value) == f"{tmp_path}: is a folder, not a file"
+
+
+@pytest.mark.parametrize(("url", "what"), [("ftp://a.test/x", "is not an http:// or https:// address")])
+def test_an_address_of_no_kind_is_refused(places: Places, url: str, what: str) -> None:
+    with pytest.raises(FetchError) as caught:
+        places.remote(url)
+
+    assert str(caught.value) == f"{url}: {what}"
