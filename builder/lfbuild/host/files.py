@@ -14,6 +14,7 @@ import shutil
 import stat
 import struct
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -41,6 +42,10 @@ _NOT_HERE = {
     errno.EBADF,
     errno.ETXTBSY,
 }
+
+
+_LOCK_TRIES: Final = 100
+_LOCK_PAUSE_S: Final = 0.01
 
 
 @contextlib.contextmanager
@@ -79,10 +84,12 @@ def replacing(
             hidden = hidden or _give_name(file.fileno(), folder, target.name)
             if change is not None:
                 _change(hidden, change)
-            with _folder_had_alone(folder):
-                if expected is not None:
-                    _refuse_another(target, expected)
+            if expected is None:
                 hidden.replace(target)
+            else:
+                with _folder_had_alone(folder):
+                    _refuse_another(target, expected)
+                    hidden.replace(target)
             hidden = None
     except OSError as error:
         raise host_error(target, error) from error
@@ -127,19 +134,35 @@ def _refuse_another(target: Path, expected: os.stat_result) -> None:
 
 @contextlib.contextmanager
 def _folder_had_alone(folder: Path) -> Iterator[None]:
-    """Let no other lfbuild give a name in `folder` between a look and a rename; where folders can be locked."""
-    if os.name != "posix":
+    """Let no other edit give a name in `folder` between a look and a rename; where folders can be locked.
+
+    Whoever holds the folder for longer than a rename takes is no edit of lfbuild's (`flock . make` is one), and is not
+    waited for.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    except OSError:  # one that may be written but not read, and every folder on Windows
         yield
         return
-    import fcntl
-
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with contextlib.suppress(OSError):  # a medium without locks: the last rename wins, as it always did there
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock_for_a_moment(descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock_for_a_moment(descriptor: int) -> None:
+    import fcntl
+
+    for _ in range(_LOCK_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOCK_PAUSE_S)
+        except OSError:  # a medium without locks: the last rename wins, as it always did there
+            return
+        else:
+            return
 
 
 def _change(path: Path, change: Callable[[Path], None]) -> None:
