@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import engine, pack, start, verify
+from benchmarks import delta, engine, lines, pack, start, swap, verify
 from benchmarks.front import main
 
-ALL = {"pack": pack.measure, "verify": verify.measure, "start": start.measure, "engine": engine.measure}
+ALL = {
+    "delta": delta.measure,
+    "pack": pack.measure,
+    "verify": verify.measure,
+    "start": start.measure,
+    "swap": swap.measure,
+    "engine": engine.measure,
+    "lines": lines.measure,
+}
 
 if __name__ == "__main__":
     # A benchmark raises the load itself, so each waits for the machine to come to rest.

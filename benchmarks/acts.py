@@ -10,15 +10,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
-from benchmarks.inputs import file_member, order
+from benchmarks.inputs import engine, file_member, order, release
 from lfbuild.archive.hashing import HashPool, hash_region
+from lfbuild.archive.reader import Reader
+from lfbuild.archive.source import BytesSource
+from lfbuild.commands.apply import DeltaSource, apply
+from lfbuild.commands.diff import diff
 from lfbuild.commands.verify import verify
 from lfbuild.formats.blocks import Cuts
+from lfbuild.host.files import can_share, write_all
+from lfbuild.host.inplace import flush, had_alone, used
+from lfbuild.manifest.carry import append, clear, write_new_file
+from lfbuild.manifest.edit import Changes, plan_in_place, plan_new_file, written_bytes
+from lfbuild.manifest.order import PackMember
 from lfbuild.manifest.pack import pack
+from lfbuild.manifest.present import load_present
 from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from lfbuild.manifest.edit import EditPlan
+    from lfbuild.manifest.present import Present
 
 _READ_BYTES = 8 << 20
 _COPY_BYTES = 16 << 20
@@ -112,6 +125,158 @@ def act_blake3_memory(path: str, threads: str) -> dict[str, float]:
     return {"act": time.perf_counter() - start}
 
 
+def act_fetch(url: str, spans: str, most: str) -> dict[str, float]:
+    """Scattered blocks over HTTP, each held against its digest, as an update fetches them."""
+    from blake3 import blake3
+
+    from lfbuild.fetch.network import Network
+    from lfbuild.fetch.parallel import Manners, fetch_units
+    from lfbuild.fetch.places import Places
+    from lfbuild.fetch.ranges import Line, Span
+
+    leaves = {Span(offset, size): leaf for offset, size, leaf in json.loads(Path(spans).read_bytes())}
+
+    def accept(span: Span, data: memoryview) -> bool:
+        return blake3(data).hexdigest() == leaves[span]
+
+    def measured(clock: float) -> float:
+        return time.perf_counter() - clock
+
+    # What reading the control file would have told: how far the server is. That took two round trips.
+    began = time.perf_counter()
+    places = Places(Network())
+    with places.remote(url).open(Span(0, 1)) as body:
+        body.read(1)
+    line = Line(round_trip_s=measured(began) / 2, bytes_per_s=25e6)
+    start = time.perf_counter()
+    remote = Places(Network()).remote(url)
+    traffic = fetch_units(remote, list(leaves), accept, manners=Manners(most_connections=int(most)), line=line)
+    return {"act": measured(start), "requests": traffic.requests, "body": traffic.body_bytes}
+
+
+def act_diff(old: str, new: str, patch: str) -> dict[str, float]:
+    """lfbuild's diff, and how much it read."""
+    before = _read_bytes()
+    start = time.perf_counter()
+    diff(Path(old), Path(new), Path(patch), threads=1, report=SilentReport())
+    return {"act": time.perf_counter() - start, "read": _read_bytes() - before}
+
+
+def act_apply(old: str, patch: str, made: str) -> dict[str, float]:
+    """lfbuild's apply."""
+    start = time.perf_counter()
+    source = DeltaSource(name=patch)
+    apply(Path(old), [source], Path(made), force=True, threads=1, report=SilentReport())
+    return {"act": time.perf_counter() - start}
+
+
+def act_large(kind: str, size: str, number: str, target: str) -> dict[str, float]:
+    """Write one of two releases of a large file."""
+    path = Path(target)
+    release(path.parent, path, size=int(size), sparse=kind == "sparse", number=int(number))
+    return {}
+
+
+def _read_bytes() -> int:
+    """What this process has read so far, from the page cache too."""
+    return int(Path("/proc/self/io").read_text(encoding="ascii").partition("rchar:")[2].split()[0])
+
+
+def act_swap_in_place(path: str, engine_bytes: str) -> dict[str, float]:
+    """Another engine in place, with launchers at the head of the file."""
+    return _edit_in_place(Path(path), Changes(slices=(engine(int(engine_bytes)),)))
+
+
+def act_swap_arguments(path: str) -> dict[str, float]:
+    """Other arguments in place: nothing but a tail."""
+    source = BytesSource(f"cli\n-s\n{time.time_ns()}\n...\n".encode())
+    member = PackMember(name=".args", role="args", place="tail", source=source)
+    return _edit_in_place(Path(path), Changes(put=(member,)))
+
+
+def act_write_engine(path: str, engine_bytes: str) -> dict[str, float]:
+    """What writing an engine costs by itself: into a hole, as room is, and flushed."""
+    data = os.urandom(int(engine_bytes))
+    with Path(path).open("w+b", buffering=0) as file:
+        file.truncate(len(data))
+        flush(file.fileno())
+        before = _stored_bytes()
+        start = time.perf_counter()
+        write_all(file.fileno(), data, 0)
+        flush(file.fileno())
+        took = time.perf_counter() - start
+    return {"act": took, "cleared": 0.0, "planned": 0.0, "stored": _stored_bytes() - before}
+
+
+def act_swap_new_file(path: str, engine_bytes: str) -> dict[str, float]:
+    """Another engine in a new file that takes the old one's name."""
+    target, changes = Path(path), Changes(slices=(engine(int(engine_bytes)),))
+    with used(target) as file, SilentReport().step("") as step:
+        begun = time.perf_counter()
+        present = load_present(Reader(target, file), threads=1)
+        assert present is not None
+        plan = plan_new_file(present, changes)
+        start = time.perf_counter()
+        write_new_file(plan, target, mode=0o755, threads=1, step=step, expected=os.fstat(file.fileno()))
+        return {"act": time.perf_counter() - start, "planned": start - begun}
+
+
+def act_plan_swap(path: str, engine_bytes: str) -> dict[str, float]:
+    """What `swap --dry-run` says."""
+    target, changes = Path(path), Changes(slices=(engine(int(engine_bytes)),))
+    with used(target) as file:
+        present = load_present(Reader(target, file), threads=1)
+        assert present is not None
+        new, here = plan_new_file(present, changes), plan_in_place(present, changes)
+        cloned = can_share(file.fileno(), target.parent)
+        return {
+            "new": float(cloned),
+            "new written": float(written_bytes(new, present)),
+            "in place written": float(written_bytes(here, present)),
+        }
+
+
+def _edit_in_place(path: Path, changes: Changes) -> dict[str, float]:
+    with had_alone(path) as file, SilentReport().step("") as step:
+        begun = time.perf_counter()
+        present = load_present(Reader(path, file), threads=1)
+        assert present is not None
+        plan = plan_in_place(present, changes)
+        assert plan.way == "append", plan.way
+        before, committed = _stored_bytes(), list[float]()
+
+        def clearing(spans: Iterable[tuple[int, int]], target: int) -> None:
+            committed.append(time.perf_counter())
+            clear(spans, target)
+
+        with mock.patch("lfbuild.manifest.carry.clear", clearing):
+            start = time.perf_counter()
+            append(plan, path, file, threads=1, step=step)
+            end = time.perf_counter()
+        stored, weights = _stored_bytes() - before, _weights_written(plan, present)
+    return {
+        "act": committed[0] - start,
+        "cleared": end - committed[0],
+        "planned": start - begun,
+        "stored": stored,
+        "weights": weights,
+    }
+
+
+def _weights_written(plan: EditPlan, present: Present) -> float:
+    """Bytes of the weights that the plan writes or clears."""
+    record = present.reader.record("model.gguf")
+    first, last = record.header_offset, present.reader.data_offset(record) + record.stored_size
+    spans = [(part.offset, part.end) for part in plan.fresh()] + [*plan.clear]
+    return float(sum(max(0, min(end, last) - max(start, first)) for start, end in spans))
+
+
+def _stored_bytes() -> float:
+    """Bytes that this process has had written to a disk."""
+    facts = Path("/proc/self/io").read_text(encoding="ascii")
+    return float(facts.partition("\nwrite_bytes: ")[2].split()[0])
+
+
 ACTS: dict[str, Callable[..., dict[str, float]]] = {
     "pack": act_pack,
     "copy-then-digest": act_copy_then_digest,
@@ -120,6 +285,15 @@ ACTS: dict[str, Callable[..., dict[str, float]]] = {
     "digest": act_digest,
     "blake3-mapped": act_blake3_mapped,
     "blake3-memory": act_blake3_memory,
+    "fetch": act_fetch,
+    "diff": act_diff,
+    "apply": act_apply,
+    "large": act_large,
+    "swap-in-place": act_swap_in_place,
+    "swap-arguments": act_swap_arguments,
+    "swap-new-file": act_swap_new_file,
+    "write-engine": act_write_engine,
+    "plan-swap": act_plan_swap,
 }
 
 

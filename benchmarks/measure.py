@@ -31,7 +31,8 @@ class Sample:
     wall_s: float
     cpu_s: float
     parts: Mapping[str, float] = field(default_factory=dict)
-    """What the run itself tells, by name: times, and `peak`, its peak memory in bytes."""
+    """What the run itself tells, by name: times, and `peak`, its peak memory in bytes (of a program that tells
+    nothing, what the kernel says: never less than this process had when it started the program)."""
 
     def __getitem__(self, name: str) -> float:
         return float({"wall": self.wall_s, "cpu": self.cpu_s, **self.parts}[name])
@@ -67,11 +68,11 @@ def median(samples: Samples, name: str, what: str) -> float:
     return statistics.median(sample[what] for sample in samples[name])
 
 
-def run_program(arguments: Sequence[str | Path], *, tells: bool = False) -> Sample:
-    """Run a program to its end; with `tells`, its last line is JSON of times that it took itself."""
+def run_program(arguments: Sequence[str | Path], *, tells: bool = False, folder: Path = CHECKOUT) -> Sample:
+    """Run a program to its end in `folder`; with `tells`, its last line is JSON of times that it took itself."""
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaint:
         start = time.perf_counter()
-        process = subprocess.Popen([str(item) for item in arguments], stdout=said, stderr=complaint, cwd=CHECKOUT)
+        process = subprocess.Popen([str(item) for item in arguments], stdout=said, stderr=complaint, cwd=folder)
         _, status, usage = os.wait4(process.pid, 0)
         wall_s = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -80,7 +81,7 @@ def run_program(arguments: Sequence[str | Path], *, tells: bool = False) -> Samp
             words = complaint.read().decode("utf-8", "replace").strip()
             raise SystemExit(f"{' '.join(map(str, arguments))}: exit code {process.returncode}: {words[-2000:]}")
         said.seek(0)
-        parts = json.loads(said.read().splitlines()[-1]) if tells else {}
+        parts = json.loads(said.read().splitlines()[-1]) if tells else {"peak": usage.ru_maxrss * 1024}
     return Sample(wall_s=wall_s, cpu_s=usage.ru_utime + usage.ru_stime, parts=parts)
 
 

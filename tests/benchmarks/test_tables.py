@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from benchmarks.delta import measure as measure_delta
 from benchmarks.engine import mapped_from, read_bench
 from benchmarks.engine import measure as measure_engine
 from benchmarks.front import MIB, Setting, main
+from benchmarks.lines import Case
+from benchmarks.lines import measure as measure_lines
 from benchmarks.machine import Place
 from benchmarks.measure import Contender, Sample, interleaved, median
 from benchmarks.pack import measure as measure_pack
 from benchmarks.start import measure as measure_start
 from benchmarks.tables import Goal, Table, replace_section
 from benchmarks.verify import measure as measure_verify
+from tests.world.models import TinyTensor, tiny_gguf
 
-from benchmarks import front, inputs
+from benchmarks import front, inputs, variants
 from lfbuild.commands.inspect import inspect
 from lfbuild.commands.list import list_members
 
@@ -81,7 +86,7 @@ def test_the_page_has_a_section_for_each_benchmark(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(front.PAGE.read_text(encoding="utf-8"), encoding="utf-8")
 
-    for name in ("pack", "verify", "start", "engine"):
+    for name in ("delta", "pack", "verify", "start", "engine"):
         replace_section(page, name, "x")
 
 
@@ -118,6 +123,32 @@ def test_a_trial_is_not_written_to_the_page(tmp_path: Path, capsys: pytest.Captu
     assert capsys.readouterr().err == "benchmarks.md is left alone: a trial is no result\n"
     assert front.PAGE.read_bytes() == before
     assert list(tmp_path.iterdir()) == []
+
+
+@linux
+def test_differences_make_their_tables_and_every_tool_makes_the_new_file_again(setting: Setting) -> None:
+    sizes, scale = measure_delta(setting)
+
+    assert sizes.columns == ("tool", "something new")
+    assert sizes.rows[0][0] == "lfbuild"
+    assert sizes.rows[-1] == ("the new file itself", "1,048,589")
+    assert [row[0] for row in scale.rows] == ["sparse, 0 GB"]
+    assert all(goal.met for goal in scale.goals)
+
+
+@linux
+def test_a_model_is_tuned_from_a_base_that_has_no_grid(tmp_path: Path) -> None:
+    """Without the dither, a small change would move next to no code, and flatter every tool."""
+    source, base, tuned = tmp_path / "m.gguf", tmp_path / "base", tmp_path / "tuned"
+    source.write_bytes(tiny_gguf(None, (TinyTensor("blk.0.ffn_up.weight", (256, 64), 8),)))
+
+    variants.tuned(source, base, share=0)
+    variants.tuned(source, tuned, share=0.003)
+    variants.tuned(source, tmp_path / "other layer", share=0.003, layers={7})
+
+    changed = sum(a != b for a, b in zip(base.read_bytes(), tuned.read_bytes(), strict=True))
+    assert 0.01 < changed / tuned.stat().st_size < 0.5
+    assert (tmp_path / "other layer").read_bytes() == base.read_bytes()
 
 
 @linux
@@ -226,3 +257,20 @@ def test_only_what_is_mapped_of_the_weights_counts(tmp_path: Path) -> None:
 
     assert mapped_from(maps, tmp_path / "a file", start=0x3000, size=0x2800) == 0x2800
     assert mapped_from(maps, tmp_path / "a file", start=0x5000, size=0x8000) == 0x1000
+
+
+@linux
+@pytest.mark.skipif(shutil.which("nginx", path="/usr/sbin:/usr/bin") is None, reason="nginx is not installed")
+def test_lines_are_measured_against_their_floor(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case(name="near", round_trip_ms=1, megabits=1000, blocks=5, block_bytes=1000, limit=9)
+    monkeypatch.setattr("benchmarks.lines.CASES", (case,))
+
+    (table,) = measure_lines(setting)
+
+    assert [row[0] for row in table.rows] == [
+        "near: ranges",
+        "near: ranges, 8 connections",
+        "near: one object (published difference)",
+    ]
+    assert [goal.limit for goal in table.goals] == [9, 1.2]
+    assert case.floor_s == 5000 / 125_000_000 + 0.002

@@ -24,7 +24,8 @@ from lfbuild.fetch.network import Network
 from lfbuild.fetch.pace import Clock
 from lfbuild.fetch.parallel import Manners
 from lfbuild.manifest.model import Release
-from lfbuild.manifest.pack import PackOrder, pack
+from lfbuild.manifest.order import PackOrder
+from lfbuild.manifest.pack import pack
 from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
@@ -305,7 +306,7 @@ def test_more_than_was_allowed_is_not_fetched(url: str, old: Path, server: WebSe
     with pytest.raises(FetchError) as caught:
         updated(old, url, at_most_bytes=100)
 
-    assert str(caught.value).startswith(f"{old}: ")
+    assert str(caught.value).startswith(f"{url}.lfindex: ")
     assert str(caught.value).endswith(" bytes would have to be fetched, more than the 100 that --at-most allows")
     server.pages["/tiny.llamafile"].ignores_ranges = True
     with pytest.raises(FetchError, match=r"\d+ bytes would have to be fetched, more than the 100 that --at-most"):

@@ -466,10 +466,21 @@ def test_a_floor_looks_at_whole_stretches_of_time() -> None:
 
 
 def test_the_line_is_guessed_until_it_is_known() -> None:
-    tally = Tally()
-    assert tally.line(4) == Line(round_trip_s=0.05, bytes_per_s=25e6)
+    tally = Tally(None, Hours().clock)
+    assert tally.line() == Line(round_trip_s=0.05, bytes_per_s=25e6)
 
-    tally.add(wait_s=0.2, body_bytes=100, body_s=9)
-    assert tally.line(4) == Line(round_trip_s=0.2, bytes_per_s=25e6), "a short body says nothing of the speed"
-    tally.add(wait_s=0.1, body_bytes=1_000_000, body_s=0.5)
-    assert tally.line(4) == Line(round_trip_s=0.1, bytes_per_s=8e6)
+    tally.answered(0.2)
+    tally.answered(0.3)
+    tally.arrived(100)
+
+    assert tally.line() == Line(round_trip_s=0.2, bytes_per_s=25e6), "a moment says nothing of the speed"
+
+
+def test_the_speed_of_a_line_is_the_most_that_came_in_one_window_of_all_connections() -> None:
+    hours = Hours()
+    tally = Tally(NEAR, hours.clock)
+    for window, count in enumerate((1_000_000, 500_000, 0), start=1):
+        hours.time_s = 0.1 * window
+        tally.arrived(count)
+
+    assert 9.4e6 < tally.line().bytes_per_s < 9.5e6, "an idle line says little of itself"

@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blake3 import blake3
+from tests.world.deltas import applied
 from tests.world.files import verified, write_tiny_file
 from tests.world.models import tiny_gguf
 from tests.world.programs import tiny_ape, tiny_elf
@@ -24,6 +26,9 @@ from tests.world.zips import Stored, zip_of
 from lfbuild.archive.check import check_members
 from lfbuild.archive.extract import extract_member, target_of
 from lfbuild.archive.reader import Reader
+from lfbuild.channel.describe import describe_release
+from lfbuild.channel.index import ReleaseIndex
+from lfbuild.channel.leaves import known_leaves, missing_leaves
 from lfbuild.errors import LfbuildError
 from lfbuild.formats.args import expand_args, parse_args
 from lfbuild.formats.blocks import BlockIndex
@@ -31,11 +36,13 @@ from lfbuild.formats.executable import identify_program, signature_holes
 from lfbuild.formats.gguf import cut_gguf, read_gguf
 from lfbuild.formats.model import model_facts
 from lfbuild.formats.slices import Slice, parse_slices, slices_to_bytes
+from lfbuild.manifest.mapping import map_file
 from lfbuild.manifest.model import parse_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+DELTAS = Path(__file__).parent.parent / "vectors" / "delta"
 _NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
 _SLOWEST_SECONDS = 5.0
 
@@ -50,7 +57,19 @@ def corpus(folder: Path) -> list[bytes]:
     table = slices_to_bytes(
         (Slice(target="a", cpus=("b",), member="c", method=0, stored_size=1, decoded_size=2, digest="ab" * 32),)
     )
-    return [*files, zip_of(*members), zip_of(*members, start=tiny_ape()), tiny_gguf(), table, b"'a' \"b\" $HOME ...\n"]
+    delta = (DELTAS / "every.lfdelta").read_bytes()
+    found = map_file(folder / "tiny.llamafile", threads=1)
+    index = describe_release(found, name="t", url="t", manifest=None).index.to_bytes()
+    return [
+        *files,
+        delta,
+        index,
+        zip_of(*members),
+        zip_of(*members, start=tiny_ape()),
+        tiny_gguf(),
+        table,
+        b"'a' \"b\" $HOME ...\n",
+    ]
 
 
 def mutated(data: bytes, chance: random.Random, others: list[bytes]) -> bytes:
@@ -93,7 +112,7 @@ def read_everything(data: bytes, path: Path) -> None:
     """
     path.write_bytes(data)
     verified(path)
-    for read in (_read_zip, _extract, _read_model, _read_small):
+    for read in (_read_zip, _extract, _read_model, _read_small, _map, _apply):
         with contextlib.suppress(LfbuildError):
             read(data, path)
 
@@ -122,6 +141,18 @@ def _read_model(data: bytes, _path: Path) -> None:
         raise RuntimeError("the cuts do not cover the model")
 
 
+def _map(_data: bytes, path: Path) -> None:
+    found = map_file(path, threads=1)
+    if found.size_bytes != path.stat().st_size:
+        raise RuntimeError("the map does not cover the file")
+
+
+def _apply(data: bytes, path: Path) -> None:
+    start = data.find(b"LFDELTA")
+    if start >= 0:
+        applied(DELTAS / "every.old", data[start:], folder=path.parent)
+
+
 def _read_small(data: bytes, _path: Path) -> None:
     identify_program(data)
     signature_holes(data)
@@ -129,6 +160,7 @@ def _read_small(data: bytes, _path: Path) -> None:
         lambda piece: BlockIndex.parse(piece, where="x"),
         lambda piece: parse_slices(piece, where="x"),
         lambda piece: parse_manifest(piece, where="x"),
+        _read_index,
         lambda piece: parse_args(piece, environment={}),
         lambda piece: expand_args(piece, ["own"], environment={}),
     )
@@ -137,6 +169,17 @@ def _read_small(data: bytes, _path: Path) -> None:
         for read in readers:
             with contextlib.suppress(LfbuildError):
                 read(data[start:])
+
+
+def _read_index(data: bytes) -> None:
+    """Read a control file, as it is and with a digest that fits: the second is what somebody would write."""
+    for whole in (data, data[:-32] + blake3(data[:-32]).digest()):
+        with contextlib.suppress(LfbuildError):
+            index = ReleaseIndex.parse(whole, where="x")
+            known = known_leaves(index, [])
+            missing_leaves(index, known, where="x")
+            if sum(part.size_bytes for part in index.parts) != index.file.size_bytes:
+                raise RuntimeError("the parts do not cover the file")
 
 
 def fuzz(*, rounds: int | None, seconds: float, seed: int) -> int:

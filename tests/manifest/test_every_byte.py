@@ -17,7 +17,7 @@ from lfbuild.manifest.model import MANIFEST_NAME
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lfbuild.manifest.pack import LauncherHead
+    from lfbuild.manifest.order import LauncherHead
     from lfbuild.manifest.verify import Finding
 
 

@@ -22,7 +22,7 @@ from lfbuild.manifest.verify import load_manifest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lfbuild.manifest.pack import LauncherHead
+    from lfbuild.manifest.order import LauncherHead
 
 
 def mapped(path: Path) -> FileMap:

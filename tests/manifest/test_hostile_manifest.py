@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NUMBERS = st.sampled_from([0, 1, 511, 600, 1 << 20, (1 << 32) - 1, 1 << 40, (1 << 62) - 1])
-TEXTS = st.sampled_from(["", "0" * 64, "é", MODEL_NAME, MANIFEST_NAME, "../x", "spare", "retired", "a" * 999])
+TEXTS = st.sampled_from(["", "0" * 64, "é", MODEL_NAME, MANIFEST_NAME, "../x", "spare", "signature", "a" * 999])
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -47,7 +47,7 @@ def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def test_whatever_a_sealed_manifest_says_verification_answers(file: Path, data: st.DataObject) -> None:
     original = file.read_bytes()
     table = json.loads(manifest_of(file).to_bytes())
-    table["regions"].append({"kind": "retired", "offset": 3, "size_bytes": 9, "root": "0" * 64})
+    table["regions"].append({"kind": "signature", "offset": 3, "size_bytes": 9, "root": "0" * 64})
     table["directory"] = "0" * 64
     for _ in range(data.draw(st.integers(1, 3))):
         path = data.draw(st.sampled_from(leaves(table)))

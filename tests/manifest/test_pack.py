@@ -32,7 +32,7 @@ from lfbuild.manifest.model import HEAD_INDEX_NAME, MANIFEST_NAME, Encoding, Mod
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lfbuild.manifest.pack import LauncherHead, PackMember
+    from lfbuild.manifest.order import LauncherHead, PackMember
 
 
 def test_members_stand_in_the_order_of_the_format(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lfbuild.manifest.model import Manifest
-    from lfbuild.manifest.pack import EngineSlice
+    from lfbuild.manifest.order import EngineSlice
 
 LINUX_NAME, WINDOWS_NAME = ".lfbuild/engine/linux-x86_64", ".lfbuild/engine/windows-x86_64"
 

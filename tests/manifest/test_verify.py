@@ -251,14 +251,14 @@ def test_another_time_than_the_members_have_is_told(tmp_path: Path) -> None:
     assert told(path) == ["directory: the record of the manifest itself was changed"]
 
 
-def with_region(folder: Path, kind: str, content: bytes, *, root: str | None = None) -> Path:
+def with_region(folder: Path, content: bytes, *, root: str | None = None) -> Path:
     """A file in whose room something stands that the manifest declares."""
     path = write_tiny_file(folder, room_bytes=3000)
     data = bytearray(path.read_bytes())
     data[700 : 700 + len(content)] = content
     path.write_bytes(data)
     region = RegionRecord(
-        kind="retired" if kind == "retired" else "signature",
+        kind="signature",
         offset=700,
         size_bytes=len(content),
         root=root_of(blake3(content).digest()) if root is None else root,
@@ -267,22 +267,21 @@ def with_region(folder: Path, kind: str, content: bytes, *, root: str | None = N
     return path
 
 
-@pytest.mark.parametrize("kind", ["retired", "signature"])
-def test_a_declared_region_is_held_against_its_root(kind: str, tmp_path: Path) -> None:
-    path = with_region(tmp_path, kind, b"what was here before" * 9)
+def test_a_declared_region_is_held_against_its_root(tmp_path: Path) -> None:
+    path = with_region(tmp_path, b"what vouches for this" * 9)
     assert told(path) == []
 
     flip(path, 710)
 
-    assert told(path) == [f"{kind} region at 700: its bytes are not the ones that were promised"]
+    assert told(path) == ["signature region at 700: its bytes are not the ones that were promised"]
 
 
 def test_a_region_that_overlaps_a_member_is_told(tmp_path: Path) -> None:
     path = write_tiny_file(tmp_path)
-    region = RegionRecord(kind="retired", offset=100, size_bytes=50, root="0" * 64)
+    region = RegionRecord(kind="signature", offset=100, size_bytes=50, root="0" * 64)
     changed(path, regions=(region,))
 
-    assert told(path, content=False) == ["retired region at 100: overlaps head"]
+    assert told(path, content=False) == ["signature region at 100: overlaps head"]
 
 
 @pytest.mark.parametrize(
@@ -304,12 +303,12 @@ def test_spare_room_that_is_not_free_is_told(offset: int, size: int, what: list[
 
 def test_a_region_past_the_end_is_told(tmp_path: Path) -> None:
     path = write_tiny_file(tmp_path)
-    region = RegionRecord(kind="retired", offset=1 << 61, size_bytes=50, root="0" * 64)
+    region = RegionRecord(kind="signature", offset=1 << 61, size_bytes=50, root="0" * 64)
     changed(path, regions=(region,))
 
     assert told(path) == [
-        "retired region at 2305843009213693952: goes on past the end of the file",
-        "retired region at 2305843009213693952: ends before offset 2305843009213694002",
+        "signature region at 2305843009213693952: goes on past the end of the file",
+        "signature region at 2305843009213693952: ends before offset 2305843009213694002",
     ]
 
 

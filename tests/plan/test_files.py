@@ -16,7 +16,7 @@ from lfbuild.errors import RecipeError
 from lfbuild.formats.head import HEAD_BYTES
 
 if TYPE_CHECKING:
-    from lfbuild.manifest.pack import LauncherHead
+    from lfbuild.manifest.order import LauncherHead
 
 BIG = supplies(size=5 << 30)
 FACTS = EngineFacts(
@@ -93,8 +93,9 @@ def test_for_windows_alone_the_file_with_the_weights_is_started_by_nothing_and_s
 
 def test_engines_count_before_they_are_compiled_and_so_does_their_room(tmp_path: Path) -> None:
     targets = 'systems = ["linux-x86_64", "windows-x86_64"]\n'
-    room = (2 * (32 << 20) * 3) // 2
-    just_too_much = (4 << 30) - room - HEAD_BYTES
+    engines = 2 * (32 << 20)
+    room = engines * 3 // 2
+    just_too_much = (4 << 30) - engines - room - HEAD_BYTES
 
     assert len(plan_of(targeting(tmp_path, targets), supplies(size=just_too_much)).files) == 2
     assert len(plan_of(targeting(tmp_path, targets), supplies(size=just_too_much - 5000)).files) == 1
@@ -112,7 +113,7 @@ def test_an_engine_by_itself_for_windows_over_4_gib_is_refused(tmp_path: Path) -
 
 def test_engines_that_turn_out_too_large_for_windows_are_told_before_anything_is_written(tmp_path: Path) -> None:
     recipe = targeting(tmp_path, 'systems = ["windows-x86_64"]\n')
-    plan = plan_of(recipe, supplies(size=(4 << 30) - (60 << 20)))
+    plan = plan_of(recipe, supplies(size=(4 << 30) - (90 << 20)))
     (file,) = plan.files
 
     with pytest.raises(RecipeError) as caught:
@@ -125,17 +126,17 @@ def test_engines_that_turn_out_too_large_for_windows_are_told_before_anything_is
 def large_launcher() -> LauncherHead:
     """A launcher with more bytes than engines were counted with."""
     small = tiny_launcher()
-    return type(small)(program=small.program, data=bytes(61 << 20), slices=small.slices)
+    return type(small)(program=small.program, data=bytes(91 << 20), slices=small.slices)
 
 
-def test_the_room_is_a_share_of_all_engines_as_they_are_stored(tmp_path: Path) -> None:
+def test_the_room_takes_all_engines_anew_and_a_share_more(tmp_path: Path) -> None:
     plan = plan_of(targeting(tmp_path, 'systems = ["linux-x86_64", "windows-x86_64"]\n'))
     (file,) = plan.files
     head = tiny_launcher()
 
     order = plan.order(file, head, FACTS)
 
-    assert order.room_bytes == sum(item.source.size_bytes for item in head.slices) // 2
+    assert order.room_bytes == sum(item.source.size_bytes for item in head.slices) * 3 // 2
     assert order.engine is not None
     assert (order.engine.targets, order.engine.key, order.engine.cpus) == (("linux-x86_64", "windows-x86_64"), "", ())
 

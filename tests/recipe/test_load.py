@@ -32,7 +32,8 @@ def test_a_recipe_of_five_lines_has_sensible_defaults(loads: Loads) -> None:
     assert (recipe.targets.cpus, recipe.targets.head) == ((), "auto")
     assert (recipe.models, recipe.files, recipe.args.verb, recipe.update) == ((), (), "cli", None)
     assert (recipe.archive.align, recipe.archive.block_size) == (65536, 1048576)
-    assert recipe.archive.engine_room.beside(1000) == 250
+    assert recipe.archive.engine_room.beside(1000, started=False) == 250
+    assert recipe.archive.engine_room.beside(1000, started=True) == 1250
 
 
 def test_every_table_is_read(loads: Loads) -> None:

@@ -14,7 +14,7 @@ from lfbuild.formats.args import ARGS_NAME
 from lfbuild.host.inplace import had_alone, used
 from lfbuild.manifest.carry import append, rewrite, write_new_file
 from lfbuild.manifest.edit import plan_in_place, plan_new_file
-from lfbuild.manifest.pack import PackMember
+from lfbuild.manifest.order import PackMember
 from lfbuild.manifest.present import load_present
 from lfbuild.report import SilentReport
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lfbuild.manifest.edit import Changes, EditPlan, Way
-    from lfbuild.manifest.pack import EngineSlice
+    from lfbuild.manifest.order import EngineSlice
 
 NEW_ENGINE = tiny_elf(20) + b"another llama.cpp\n" * 40
 LARGER_ENGINE = tiny_elf(20) + b"a much larger llama.cpp\n" * 4000

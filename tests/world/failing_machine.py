@@ -21,7 +21,7 @@ Fault = Literal["kill", "torn", "full", "short", "none"]
 """`torn`: killed after half of a write; `full`: no space left, from then on; `short`: each write takes only a part."""
 
 _WRITES = ("pwrite", "copy_file_range")
-_CHANGES = (*_WRITES, "ftruncate", "replace", "rename", "link", "unlink", "fchmod", "fsync")
+_CHANGES = (*_WRITES, "ftruncate", "replace", "rename", "link", "unlink", "fchmod", "fsync", "fdatasync")
 _NEED_SPACE = (*_WRITES, "link")
 
 

@@ -21,7 +21,8 @@ from lfbuild.formats.model import model_facts
 from lfbuild.formats.seal import Seal
 from lfbuild.formats.zip import end_records
 from lfbuild.manifest.model import EngineRecord, Origin, Release, ToolchainRecord
-from lfbuild.manifest.pack import LauncherHead, PackMember, PackOrder, pack
+from lfbuild.manifest.order import LauncherHead, PackMember, PackOrder
+from lfbuild.manifest.pack import pack
 from lfbuild.manifest.verify import Finding, load_manifest, verify_content, verify_structure
 from lfbuild.report import SilentReport
 

@@ -13,7 +13,7 @@ from lfbuild.report import SilentReport
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lfbuild.manifest.pack import PackMember
+    from lfbuild.manifest.order import PackMember
 
 TENSORS = tuple(TinyTensor(f"blk.{number}.weight", (256, 16), Q8_0) for number in range(6))
 """Each has 4352 bytes: five blocks."""

@@ -9,7 +9,7 @@ from tests.world.programs import tiny_elf, tiny_pe
 from lfbuild.archive.deflate import look_at
 from lfbuild.archive.source import BytesSource
 from lfbuild.formats.executable import POLYGLOT_START
-from lfbuild.manifest.pack import EngineSlice, LauncherHead
+from lfbuild.manifest.order import EngineSlice, LauncherHead
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

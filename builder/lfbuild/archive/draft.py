@@ -34,7 +34,7 @@ class Part:
     offset: int
     source: Source
     digests: Digests | None = None
-    """What the bytes must be; None: they are in memory, and no member's."""
+    """What the bytes must be; None: it is no member's data."""
     kept_offset: int | None = None
     """Where the same bytes stand in the old file; None: they are new."""
     holes: tuple[tuple[int, int], ...] = ()

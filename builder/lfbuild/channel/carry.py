@@ -7,24 +7,28 @@ do not hold are wanted again, from elsewhere.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from lfbuild.archive.hashing import HashPool
+from lfbuild.archive.hashing import HashPool, RegionHash
 from lfbuild.archive.reader import opened, read_at
 from lfbuild.channel.describe import run_digest
 from lfbuild.channel.route import Wanted
 from lfbuild.errors import IntegrityError
+from lfbuild.fetch.answers import RangesRefusedError
 from lfbuild.fetch.parallel import fetch_units, fetch_whole
 from lfbuild.fetch.ranges import Span
-from lfbuild.formats.blocks import DIGEST_BYTES, Cuts
+from lfbuild.formats.blocks import BLOCK_BYTES, DIGEST_BYTES, Cuts
+from lfbuild.host.files import read_into
 from lfbuild.manifest.filemap import Blocks, Zeros
 from lfbuild.manifest.mapping import masked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from lfbuild.channel.index import ReleaseIndex
@@ -104,6 +108,38 @@ def fetch_the_rest(
         return fetch_units(remote, left, accept, manners=manners, line=line)
 
 
+def fetch_delta(
+    partial: Partial, remote: Remote, digest: bytes, *, manners: Manners, line: Line | None, report: Report
+) -> Traffic:
+    """Fetch a published difference into a file of its own; it is judged as one, when all of it is there.
+
+    Raises:
+        FetchError: it could not be had; what came is kept.
+        IntegrityError: it is not the promised one; nothing of it is kept.
+    """
+    spans = [Span(at, min(BLOCK_BYTES, partial.size_bytes - at)) for at in range(0, partial.size_bytes, BLOCK_BYTES)]
+    left = [span for span in spans if span.offset not in partial.done[b"B"]]
+    with report.step("fetch the published difference", total=partial.size_bytes) as step:
+        step.advance(partial.size_bytes - sum(span.size_bytes for span in left))
+
+        def accept(span: Span, data: memoryview) -> bool:
+            partial.store(span.offset, data, blake3(data).digest())
+            step.advance(span.size_bytes)
+            return True
+
+        try:
+            traffic = fetch_units(remote, left, accept, manners=manners, line=line)
+        except RangesRefusedError:
+            traffic = fetch_whole(remote, left, accept, manners=manners)
+    whole = blake3()
+    for span in spans:
+        whole.update(read_at(partial.descriptor, span.offset, span.size_bytes))
+    if whole.digest() != digest:
+        partial.restart()
+        raise IntegrityError(remote.where, "is not the difference that the control file promises")
+    return traffic
+
+
 def find_unrecorded(partial: Partial, target: FileMap, wanted: Sequence[Wanted]) -> None:
     """Record the wanted blocks that stand in the new file already, though its journal does not tell of them.
 
@@ -118,32 +154,96 @@ def find_unrecorded(partial: Partial, target: FileMap, wanted: Sequence[Wanted])
             partial.store(block.span.offset, data, block.leaf, block.twins)
 
 
-def judge(partial: Partial, target: FileMap, *, threads: int, report: Report) -> tuple[Wanted, ...]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewBytes:
+    """The bytes of the new file: in the partial one, but for stretches that stand in the old one where they belong."""
+
+    partial: Partial
+    old: int = -1
+    """Descriptor of the old file."""
+    standing: tuple[Span, ...] = ()
+    """In order, and apart from each other."""
+
+    def read(self, offset: int, length: int, /) -> bytes:
+        """Bytes of the new file."""
+        buffer = bytearray(min(length, max(self.partial.size_bytes - offset, 0)))
+        self.read_into(memoryview(buffer), offset)
+        return bytes(buffer)
+
+    def read_into(self, view: memoryview, offset: int) -> None:
+        """Fill `view` from `offset` on; called from several threads."""
+        while view:
+            descriptor, size = self._source(offset)
+            piece = view[: min(size, len(view))]
+            if read_into(descriptor, piece, offset) != len(piece):
+                raise IntegrityError(self.partial.target, f"ends before offset {offset + len(piece)}")
+            view, offset = view[len(piece) :], offset + len(piece)
+
+    def missing(self) -> Iterator[Span]:
+        """The stretches that do not stand in the old file."""
+        position = 0
+        for span in (*self.standing, Span(self.partial.size_bytes, 0)):
+            if span.offset > position:
+                yield Span(position, span.offset - position)
+            position = span.end
+
+    def without(self, spans: Iterable[Span]) -> NewBytes:
+        """The same, but for stretches of the old file that turned out to be wrong."""
+        standing = list(self.standing)
+        for wrong in spans:
+            standing = [rest for span in standing for rest in _cut_out(span, wrong)]
+        return replace(self, standing=tuple(standing))
+
+    def _source(self, offset: int) -> tuple[int, int]:
+        """Whose descriptor has the byte at `offset`, and how many behind it too."""
+        number = bisect_right(self.standing, offset, key=lambda span: span.offset) - 1
+        if number >= 0 and offset < self.standing[number].end:
+            return self.old, self.standing[number].end - offset
+        follows = number + 1 < len(self.standing)
+        return self.partial.descriptor, (
+            self.standing[number + 1].offset if follows else self.partial.size_bytes
+        ) - offset
+
+
+def _cut_out(span: Span, wrong: Span) -> Iterator[Span]:
+    if wrong.end <= span.offset or span.end <= wrong.offset:
+        yield span
+        return
+    if span.offset < wrong.offset:
+        yield Span(span.offset, wrong.offset - span.offset)
+    if wrong.end < span.end:
+        yield Span(wrong.end, span.end - wrong.end)
+
+
+def judge(new: NewBytes, target: FileMap, *, threads: int, report: Report) -> tuple[Wanted, ...]:
     """Look at every byte of the new file; returns the blocks that are not what they should be.
 
     Raises:
         IntegrityError: something else than a block is not.
     """
     for hole in target.holes:
-        partial.write(hole.offset, hole.data)
+        new.partial.write(hole.offset, hole.data)
     holes = [(hole.offset, hole.size_bytes) for hole in target.holes]
     wrong: list[Wanted] = []
     with report.step("check the whole", total=target.size_bytes) as step, HashPool(threads) as pool:
         for part in target.parts:
             if isinstance(part, Blocks):
-                wrong += _wrong_blocks(partial, pool, part, holes, step.advance)
+                wrong += _wrong_blocks(new, pool, part, holes, step.advance)
             else:
-                _judge_glue(partial, part)
+                _judge_glue(new, part)
                 step.advance(part.size_bytes)
     return tuple(wrong)
 
 
 def _wrong_blocks(
-    partial: Partial, pool: HashPool, region: Blocks, holes: Sequence[tuple[int, int]], on_bytes: Callable[[int], None]
+    new: NewBytes, pool: HashPool, region: Blocks, holes: Sequence[tuple[int, int]], on_bytes: Callable[[int], None]
 ) -> list[Wanted]:
+    def fill(view: memoryview, start: int) -> None:
+        new.read_into(view, region.offset + start)
+
     cuts = region.index.cuts
     own = [(offset - region.offset, size) for offset, size in holes if offset < region.offset + region.size_bytes]
-    found = pool.region(partial.descriptor, region.offset, cuts, crc=False, holes=own).finish(on_bytes).index
+    found = RegionHash(pool, fill, cuts, crc=False, holes=own).finish(on_bytes).index
     if found.leaves == region.index.leaves:
         return []
     wrong = []
@@ -154,14 +254,14 @@ def _wrong_blocks(
     return wrong
 
 
-def _judge_glue(partial: Partial, part: Part) -> None:
+def _judge_glue(new: NewBytes, part: Part) -> None:
     """What is no block was written from memory, or never: so nobody else has a word in it."""
     for start in range(part.offset, part.offset + part.size_bytes, _PIECE_BYTES):
         size = min(_PIECE_BYTES, part.offset + part.size_bytes - start)
-        found = read_at(partial.descriptor, start, size)
+        found = new.read(start, size)
         expected = bytes(size) if isinstance(part, Zeros) else part.data[start - part.offset :][:size]  # type: ignore[union-attr]
         if found != expected:
-            raise IntegrityError(partial.path, f"the bytes at {start} were changed while the file was put together")
+            raise IntegrityError(new.partial.path, f"the bytes at {start} were changed while the file was put together")
 
 
 def _is_block(data: memoryview, offset: int, holes: Sequence[tuple[int, int]], leaf: bytes) -> bool:

@@ -29,7 +29,7 @@ from lfbuild.host.locks import locked
 from lfbuild.manifest.filemap import Blocks, FileMap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 SUFFIX: Final = ".lfbuild-update"
@@ -106,6 +106,20 @@ class Partial:
         with self._told():
             copy_range(source, self.descriptor, source_offset=source_offset, target_offset=offset, length=size)
             self._record(Record(b"C", offset, size, bytes(32)))
+
+    def forget(self, offsets: Iterable[int]) -> None:
+        """These blocks are wanted again, whatever the journal tells."""
+        self.done[b"B"].difference_update(offsets)
+
+    def restart(self) -> None:
+        """Throw everything away that stands in it."""
+        with self._told():
+            os.ftruncate(self.descriptor, 0)
+            os.ftruncate(self.descriptor, self.size_bytes)
+            os.ftruncate(self.journal, _HEADER.size)
+            self._journal_end = _HEADER.size
+        for offsets in self.done.values():
+            offsets.clear()
 
     def finish(self, *, mode: int, kept_as: Path | None) -> None:
         """Give the complete file its name, and remove what was kept for going on."""
@@ -218,11 +232,6 @@ def clear_leftovers(target: Path) -> None:
     """Remove everything that updates of `target` keep for going on."""
     for path in target.parent.glob(f"{_pattern(target)}*"):
         path.unlink(missing_ok=True)
-
-
-def delta_path(target: Path, *, root: bytes) -> Path:
-    """Where a published difference is kept until it has been applied."""
-    return _beside(target, f"{SUFFIX}-delta", root)
 
 
 def _open(path: Path, stack: contextlib.ExitStack) -> int:

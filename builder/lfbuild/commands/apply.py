@@ -74,7 +74,7 @@ def apply(
         target = output or _named(plan, beside=old, where=delta.where, force=force)
         # Beyond this point nothing is decided any more.
         with (
-            report.step("applying", total=resolved.target.size_bytes) as step,
+            report.step("applying", total=resolved.blocks_bytes) as step,
             replacing(target, mode=0o755 if plan.executable else 0o644) as file,
         ):
             apply_delta(side, delta, resolved, file, threads=threads, on_bytes=step.advance)
@@ -89,15 +89,15 @@ def squash(old: Path, deltas: Sequence[DeltaSource], output: Path, *, threads: i
     """
     folder = _folder(old, output)
     with (
-        Side.open(old, threads=threads) as first,
+        Side.open(old, threads=threads, report=report) as first,
         _before_last(old, deltas, folder=folder, threads=threads, report=report) as side,
         _unnamed(folder) as file,
         deltas[-1].opened() as delta,
     ):
         plan, resolved = prepare(side, delta)
-        with report.step("applying", total=resolved.target.size_bytes) as step:
+        with report.step("applying", total=resolved.blocks_bytes) as step:
             apply_delta(side, delta, resolved, file, threads=threads, on_bytes=step.advance)
-        new = Side.of(file, Path(plan.new_name), threads=threads)
+        new = Side.of(file, Path(plan.new_name), threads=threads, report=report)
         return diff_sides(first, new, output, executable=plan.executable, report=report)
 
 
@@ -107,14 +107,14 @@ def _before_last(
 ) -> Iterator[Side]:
     """The file that the last delta was made for: what comes between is made without a name, and gone afterwards."""
     with contextlib.ExitStack() as stack:
-        step = stack.enter_context(report.step("mapping"))
-        side = stack.enter_context(Side.open(old, threads=threads, on_bytes=step.advance))
+        side = stack.enter_context(Side.open(old, threads=threads, report=report))
         for source in deltas[:-1]:
             file = stack.enter_context(_unnamed(folder))
             with source.opened() as delta:
                 plan, resolved = prepare(side, delta)
-                apply_delta(side, delta, resolved, file, threads=threads)
-            side = Side.of(file, Path(plan.new_name), threads=threads)
+                with report.step("applying", total=resolved.blocks_bytes) as step:
+                    apply_delta(side, delta, resolved, file, threads=threads, on_bytes=step.advance)
+            side = Side.of(file, Path(plan.new_name), threads=threads, report=report)
         yield side
 
 

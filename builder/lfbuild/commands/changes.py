@@ -22,14 +22,14 @@ from lfbuild.formats.gguf import cut_gguf, read_gguf
 from lfbuild.formats.model import model_facts
 from lfbuild.manifest.edit import Changes
 from lfbuild.manifest.model import OWN_FOLDER, Origin
-from lfbuild.manifest.pack import EngineHead, LauncherHead, PackMember
+from lfbuild.manifest.order import EngineHead, LauncherHead, PackMember
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from lfbuild.commands.new_engine import NewEngine
     from lfbuild.manifest.model import Release
-    from lfbuild.manifest.pack import PackOrder
+    from lfbuild.manifest.order import PackOrder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,7 +19,7 @@ from lfbuild.formats.executable import PROBE_BYTES, identify_program, signature_
 from lfbuild.host.files import replacing, write_all
 from lfbuild.host.inplace import used
 from lfbuild.manifest.model import OWN_FOLDER
-from lfbuild.manifest.pack import EngineHead, EngineSlice, LauncherHead
+from lfbuild.manifest.order import EngineHead, EngineSlice, LauncherHead
 from lfbuild.manifest.present import load_present
 
 if TYPE_CHECKING:

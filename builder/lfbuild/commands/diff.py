@@ -57,9 +57,8 @@ def diff(old: Path, new: Path, output: Path | None, *, threads: int, report: Rep
     for source in (old, new):
         _refuse_overwriting(target, source)
     with (
-        report.step("mapping") as mapping,
-        Side.open(old, threads=threads, on_bytes=mapping.advance) as old_side,
-        Side.open(new, threads=threads, on_bytes=mapping.advance) as new_side,
+        Side.open(old, threads=threads, report=report) as old_side,
+        Side.open(new, threads=threads, report=report) as new_side,
     ):
         return diff_sides(old_side, new_side, target, executable=_is_executable(new), report=report)
 

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from lfbuild.archive.reader import Reader
+from blake3 import blake3
+
+from lfbuild.archive.reader import Reader, opened, read_at
 from lfbuild.channel.describe import describe_release
-from lfbuild.channel.index import INDEX_SUFFIX, LEAVES_SUFFIX
-from lfbuild.errors import FormatError
+from lfbuild.channel.index import INDEX_SUFFIX, LEAVES_SUFFIX, DeltaRecord
+from lfbuild.errors import FormatError, IntegrityError
 from lfbuild.host.files import replacing
 from lfbuild.manifest.mapping import map_file
 from lfbuild.manifest.verify import load_manifest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from lfbuild.manifest.filemap import FileMap
     from lfbuild.manifest.model import Manifest
     from lfbuild.report import Report
+
+_PIECE_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,16 +40,24 @@ class Indexed:
     blocks: int
 
 
-def index(path: Path, *, file_url: str, threads: int, report: Report) -> Indexed:
+def index(path: Path, *, file_url: str, threads: int, report: Report, deltas: Sequence[Path] = ()) -> Indexed:
     """Write the control file of `path` beside it; `file_url` is where the file will lie, if not beside it too.
 
+    `deltas` are published differences to it, which will lie beside the control file.
+
     Raises:
-        FormatError, IntegrityError: the file is damaged.
+        FormatError, IntegrityError: the file is damaged, or a difference is, or makes another file.
         HostError: something cannot be read or written.
     """
     with report.step(f"look at {path.name}") as step:
         found = map_file(path, threads=threads, on_bytes=step.advance)
-    described = describe_release(found, name=path.name, url=file_url or path.name, manifest=manifest_of(path))
+    described = describe_release(
+        found,
+        name=path.name,
+        url=file_url or path.name,
+        manifest=manifest_of(path),
+        deltas=tuple(delta_record(delta, found, url=delta.name) for delta in deltas),
+    )
     leaves_path = path.with_name(path.name + LEAVES_SUFFIX) if described.leaves else None
     if leaves_path is not None:
         with replacing(leaves_path) as file:
@@ -60,6 +75,27 @@ def index(path: Path, *, file_url: str, threads: int, report: Report) -> Indexed
         root=found.root.hex(),
         blocks=len(found.table),
     )
+
+
+def delta_record(delta: Path, found: FileMap, *, url: str) -> DeltaRecord:
+    """What a control file says of a published difference to the file that `found` is the map of.
+
+    Raises:
+        FormatError: it is no difference.
+        IntegrityError: it makes another file.
+        HostError: it cannot be read.
+    """
+    from lfbuild.delta.apply import DeltaStream
+
+    with opened(delta) as file:
+        header = DeltaStream(file, str(delta)).head().header
+        if header.new.root != found.root:
+            raise IntegrityError(delta, "is a difference that makes another file")
+        size = os.fstat(file.fileno()).st_size
+        whole = blake3()
+        for start in range(0, size, _PIECE_BYTES):
+            whole.update(read_at(file.fileno(), start, _PIECE_BYTES))
+    return DeltaRecord(old=header.old.root.hex(), url=url, size_bytes=size, blake3=whole.hexdigest())
 
 
 def manifest_of(path: Path) -> Manifest | None:

@@ -19,7 +19,7 @@ from lfbuild.formats.executable import PROBE_BYTES, identify_program
 from lfbuild.formats.flags import KnownFlags, find_texts
 from lfbuild.manifest.foreign import engine_record, take_apart
 from lfbuild.manifest.model import EngineRecord, ToolchainRecord
-from lfbuild.manifest.pack import EngineHead, EngineSlice, LauncherHead, read_engine
+from lfbuild.manifest.order import EngineHead, EngineSlice, LauncherHead, read_engine
 from lfbuild.manifest.present import load_present
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _compiled(recipe: Path, *, settings: Settings, report: Report) -> NewEngine:
         return NewEngine(
             told=f"{facts.name} {facts.version} of {recipe.name}",
             record=order.engine,
-            flags=_listed(known),
+            flags=_listed(known) if known else _searching(_decoded(slices, kept)),
             head=kept,
             slices=slices,
         )

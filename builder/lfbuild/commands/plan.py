@@ -117,7 +117,7 @@ def _planned(plan: Plan, states: tuple[SourceState, ...], settings: Settings) ->
 
 def _bytes(plan: Plan, file: PlannedFile, sizes: Mapping[str, int]) -> int:
     engines = sum(sizes[target] for target in file.targets)
-    return engines + plan.room_beside(engines) + file.content_bytes
+    return engines + plan.room.beside(engines, started=file.head != "engine") + file.content_bytes
 
 
 def _planned_output(file: PlannedFile) -> PlannedOutput:

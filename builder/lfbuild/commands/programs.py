@@ -14,7 +14,7 @@ from lfbuild.engine.compile import compile_engine
 from lfbuild.engine.launcher import compile_launcher
 from lfbuild.engine.zig import Zig
 from lfbuild.formats.head import make_head
-from lfbuild.manifest.pack import LauncherHead
+from lfbuild.manifest.order import LauncherHead
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from lfbuild.commands.settings import Settings
     from lfbuild.engine.job import Engine, EngineFacts
-    from lfbuild.manifest.pack import EngineSlice
+    from lfbuild.manifest.order import EngineSlice
     from lfbuild.plan import Plan, PlannedFile
     from lfbuild.report import Report
 

@@ -3,6 +3,7 @@
     FOLDER/NAME.lfindex            the control file, put there last: from then on the release is the newest
     FOLDER/ROOT/NAME               the file, under the beginning of its root: it never changes, so caches may keep it
     FOLDER/ROOT/NAME.lfleaves      the leaves, of files that are not ours
+    FOLDER/ROOT/FROM.lfdelta       differences to it
 
 An update that began with the release before goes on undisturbed, as its files stay where they are.
 """
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING, Final
 
 from lfbuild.channel.describe import describe_release
 from lfbuild.channel.index import INDEX_SUFFIX
-from lfbuild.commands.index import manifest_of
+from lfbuild.commands.index import delta_record, manifest_of
 from lfbuild.fetch.shelf import shelf_for
 from lfbuild.manifest.mapping import map_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from lfbuild.fetch.network import Network
@@ -46,21 +48,27 @@ def place_of(found: FileMap, name: str) -> str:
     return f"{found.root.hex()[:_ROOT_DIGITS]}/{name}"
 
 
-def publish(path: Path, folder: str, *, network: Network, threads: int, report: Report) -> Published:
-    """Put `path` and its control file under `folder`, an address that ends as a folder's does or not.
+def publish(
+    path: Path, folder: str, *, network: Network, threads: int, report: Report, deltas: Sequence[Path] = ()
+) -> Published:
+    """Put `path`, differences to it and its control file under `folder`, with or without a slash at its end.
 
     Raises:
         FetchError: nothing can be put there.
-        FormatError, IntegrityError: the file is damaged.
+        FormatError, IntegrityError: the file is damaged, or a difference is, or makes another file.
         HostError: it cannot be read, or not be written there.
     """
     shelf = shelf_for(f"{folder.rstrip('/')}/{path.name}", network)
     with report.step(f"look at {path.name}") as step:
         found = map_file(path, threads=threads, on_bytes=step.advance)
     place = place_of(found, path.name)
-    described = describe_release(found, name=place, url=place, manifest=manifest_of(path))
+    records = [(delta, delta_record(delta, found, url=place_of(found, delta.name))) for delta in deltas]
+    described = describe_release(
+        found, name=place, url=place, manifest=manifest_of(path), deltas=[record for _, record in records]
+    )
     base, put = folder.rstrip("/"), []
     wanted: list[tuple[str, Path | bytes, int]] = [(f"{base}/{place}", path, found.size_bytes)]
+    wanted += [(f"{base}/{record.url}", delta, record.size_bytes) for delta, record in records]
     if described.index.leaves is not None:
         wanted.append((f"{base}/{described.index.leaves.url}", described.leaves, len(described.leaves)))
     with report.step(f"publish {path.name}", total=sum(size for _, _, size in wanted)) as step:

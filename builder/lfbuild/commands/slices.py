@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lfbuild.archive.deflate import ENCODER, LEVEL, deflate, encoder_version, inflates_to, look_at
 from lfbuild.archive.source import BytesSource
-from lfbuild.manifest.pack import EngineSlice
+from lfbuild.manifest.order import EngineSlice
 
 if TYPE_CHECKING:
     from lfbuild.engine.job import EngineFacts

@@ -16,10 +16,11 @@ from lfbuild.errors import FormatError, HostError, Problem, RecipeError
 from lfbuild.host.files import SHARED_BYTES, can_share
 from lfbuild.host.inplace import had_alone, used
 from lfbuild.manifest.carry import append, rewrite, write_new_file
-from lfbuild.manifest.edit import changed, plan_in_place, plan_new_file
+from lfbuild.manifest.edit import changed, plan_in_place, plan_new_file, written_bytes
 from lfbuild.manifest.foreign import order_of_foreign, take_apart
 from lfbuild.manifest.model import Release
-from lfbuild.manifest.pack import LauncherHead, pack
+from lfbuild.manifest.order import LauncherHead
+from lfbuild.manifest.pack import pack
 from lfbuild.manifest.present import load_present
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from lfbuild.commands.new_engine import NewEngine
     from lfbuild.commands.settings import Settings
     from lfbuild.manifest.edit import EditPlan
-    from lfbuild.manifest.pack import PackOrder
+    from lfbuild.manifest.order import PackOrder
     from lfbuild.manifest.present import Present
     from lfbuild.report import Report
 
@@ -182,7 +183,7 @@ class _Edit:
             way=_way(plan, cloning=cloning),
             changes=tuple(_change(name, what, plan, present) for name, what in wanted.told),
             notes=tuple(notes),
-            written_bytes=_written(plan, present) - shared,
+            written_bytes=written_bytes(plan, present) - shared,
             shared_bytes=shared,
             generation=plan.manifest.generation,
             done=False,
@@ -289,19 +290,6 @@ def _how(offset: int, name: str, plan: EditPlan, present: Present) -> str:
     if any(start <= offset < end for start, end in present.room()) and offset:
         return "in the spare slot"
     return "appended tail" if plan.way == "append" else "behind the weights, by journal"
-
-
-def _written(plan: EditPlan, present: Present) -> int:
-    end = len(plan.closing.directory) + len(plan.closing.end)
-    if plan.way == "new":
-        return sum(part.source.size_bytes for part in plan.parts) + end
-    fresh = sum(part.source.size_bytes for part in plan.fresh())
-    if plan.way == "append":
-        return fresh + end
-    room = present.room()
-    beside = [part for part in plan.fresh() if any(start <= part.offset and part.end <= stop for start, stop in room)]
-    once = sum(part.source.size_bytes for part in beside)
-    return once + 2 * (fresh - once + end)
 
 
 def _head_bytes(order: PackOrder) -> int:

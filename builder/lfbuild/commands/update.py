@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import stat
 from dataclasses import dataclass, replace
-from functools import partial as partial_of
 from typing import TYPE_CHECKING, Final
 
-from lfbuild.archive.reader import Reader, opened, read_at
-from lfbuild.channel.carry import copy_what_is_here, fetch_the_rest, fetch_unknown, find_unrecorded, judge
+from lfbuild.archive.reader import Reader
+from lfbuild.channel.carry import NewBytes
+from lfbuild.channel.inplace import commit, plan_in_place
 from lfbuild.channel.partial import (
     SUFFIX,
     blocks_done,
@@ -22,28 +22,33 @@ from lfbuild.channel.partial import (
     opened_partial,
     updating,
 )
-from lfbuild.channel.plan import Plan, Seed, make_plan
-from lfbuild.channel.release import Release, index_address, load_release
-from lfbuild.errors import FetchError, FormatError, HostError, IntegrityError, Problem, RecipeError
-from lfbuild.fetch.answers import ChangedError, RangesRefusedError
+from lfbuild.channel.plan import Seed, make_plan
+from lfbuild.channel.release import index_address, load_release
+from lfbuild.channel.work import Means, Work
+from lfbuild.commands.recover import settled
+from lfbuild.errors import FetchError, FormatError, HostError, Problem, RecipeError
+from lfbuild.fetch.answers import ChangedError
 from lfbuild.fetch.places import Places
-from lfbuild.formats.gguf import MAGIC
 from lfbuild.host.files import host_error
+from lfbuild.host.inplace import had_alone, has_journal, used
 from lfbuild.manifest.mapping import map_file
-from lfbuild.manifest.verify import load_manifest, verify_structure
+from lfbuild.manifest.verify import load_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
     from lfbuild.channel.partial import Partial
+    from lfbuild.channel.plan import Plan
+    from lfbuild.channel.release import Release
     from lfbuild.channel.route import Route, Wanted
+    from lfbuild.fetch.answers import RangesRefusedError
     from lfbuild.fetch.network import Network
     from lfbuild.fetch.parallel import Manners
     from lfbuild.manifest.filemap import FileMap
     from lfbuild.report import Report
 
-    FetchUnknown = Callable[[Collection[bytes], RangesRefusedError], dict[bytes, bytes]]
+    _Identity = tuple[int, int, int]
 
 NEWER_EXIT_CODE: Final = 10
 """What `--check` ends with where there is a newer release."""
@@ -61,6 +66,8 @@ class UpdateOrder:
     seeds: tuple[Path, ...] = ()
     """Files, or folders of files, whose blocks may serve."""
     keep_old: bool = False
+    in_place: bool = False
+    """Write only what differs into the file itself, under a journal, instead of a new file beside it."""
     at_most_bytes: int | None = None
     """Refuse a plan that would fetch more."""
 
@@ -113,102 +120,67 @@ def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: i
         FetchError: something could not be had; what came is kept for the next run.
         FormatError, IntegrityError, TrustError: what stands there is no release, or not the promised one.
         HostError: the disk is full, or the folder cannot be written; the old file is as it was.
+        RecipeError: what is asked for contradicts itself.
     """
+    if order.in_place and order.keep_old:
+        problem = Problem(where=str(order.path), key="", what="--in-place and --keep-old contradict each other")
+        raise RecipeError(order.path, [problem], hint="`lfbuild update --help`")
     places = Places(network, clock=manners.clock)
+    means = Means(places=places, manners=manners, threads=threads, report=report, at_most_bytes=order.at_most_bytes)
     with updating(order.path):
-        work = _Work(order, places=places, manners=manners, threads=threads, report=report)
+        if has_journal(order.path):
+            settled(order.path, report=report)
+        release = load_release(places, _address(order), limit_bytes_per_s=manners.limit_bytes_per_s)
         try:
-            return work.run()
+            return _update_to(release, order, means)
         except ChangedError as changed:
             report.note(f"{changed}; the release is looked at once more")
-            return work.run(after=changed)
+            newer = load_release(places, _address(order), limit_bytes_per_s=manners.limit_bytes_per_s)
+            if newer.index.root == release.index.root:
+                hint = "the publisher has to make the control file anew: lfbuild index FILE"
+                what = f"{changed.what}, and the control file does not tell of it"
+                raise FetchError(changed.where, what, hint=hint) from changed
+            return _update_to(newer, order, means)
 
 
-class _Work:
-    """One update, from the control file to the rename."""
-
-    def __init__(self, order: UpdateOrder, *, places: Places, manners: Manners, threads: int, report: Report) -> None:
-        self._order, self._places, self._manners = order, places, manners
-        self._threads, self._report = threads, report
-        self._seen_root = ""
-        self._body_bytes = 0
-
-    def run(self, *, after: ChangedError | None = None) -> Update:
-        """See `update`; `after`: what made an earlier look useless."""
-        order, report = self._order, self._report
-        release = load_release(self._places, _address(order), limit_bytes_per_s=self._manners.limit_bytes_per_s)
-        if after is not None and release.index.root == self._seen_root:
-            hint = "the publisher has to make the control file anew: lfbuild index FILE"
-            raise FetchError(after.where, f"{after.what}, and the control file does not tell of it", hint=hint)
-        self._seen_root = release.index.root
-        before = _identity(order.path)
-        seeds = _gather_seeds(order, release, threads=self._threads, report=report)
-        if _is_current(order, seeds, release):
-            clear_leftovers(order.path)
-            return _told(order, release, is_current=True)
-        root = bytes.fromhex(release.index.root)
-        with opened_partial(order.path, root=root, size_bytes=release.index.file.size_bytes) as partial:
-            begun = _UnderWay(partial, partial_of(self._fetch_unknown, partial, release))
-            plan = make_plan(release, seeds, begun, places=self._places, manners=self._manners)
-            for line in plan.lines() if plan.supplies.wanted_bytes > plan.kept_bytes else ():
-                report.note(line)
-            _refuse_too_much(order, plan)
-            # Beyond this point nothing is decided any more: the plan is carried out.
-            self._carry_out(plan, partial)
-            _hold_against_itself(partial)
-            if _identity(order.path) != before:
-                raise HostError(order.path, "was changed while its update was put together", hint="run again")
+def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
+    before = _identity(order.path)
+    seeds = _gather_seeds(order, release, threads=means.threads, report=means.report)
+    if _is_current(order, seeds, release):
+        clear_leftovers(order.path)
+        return _told(order, release, is_current=True)
+    root, size = bytes.fromhex(release.index.root), release.index.file.size_bytes
+    with opened_partial(order.path, root=root, size_bytes=size) as partial:
+        work = Work(release, partial, means)
+        plan = make_plan(release, seeds, work, places=means.places, manners=means.manners)
+        for line in plan.lines() if plan.supplies.wanted_bytes > plan.kept_bytes else ():
+            means.report.note(line)
+        # Beyond this point nothing is decided any more: the plan is carried out.
+        if order.in_place:
+            _finish_in_place(plan, work, partial, order, before, report=means.report)
+        else:
+            with _kept_from_changes(order.path):
+                work.carry_out(plan)
+            _refuse_changed(order.path, before)
+            # Beyond this point the file is the newer release.
             partial.finish(mode=_mode(order.path), kept_as=_kept_as(order))
-        outcome = _with_plan(_told(order, release, is_current=False), plan)
-        return replace(outcome, is_done=True, body_bytes=self._body_bytes)
+    outcome = _with_plan(_told(order, release, is_current=False), plan)
+    return replace(outcome, is_done=True, body_bytes=work.body_bytes)
 
-    def _carry_out(self, plan: Plan, partial: Partial) -> None:
-        copy_what_is_here(partial, plan.supplies, [seed.path for seed in plan.seeds], report=self._report)
-        self._fetch(plan, partial, plan.supplies.wanted, plan.routes[0])
-        wrong = judge(partial, plan.target, threads=self._threads, report=self._report)
-        if wrong:
-            size = sum(block.span.size_bytes for block in wrong)
-            self._report.note(f"{len(wrong)} blocks ({size} bytes) of the files at hand are damaged; they are fetched")
-            for block in wrong:
-                partial.done[b"B"].discard(block.span.offset)
-            self._fetch(plan, partial, wrong, plan.routes[0])
-            if judge(partial, plan.target, threads=self._threads, report=self._report):
-                raise IntegrityError(partial.path, "does not become what the release promises; the disk may be bad")
 
-    def _fetch(self, plan: Plan, partial: Partial, wanted: Sequence[Wanted], route: Route) -> None:
-        remote = plan.release.remote(self._places, plan.release.index.file)
-
-        def fetch(*, is_whole: bool) -> None:
-            self._body_bytes += fetch_the_rest(
-                partial,
-                wanted,
-                remote,
-                target=plan.target,
-                manners=self._manners,
-                line=plan.release.line,
-                is_whole=is_whole,
-                report=self._report,
-            ).body_bytes
-
-        try:
-            fetch(is_whole=route.kind == "whole")
-        except RangesRefusedError as refused:
-            self._report.note(f"{refused}; so all of it is read, {plan.release.index.file.size_bytes} bytes")
-            fetch(is_whole=True)
-
-    def _fetch_unknown(
-        self, partial: Partial, release: Release, at_hand: Collection[bytes], refused: RangesRefusedError
-    ) -> dict[bytes, bytes]:
-        size = release.index.file.size_bytes
-        if self._order.at_most_bytes is not None and size > self._order.at_most_bytes:
-            raise _too_much(self._order, size)
-        self._report.note(f"{refused}; so all of it is read, {size} bytes")
-        remote = release.remote(self._places, release.index.file)
-        leaves, traffic = fetch_unknown(
-            partial, release.index, at_hand, remote, manners=self._manners, report=self._report
-        )
-        self._body_bytes += traffic.body_bytes
-        return leaves
+def _finish_in_place(
+    plan: Plan, work: Work, partial: Partial, order: UpdateOrder, before: _Identity | None, *, report: Report
+) -> None:
+    """Gather while the file may still be used; have it alone only to look at it and to write."""
+    in_place = plan_in_place(plan, order.path)
+    with _kept_from_changes(order.path):
+        work.gather(in_place.plan)
+    with had_alone(order.path) as file:
+        _refuse_changed(order.path, before)
+        standing = NewBytes(partial=partial, old=file.fileno(), standing=in_place.standing)
+        written = commit(work.mend(in_place.plan, standing), order.path, file, report=report)
+    report.note(f"{written} bytes of the file were written anew, in their place")
+    clear_leftovers(order.path)
 
 
 class _OnlyLookedAt:
@@ -227,25 +199,6 @@ class _OnlyLookedAt:
         """See `Begun`."""
         del wanted
         return blocks_done(self._order.path, root=target.root, size_bytes=target.size_bytes)
-
-
-class _UnderWay:
-    """An update whose new file is open."""
-
-    def __init__(self, partial: Partial, fetch_unknown_runs: FetchUnknown) -> None:
-        self._partial, self._fetch_unknown_runs = partial, fetch_unknown_runs
-        self._has_learnt = False
-
-    def learn(self, at_hand: Collection[bytes], refused: RangesRefusedError, /) -> dict[bytes, bytes]:
-        """See `Begun`."""
-        self._has_learnt = True
-        return self._fetch_unknown_runs(at_hand, refused)
-
-    def done(self, target: FileMap, wanted: Sequence[Wanted], /) -> Collection[int]:
-        """See `Begun`: what was written and not yet recorded when an earlier run ended counts too."""
-        if self._partial.was_begun or self._has_learnt:
-            find_unrecorded(self._partial, target, wanted)
-        return self._partial.done[b"B"]
 
 
 def _address(order: UpdateOrder) -> str:
@@ -318,37 +271,19 @@ def _with_plan(told: Update, plan: Plan) -> Update:
     )
 
 
-def _refuse_too_much(order: UpdateOrder, plan: Plan) -> None:
-    if order.at_most_bytes is not None and plan.routes[0].body_bytes > order.at_most_bytes:
-        raise _too_much(order, plan.routes[0].body_bytes)
+@contextlib.contextmanager
+def _kept_from_changes(path: Path) -> Iterator[None]:
+    """Nobody edits the file in place while it is copied from; it may be read and run."""
+    with used(path) if path.exists() else contextlib.nullcontext():
+        yield
 
 
-def _too_much(order: UpdateOrder, size: int) -> FetchError:
-    what = f"{size} bytes would have to be fetched, more than the {order.at_most_bytes} that --at-most allows"
-    return FetchError(order.path, what, hint="name a file that has more of it with --seed, or allow more")
+def _refuse_changed(path: Path, before: _Identity | None) -> None:
+    if _identity(path) != before:
+        raise HostError(path, "was changed while its update was put together", hint="run again")
 
 
-def _hold_against_itself(partial: Partial) -> None:
-    """A release of ours promises more than its bytes: that they hold together as a file.
-
-    Raises:
-        IntegrityError: they do not.
-    """
-    if read_at(partial.descriptor, 0, len(MAGIC)) == MAGIC:
-        return
-    try:
-        with opened(partial.path) as file:
-            reader = Reader(partial.path, file)
-            ours = load_manifest(reader)
-            findings = list(verify_structure(reader, *ours)) if ours else []
-    except FormatError:
-        return  # no ZIP: the release is somebody else's file, and its bytes are as its control file says
-    if findings:
-        hint = "the release itself is broken; the old file is as it was"
-        raise IntegrityError(partial.path, f"{findings[0].subject}: {findings[0].what}", hint=hint)
-
-
-def _identity(path: Path) -> tuple[int, int, int] | None:
+def _identity(path: Path) -> _Identity | None:
     """What tells a file from another one under its name."""
     try:
         facts = path.stat()

@@ -72,6 +72,11 @@ class Resolved:
     digests: bytes
     """What frames may refer to besides OLD: the digests of what is new."""
 
+    @property
+    def blocks_bytes(self) -> int:
+        """How much is to be copied or made."""
+        return sum(task.size_bytes for task in self.tasks)
+
 
 def resolve(header: Header, plan: Plan, leaves: bytes, glue: bytes, old: FileMap, *, where: str) -> Resolved:
     """The map of NEW and what is to be done.

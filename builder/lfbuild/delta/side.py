@@ -14,13 +14,14 @@ from lfbuild.manifest.mapping import find_reader, map_open, masked
 from lfbuild.manifest.verify import load_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from typing import BinaryIO
 
     from lfbuild.archive.reader import Reader
     from lfbuild.manifest.filemap import Blocks, FileMap
     from lfbuild.manifest.model import Encoding
+    from lfbuild.report import Report
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,24 +36,25 @@ class Side:
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, path: Path, *, threads: int, on_bytes: Callable[[int], None] = lambda _: None) -> Iterator[Self]:
+    def open(cls, path: Path, *, threads: int, report: Report) -> Iterator[Self]:
         """Open and map a file.
 
         Raises:
             HostError, FormatError, IntegrityError: as `manifest.mapping.map_file`.
         """
         with opened(path) as file:
-            yield cls.of(file, path, threads=threads, on_bytes=on_bytes)
+            yield cls.of(file, path, threads=threads, report=report)
 
     @classmethod
-    def of(cls, file: BinaryIO, path: Path, *, threads: int, on_bytes: Callable[[int], None] = lambda _: None) -> Self:
+    def of(cls, file: BinaryIO, path: Path, *, threads: int, report: Report) -> Self:
         """A file that is open already; `path` is what it is called.
 
         Raises:
             FormatError, IntegrityError: as `manifest.mapping.map_file`.
         """
         reader = find_reader(path, file)
-        found = map_open(file, reader, where=str(path), threads=threads, on_bytes=on_bytes)
+        with report.step(f"mapping {path.name}") as step:
+            found = map_open(file, reader, where=str(path), threads=threads, on_bytes=step.advance)
         return cls(path=path, descriptor=file.fileno(), map=found, encodings=_encodings(reader))
 
     @property

@@ -25,6 +25,8 @@ BEST_LEVEL: Final = 19
 LITERAL_LEVEL: Final = 1
 """For content in which nothing repeats: entropy coding alone, where higher levels find only accidents."""
 _LEAST_WINDOW_LOG = 10
+_LEAST_PREFIX_BYTES = 8
+"""A shorter one is none, to either side: Zstandard takes no shorter dictionary."""
 _PIECE_BYTES = 1 << 20
 
 
@@ -36,11 +38,10 @@ def packed(data: bytes, *, level: int = BEST_LEVEL, prefix: bytes = b"") -> byte
         parameter.compression_level: level,
         parameter.window_log: min(max(reach.bit_length(), _LEAST_WINDOW_LOG), MOST_WINDOW_LOG),
     }
-    if prefix:
+    if len(prefix) >= _LEAST_PREFIX_BYTES:
         # Matches across a prefix of some MiB are found by their hashes only if these are kept for all of it.
         options[parameter.enable_long_distance_matching] = 1
-        return zstd.compress(data, options=options, zstd_dict=zstd.ZstdDict(prefix, is_raw=True).as_prefix)
-    return zstd.compress(data, options=options)
+    return zstd.compress(data, options=options, zstd_dict=_dictionary(prefix))
 
 
 def unpacked(data: bytes, size: int, *, prefix: bytes = b"", where: str) -> bytes:
@@ -58,9 +59,8 @@ def unpacked_pieces(data: bytes, size: int, *, prefix: bytes = b"", where: str) 
     Raises:
         FormatError: as `unpacked`.
     """
-    dictionary = zstd.ZstdDict(prefix, is_raw=True).as_prefix if prefix else None
     options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: MOST_WINDOW_LOG}
-    unpacker = zstd.ZstdDecompressor(zstd_dict=dictionary, options=options)
+    unpacker = zstd.ZstdDecompressor(zstd_dict=_dictionary(prefix), options=options)
     left = size
     try:
         piece = unpacker.decompress(data, min(_PIECE_BYTES, left + 1))
@@ -94,3 +94,7 @@ def unpacked_up_to(data: bytes, most: int, *, where: str) -> bytes:
     if len(whole) > most or not unpacker.eof or unpacker.unused_data:
         raise FormatError(where, f"does not unpack to {most} bytes or fewer")
     return whole
+
+
+def _dictionary(prefix: bytes) -> tuple[zstd.ZstdDict, int] | None:
+    return zstd.ZstdDict(prefix, is_raw=True).as_prefix if len(prefix) >= _LEAST_PREFIX_BYTES else None

@@ -19,37 +19,10 @@ GUESSED_LINE: Final = Line(round_trip_s=0.05, bytes_per_s=25e6)
 """Until something is known."""
 LEAST_BYTES_PER_S: Final = 1024.0
 """A server that sends less for a whole time-out is as good as silent: it would hold a connection for years."""
-_FEW_BYTES: Final = 256 << 10
-"""Shorter answers say nothing about the speed: they come in one go."""
-
-
-class Tally:
-    """What the answers so far say of the line. Called from several threads."""
-
-    def __init__(self, first: Line | None = None) -> None:
-        self._lock = threading.Lock()
-        self._first = first or GUESSED_LINE
-        self._round_trip_s: float | None = None if first is None else first.round_trip_s
-        self._bytes = 0
-        self._body_s = 0.0
-
-    def add(self, *, wait_s: float, body_bytes: int, body_s: float) -> None:
-        """Count an answer: how long its first byte took, and how long its body."""
-        with self._lock:
-            if self._round_trip_s is None or wait_s < self._round_trip_s:
-                self._round_trip_s = wait_s
-            if body_bytes >= _FEW_BYTES:
-                self._bytes += body_bytes
-                self._body_s += body_s
-
-    def line(self, connections: int) -> Line:
-        """The line, if so many connections were at work."""
-        with self._lock:
-            round_trip_s = self._first.round_trip_s if self._round_trip_s is None else self._round_trip_s
-            if not self._bytes:
-                return Line(round_trip_s=round_trip_s, bytes_per_s=self._first.bytes_per_s)
-            one = self._bytes / max(self._body_s, 1e-6)
-            return Line(round_trip_s=round_trip_s, bytes_per_s=one * connections)
+_WINDOW_S: Final = 0.05
+"""So long bytes are counted for one look at the speed; more than a scheduler's hiccup, less than most round trips."""
+_FADING: Final = 0.97
+"""What an old look counts for against the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +31,47 @@ class Clock:
 
     now: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
+
+
+class Tally:
+    """What the answers so far say of the line. Called from several threads.
+
+    The speed of the line is the most that came in one window, over all connections: between bursts a line that waits
+    for requests is idle, which says nothing of it; and one connection alone does not see what it shares.
+    """
+
+    def __init__(self, first: Line | None, clock: Clock) -> None:
+        self._lock = threading.Lock()
+        self._clock = clock
+        self._first = first or GUESSED_LINE
+        self._round_trip_s = None if first is None else first.round_trip_s
+        self._bytes_per_s: float | None = None
+        self._window_from, self._window_bytes = clock.now(), 0
+
+    def answered(self, wait_s: float) -> None:
+        """Count how long an answer took to begin."""
+        with self._lock:
+            if self._round_trip_s is None or wait_s < self._round_trip_s:
+                self._round_trip_s = wait_s
+
+    def arrived(self, count: int) -> None:
+        """Count bytes that came just now."""
+        with self._lock:
+            self._window_bytes += count
+            elapsed_s = self._clock.now() - self._window_from
+            if elapsed_s < _WINDOW_S:
+                return
+            seen = self._window_bytes / elapsed_s
+            self._bytes_per_s = max(seen, _FADING * (self._bytes_per_s or 0))
+            self._window_from, self._window_bytes = self._clock.now(), 0
+
+    def line(self) -> Line:
+        """The line as it is known by now."""
+        with self._lock:
+            return Line(
+                round_trip_s=self._first.round_trip_s if self._round_trip_s is None else self._round_trip_s,
+                bytes_per_s=self._bytes_per_s or self._first.bytes_per_s,
+            )
 
 
 class Limit:

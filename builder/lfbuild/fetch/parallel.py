@@ -94,7 +94,7 @@ class _Crew:
         self._remote, self._accept, self._clock = remote, accept, manners.clock
         self._limit = Limit(manners.limit_bytes_per_s, manners.clock)
         self._silence_s = manners.silence_s
-        self._tally = Tally(line)
+        self._tally = Tally(line, manners.clock)
         self._wanted = sorted(units)
         self._wanted_bytes = sum(unit.size_bytes for unit in units)
         self._buffer_bytes = max(unit.size_bytes for unit in units)
@@ -135,7 +135,7 @@ class _Crew:
 
     def _hire(self) -> None:
         """One more connection for each that the line has room for and there is work for."""
-        needed = min(self._tally.line(max(self._at_work, 1)).connections, self._most, len(self._wanted) + self._busy)
+        needed = min(self._tally.line().connections, self._most, len(self._wanted) + self._busy)
         while self._at_work < needed:
             self._at_work += 1
             threading.Thread(target=self._work, name="fetch", daemon=True).start()
@@ -165,7 +165,7 @@ class _Crew:
                 self._changed.wait()
             if self._failure is not None or not self._wanted or self._at_work > self._most:
                 return None
-            line = self._tally.line(self._at_work)
+            line = self._tally.line()
             piece = next_piece(
                 self._wanted[:_MOST_UNITS],
                 gap_bytes=line.gap_bytes(line.connections),
@@ -201,15 +201,14 @@ class _Crew:
             self._requests += 1
         span = piece.span
         with self._remote.open(None if is_whole else span) as body, self._seen(body):
-            began, flow = self._clock.now(), _Flow(self, body, 0 if is_whole else span.offset)
+            self._tally.answered(body.wait_s)
+            flow = _Flow(self, body, 0 if is_whole else span.offset)
             for unit in piece.units:
                 flow.skip_to(unit.offset, buffer)
                 view = flow.fill(buffer[: unit.size_bytes])
                 left.remove(unit)
                 if not self._accept(unit, view):
                     self._refuse(unit)
-            size_bytes = flow.position - span.offset
-            self._tally.add(wait_s=body.wait_s, body_bytes=size_bytes, body_s=self._clock.now() - began)
 
     def _refuse(self, unit: Span) -> None:
         """Ask again for what was not what it should be, if it was not too often."""
@@ -260,6 +259,7 @@ class _Crew:
         if self._limit.bytes_per_s is not None:
             most = min(most, _LIMITED_READ_BYTES)
         data = body.read(min(most, READ_BYTES))
+        self._tally.arrived(len(data))
         self._limit.take(len(data))
         with self._changed:
             if self._failure is not None:

@@ -8,7 +8,6 @@ one that is there may stand in some message only.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -140,13 +139,13 @@ def find_texts(pieces: Iterable[bytes], wanted: Collection[str]) -> frozenset[st
     """Which texts stand in a program as C has them: whole, with a NUL behind; linkers share common ends."""
     if not wanted:
         return frozenset()
-    longest = max(len(text.encode()) for text in wanted) + 1
-    pattern = re.compile(b"(" + b"|".join(re.escape(text.encode()) for text in sorted(wanted, reverse=True)) + b")\0")
+    texts = {text: text.encode() + b"\0" for text in wanted}
+    longest = max(map(len, texts.values()))
     found: set[str] = set()
     before = b""
     for piece in pieces:
         whole = before + piece
-        found.update(match[1].decode() for match in pattern.finditer(whole))
+        found.update(text for text, raw in texts.items() if raw in whole)
         before = whole[-longest:]
     return frozenset(found)
 

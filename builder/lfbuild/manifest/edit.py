@@ -17,7 +17,8 @@ from lfbuild.archive.draft import Draft, InOrder, InPlace
 from lfbuild.archive.layout import place_end
 from lfbuild.errors import FormatError, HostError
 from lfbuild.formats.zip import TAIL_BYTES, local_header_size
-from lfbuild.manifest.pack import EngineHead, LauncherHead, record_file
+from lfbuild.manifest.order import EngineHead, LauncherHead
+from lfbuild.manifest.record import Recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from lfbuild.archive.writer import Entry
     from lfbuild.formats.seal import Seal
     from lfbuild.manifest.model import EngineRecord, Manifest, Release
-    from lfbuild.manifest.pack import EngineSlice, PackMember, PackOrder
+    from lfbuild.manifest.order import EngineSlice, PackMember, PackOrder
     from lfbuild.manifest.present import Present
 
 Way = Literal["append", "journal", "new"]
@@ -135,6 +136,18 @@ def plan_in_place(present: Present, changes: Changes, *, on_bytes: Callable[[int
     return _with_clearing(replace(_plan_at(present, order, start, kept_head, on_bytes), way="journal"), present)
 
 
+def written_bytes(plan: EditPlan, present: Present) -> int:
+    """How many bytes carrying out the plan writes if no blocks are shared; what goes through a journal, twice."""
+    end = len(plan.closing.directory) + len(plan.closing.end)
+    if plan.way == "new":
+        return sum(part.source.size_bytes for part in plan.parts) + end
+    fresh = sum(part.source.size_bytes for part in plan.fresh())
+    if plan.way == "append":
+        return fresh + end
+    once = sum(part.source.size_bytes for part in plan.fresh() if _within(part, present.room()))
+    return once + 2 * (fresh - once + end)
+
+
 def _plan_at(
     present: Present, order: PackOrder, start: int, kept_head: Digests | None, on_bytes: Callable[[int], None]
 ) -> EditPlan:
@@ -148,15 +161,15 @@ def _plan_at(
 
 
 def _plan(way: Way, order: PackOrder, draft: Draft) -> EditPlan:
-    manifest, seal, holes = record_file(order, draft)
+    recorded = Recording.of(order).run(draft)
     return EditPlan(
         way=way,
         parts=tuple(draft.parts),
         records=tuple(draft.records),
-        closing=place_end(draft.records, start=draft.cursor, comment=seal.to_bytes()),
-        manifest=manifest,
-        seal=seal,
-        holes=holes,
+        closing=place_end(draft.records, start=draft.cursor, comment=recorded.seal.to_bytes()),
+        manifest=recorded.manifest,
+        seal=recorded.seal,
+        holes=recorded.holes,
         entries=tuple(draft.entries),
     )
 

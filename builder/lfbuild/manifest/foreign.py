@@ -20,7 +20,7 @@ from lfbuild.formats.gguf import cut_gguf, read_gguf
 from lfbuild.formats.model import model_facts
 from lfbuild.formats.zip import STORED, read_directory
 from lfbuild.manifest.model import EngineRecord, Release, ToolchainRecord
-from lfbuild.manifest.pack import EngineHead, PackMember, PackOrder
+from lfbuild.manifest.order import EngineHead, PackMember, PackOrder
 
 if TYPE_CHECKING:
     from lfbuild.archive.reader import Reader

@@ -25,8 +25,8 @@ MANIFEST_VERSION: Final = 1
 
 Role = Literal["weights", "mmproj", "lora", "draft", "file", "args", "recipe", "index", "engine", "slices"]
 Place = Literal["slot", "aligned", "body", "tail"]
-"""`slot`: an engine, before the room for the next one; `aligned`: at a multiple of the alignment, moved by no swap;
-`body`: behind it; `tail`: rewritten by every edit."""
+"""`slot`: an engine, in the room before the weights or, where it did not fit, behind them; `aligned`: at a multiple of
+the alignment, moved by no swap; `body`: behind it; `tail`: rewritten by every edit."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
 """A size, an offset or a number of things: what a hostile manifest says is at least no nonsense."""
@@ -98,8 +98,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class RegionRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Bytes that belong to no member and are no ZIP record."""
 
-    kind: Literal["spare", "retired", "journal", "signature"]
-    """`retired`: what an earlier generation used; `journal`: the next head, until it is copied to byte 0."""
+    kind: Literal["spare", "signature"]
     offset: Count
     size_bytes: Count
     root: str = ""

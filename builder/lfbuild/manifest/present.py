@@ -16,7 +16,7 @@ from lfbuild.archive.source import BytesSource, OpenFileSource
 from lfbuild.errors import FormatError, IntegrityError
 from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, BlockIndex, Cuts
 from lfbuild.formats.executable import PROBE_BYTES, certificate_table, signature_holes
-from lfbuild.manifest.pack import EngineHead, EngineSlice, LauncherHead, PackMember, PackOrder
+from lfbuild.manifest.order import EngineHead, EngineSlice, LauncherHead, PackMember, PackOrder
 from lfbuild.manifest.slices import load_slices
 from lfbuild.manifest.verify import load_manifest, verify_structure
 

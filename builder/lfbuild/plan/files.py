@@ -14,7 +14,7 @@ from lfbuild.archive.source import BytesSource
 from lfbuild.errors import RecipeError
 from lfbuild.formats.head import HEAD_BYTES, choose_form
 from lfbuild.manifest.model import BESIDE_NAME
-from lfbuild.manifest.pack import PackMember
+from lfbuild.manifest.order import PackMember
 from lfbuild.plan.targets import is_windows
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def told(files: Sequence[PlannedFile]) -> tuple[str, ...]:
 
 def _most_bytes(file: PlannedFile, room: Room) -> int:
     engines = len(file.targets) * SLICE_ALLOWANCE_BYTES
-    return HEAD_BYTES + engines + room.beside(engines) + file.content_bytes
+    return HEAD_BYTES + engines + room.beside(engines, started=file.head != "engine") + file.content_bytes
 
 
 def _weights(whole: PlannedFile) -> PlannedFile:

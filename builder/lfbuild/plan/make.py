@@ -12,7 +12,7 @@ from lfbuild.errors import FormatError, Problem, RecipeError
 from lfbuild.formats.args import ARGS_NAME, args_to_bytes, verb_member
 from lfbuild.formats.resources import WindowsFacts, resource_bytes
 from lfbuild.manifest.model import RECIPE_NAME, EngineRecord, Release, ToolchainRecord
-from lfbuild.manifest.pack import LauncherHead, PackMember, PackOrder
+from lfbuild.manifest.order import LauncherHead, PackMember, PackOrder
 from lfbuild.plan.files import WINDOWS_LIMIT_BYTES, content_bytes, plan_files, told
 from lfbuild.plan.targets import choose_targets
 from lfbuild.recipe import argument_verbs, default_arguments
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lfbuild.plan.files import PlannedFile
     from lfbuild.plan.targets import Target
     from lfbuild.recipe import Recipe
+    from lfbuild.recipe.values import Room
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,8 +81,7 @@ class Plan:
     recipe_folder: Path
     """Where signing commands are run."""
     align_bytes: int
-    room_percent: int
-    room_bytes: int
+    room: Room
     epoch: int
     recipe_sha256: str
     update_url: str
@@ -97,10 +97,6 @@ class Plan:
         """Targets that need a launcher."""
         return tuple(target for file in self.files if file.head != "engine" for target in file.targets)
 
-    def room_beside(self, engine_bytes: int) -> int:
-        """The room to leave beside engines that have so many bytes in the file."""
-        return engine_bytes * self.room_percent // 100 + self.room_bytes
-
     def order(self, file: PlannedFile, head: Path | LauncherHead, facts: EngineFacts) -> PackOrder:
         """The packer's order for one of the files, once its engines are there; `facts` are those of any of them.
 
@@ -112,7 +108,7 @@ class Plan:
             head_bytes = len(head.data) + engine_bytes
         else:
             engine_bytes = head_bytes = head.stat().st_size
-        room_bytes = self.room_beside(engine_bytes)
+        room_bytes = self.room.beside(engine_bytes, started=file.head != "engine")
         if file.is_for_windows and head_bytes + room_bytes + file.content_bytes >= WINDOWS_LIMIT_BYTES:
             raise self._too_long(file)
         return PackOrder(
@@ -145,7 +141,6 @@ def make_plan(
     targets, head = choose_targets(recipe, toolchain, host=supplies.host)
     members = (*_models(recipe, supplies), *_files(recipe, supplies), *_arguments(recipe), _recipe_member(text))
     files = plan_files(recipe, targets, head, members, output)
-    room = recipe.archive.engine_room
     return Plan(
         files=files,
         engine_jobs=tuple(_job(recipe, supplies, target, launcher) for target in targets),
@@ -155,8 +150,7 @@ def make_plan(
         sign_macos=recipe.sign.macos,
         recipe_folder=recipe.path.parent,
         align_bytes=recipe.archive.align,
-        room_percent=room.percent,
-        room_bytes=room.size_bytes,
+        room=recipe.archive.engine_room,
         epoch=epoch,
         recipe_sha256=hashlib.sha256(text).hexdigest(),
         update_url=str(recipe.update.url) if recipe.update else "",

@@ -29,7 +29,6 @@ from lfbuild.recipe.values import (
     Mode,
     OptionName,
     OptionValue,
-    Room,
     Sha256,
     Text,
     Url,
@@ -213,8 +212,8 @@ class ArchiveTable(Table):
 
     align: Align = 65536
     """Weights begin at multiples of this: a power of two, at least 65536 as Windows maps files in such steps."""
-    engine_room: EngineRoom = Room(percent=25)
-    """Space for a later, bigger engine, so that a swap moves no weights: a share such as "25 %", or a size."""
+    engine_room: EngineRoom = Field(default="25%", validate_default=True)
+    """Space for the next engine, so that a swap moves no weights: how much bigger it may be, as "25 %", or a size."""
     block_size: BlockSize = 1024 * 1024
     """Largest piece that has a digest of its own, which is what a differential update fetches: 64 KiB to 1 MiB."""
 
@@ -229,10 +228,10 @@ class SignTable(Table):
 
 
 class UpdateTable(Table):
-    """Where newer releases of this file live; only recorded for now."""
+    """Where newer releases of this file live: what `lfbuild update FILE` looks at."""
 
     url: Url
-    """Address of the channel."""
+    """Address of the release, of its `.lfindex`, or of the folder that has it (ending in `/`)."""
     channel: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]*$")] = "stable"
     """Name of the channel."""
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from lfbuild.recipe import places
 from lfbuild.recipe.model import Recipe, VerbTable
 from lfbuild.recipe.places import Table
-from lfbuild.recipe.values import Room
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -89,8 +88,6 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True, validated_data={})
-    if isinstance(value, Room):
-        return f'`"{value.percent}%"`'
     if isinstance(value, bool | int):
         return f"`{str(value).lower()}`"
     if isinstance(value, str) and value:

@@ -66,14 +66,20 @@ def _check_block_size(value: int) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Room:
-    """How much more than this engine the space for the next one holds."""
+    """The space that is left for the next engine: for one that is bigger by a share, or so many bytes."""
 
-    percent: int = 0
+    percent: int | None = None
     size_bytes: int = 0
 
-    def beside(self, engine_bytes: int) -> int:
-        """The room to leave beside an engine of this size, in bytes."""
-        return engine_bytes * self.percent // 100 + self.size_bytes
+    def beside(self, engine_bytes: int, *, started: bool) -> int:
+        """The room to leave beside engines of this size, in bytes.
+
+        The next one that a launcher starts is written beside the present one, so all of it has to fit; one that is the
+        head takes the present one's place, and needs only what it is bigger.
+        """
+        if self.percent is None:
+            return self.size_bytes
+        return engine_bytes * (self.percent + (100 if started else 0)) // 100
 
 
 def _parse_room(value: object) -> Room:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lfbuild.cli.words import Parser, Subparsers
 
 EXAMPLES = """\
+  lfbuild index chat.llamafile --delta from-1.2.lfdelta   who has 1.2 takes that, if it is smaller
   lfbuild index chat.llamafile               write chat.llamafile.lfindex; put both on any web server
   lfbuild index model.gguf                   any file: what its blocks are stands in model.gguf.lfleaves
   lfbuild index chat.llamafile --file-url https://cdn.example.org/chat.llamafile   the file itself lies elsewhere"""
@@ -30,6 +31,14 @@ def add(subparsers: Subparsers) -> Parser:
     parser.add_argument(
         "--file-url", default="", metavar="URL", help="where FILE will lie, if not beside its control file"
     )
+    parser.add_argument(
+        "--delta",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="DELTA",
+        help="a difference to FILE (`lfbuild diff`), which will lie beside it",
+    )
     return parser
 
 
@@ -38,7 +47,13 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from lfbuild.cli.render import size_words
     from lfbuild.commands.index import index
 
-    made = index(arguments.file, file_url=arguments.file_url, threads=context.cores(), report=context.report)
+    made = index(
+        arguments.file,
+        file_url=arguments.file_url,
+        threads=context.cores(),
+        report=context.report,
+        deltas=arguments.delta,
+    )
     lines = [f"{made.index_path} ({size_words(made.index_bytes)}, {made.blocks} blocks)"]
     if made.leaves_path is not None:
         lines.append(f"{made.leaves_path} ({size_words(made.leaves_bytes)})")

@@ -27,6 +27,9 @@ def add(subparsers: Subparsers) -> Parser:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a llamafile, a GGUF, or any other file")
     parser.add_argument("folder", metavar="FOLDER", help="a folder, or s3://BUCKET/PATH (AWS_ENDPOINT_URL: the store)")
+    parser.add_argument(
+        "--delta", action="append", type=Path, default=[], metavar="DELTA", help="a difference to FILE (`lfbuild diff`)"
+    )
     return parser
 
 
@@ -40,6 +43,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         network=context.settings().network(),
         threads=context.cores(),
         report=context.report,
+        deltas=arguments.delta,
     )
     context.output.show(published, f"{published.url}: is what `lfbuild update` takes, and `[update]` of a recipe names")
     return 0

@@ -53,6 +53,11 @@ def add(subparsers: Subparsers) -> Parser:
         help="a file, or a folder of files, whose blocks may serve",
     )
     parser.add_argument("--keep-old", action="store_true", help="keep the old file as FILE.old")
+    parser.add_argument(
+        "--in-place",
+        action="store_true",
+        help="write only what differs into FILE itself, under a journal; nobody may use it meanwhile",
+    )
     parser.add_argument("--limit", metavar="RATE", type=_size, help="fetch at most so many bytes a second: 500k, 2M")
     parser.add_argument("--at-most", metavar="SIZE", type=_size, help="refuse to fetch more than this: 100M, 2G")
     return parser
@@ -68,6 +73,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         url=arguments.url,
         seeds=tuple(arguments.seed),
         keep_old=arguments.keep_old,
+        in_place=arguments.in_place,
         at_most_bytes=arguments.at_most,
     )
     outcome = (check_for_update if arguments.check else update)(

@@ -1,0 +1,291 @@
+"""Differences between releases, beside every tool that makes them: what travels, and what it costs.
+
+Sizes do not depend on the machine, and each tool runs once a pair. With --quick: one small pair, to see that it runs.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks import inputs
+from benchmarks.front import MIB, main
+from benchmarks.measure import run_child
+from benchmarks.pairs import Pair, Workshop, cffi, cyllama
+from benchmarks.peers import ALL, OURS
+from benchmarks.tables import Goal, Table, mebibytes, seconds
+from lfbuild.manifest.mapping import map_file
+from lfbuild.manifest.matching import MISSING, match
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from benchmarks.front import Setting
+    from benchmarks.peers import Trial
+
+GIB = 1 << 30
+KB = 1000
+_MOST_MEMORY_MIB = 80
+"""64 MiB, and the largest pair that is held: two programs of 8 MiB."""
+
+Trials = dict[tuple[str, str], "Trial | str"]
+"""Of a tool and a pair: what it did, or why it could not."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Model:
+    """A model whose releases are compared."""
+
+    recipe: str
+    share: str
+    """How much training changes all of its weights, of their root mean square."""
+    other: tuple[str, ...]
+    """Which types become which, in another quantization."""
+
+
+SMOL = Model(recipe="smollm2", share="0.003", other=("Q4_1=Q5_1",))
+GEMMA = Model(recipe="gemma3", share="0.005", other=("Q8_0=Q4_0", "Q5_0=Q5_1"))
+LAYERS = "5,6,7"
+LAYERS_SHARE = "0.005"
+
+
+def measure(setting: Setting) -> Iterator[Table]:
+    """All tables of differences."""
+    if setting.quick:
+        yield _sizes("One small pair", [_small_pair(setting.folder)], setting.folder)[0]
+        yield _scale(setting, [("sparse", setting.sparse_bytes)])
+        return
+    workshop = Workshop(setting.folder)
+    table, _ = _sizes("Engines alone", list(_engines(workshop)), setting.folder, goals=_engine_goals)
+    yield table
+    for model in (SMOL, GEMMA):
+        title = f"Releases of {model.recipe}"
+        table, trials = _sizes(title, list(_releases(workshop, model)), setting.folder, goals=_release_goals)
+        yield table
+        yield _costs(title, trials)
+    yield _scale(setting, [("synthetic", 8 * GIB), ("sparse", setting.sparse_bytes)])
+
+
+def _small_pair(folder: Path) -> Pair:
+    old = inputs.random_file(folder / "old", MIB)
+    new = folder / "new"
+    new.write_bytes(old.read_bytes()[: MIB // 2] + b"something new" + old.read_bytes()[MIB // 2 :])
+    return Pair(name="something new", old=old, new=new)
+
+
+def _engines(workshop: Workshop) -> Iterator[Pair]:
+    """Consecutive releases of real engines, as programs alone."""
+    steps = (
+        ("cyllama 0.2.17 to 0.2.18", cyllama("0.2.17"), cyllama("0.2.18")),
+        ("cyllama 0.2.13 to 0.2.18", cyllama("0.2.13"), cyllama("0.2.18")),
+        ("llama-cpp-cffi CPU 0.4.40 to 0.4.42", cffi("cpu", "0.4.40"), cffi("cpu", "0.4.42")),
+        ("llama-cpp-cffi Vulkan 0.4.40 to 0.4.42", cffi("vulkan_1_x", "0.4.40"), cffi("vulkan_1_x", "0.4.42")),
+    )
+    for name, old, new in steps:
+        path = workshop.engine(new)
+        yield Pair(name=name, old=workshop.engine(old), new=path, changed_bytes=path.stat().st_size)
+
+
+def _releases(workshop: Workshop, model: Model) -> Iterator[Pair]:
+    """An old release, and what a new one may have changed."""
+    name = model.recipe
+    old_engine, engine = workshop.engine(cyllama("0.2.17")), workshop.engine(cyllama("0.2.18"))
+    base = workshop.varied(workshop.model(name), f"{name}.base", "tune", "0")
+    template = workshop.varied(base, f"{name}.template", "template")
+    layers = workshop.varied(workshop.model(name), f"{name}.layers", "tune", LAYERS_SHARE, LAYERS)
+    everything = workshop.varied(workshop.model(name), f"{name}.all", "tune", model.share)
+    other = workshop.varied(base, f"{name}.other", "requantize", *model.other)
+    release = workshop.varied(layers, f"{name}.release", "template")
+    old = workshop.packed(f"{name}-old.llamafile", old_engine, base)
+    engine_bytes = engine.stat().st_size
+    yield Pair(name="engine", old=old, new=workshop.packed(f"{name}-engine", engine, base), changed_bytes=engine_bytes)
+    yield Pair(
+        name="engine, compressed",
+        old=workshop.packed_in_slot(f"{name}-slot-old", old_engine, base),
+        new=workshop.packed_in_slot(f"{name}-slot", engine, base),
+        changed_bytes=engine_bytes,
+    )
+    yield Pair(name="template", old=old, new=workshop.packed(f"{name}-template", old_engine, template))
+    yield _tensors("three layers", old, workshop.packed(f"{name}-layers", old_engine, layers))
+    yield Pair(name="release: all three", old=old, new=workshop.packed(f"{name}-release", engine, release))
+    yield _tensors("everything tuned", old, workshop.packed(f"{name}-all", old_engine, everything))
+    yield Pair(name="other quantization", old=old, new=workshop.packed(f"{name}-other", old_engine, other))
+
+
+def _tensors(name: str, old: Path, new: Path) -> Pair:
+    """A pair with the bytes of the blocks that changed."""
+    stretches = match([map_file(old, threads=1)], map_file(new, threads=1))
+    return Pair(name=name, old=old, new=new, changed_bytes=sum(it.size_bytes for it in stretches if it.seed == MISSING))
+
+
+def _sizes(title: str, pairs: Sequence[Pair], folder: Path, *, goals: object = None) -> tuple[Table, Trials]:
+    """What travels, tool by tool."""
+    trials: Trials = {}
+    for pair in pairs:
+        for peer in ALL:
+            why = peer.lacking(pair)
+            work = folder / "trial"
+            work.mkdir()
+            trials[peer.name, pair.name] = why or peer.trial(pair, work)
+            shutil.rmtree(work)
+            print(f"  {pair.name}: {peer.name}: {_bytes(trials, peer.name, pair.name)}", file=sys.stderr)
+    rows = [(peer.name, *(_bytes(trials, peer.name, pair.name) for pair in pairs)) for peer in ALL]
+    rows.append(("the new file itself", *(f"{pair.new.stat().st_size:,}" for pair in pairs)))
+    table = Table(
+        title=f"{title}: bytes that travel",
+        columns=("tool", *(pair.name for pair in pairs)),
+        rows=rows,
+        goals=goals(pairs, trials) if callable(goals) else (),
+        notes=("In brackets: times what lfbuild needs. Each tool made the new file again, byte for byte.",),
+    )
+    return table, trials
+
+
+def _bytes(trials: Trials, tool: str, pair: str) -> str:
+    trial, ours = trials[tool, pair], trials[OURS.name, pair]
+    if isinstance(trial, str):
+        return trial
+    if tool == OURS.name or isinstance(ours, str):
+        return f"**{trial.travels_bytes:,}**"
+    return f"{trial.travels_bytes:,} ({trial.travels_bytes / ours.travels_bytes:.2f})"
+
+
+def _travels(trials: Trials, tool: str, pair: str) -> int | None:
+    trial = trials.get((tool, pair), "")
+    return None if isinstance(trial, str) else trial.travels_bytes
+
+
+def _best_peer(trials: Trials, pair: str, tools: Sequence[str] | None = None) -> int | None:
+    names = tools or [peer.name for peer in ALL if peer.name != OURS.name]
+    sizes = [size for name in names if (size := _travels(trials, name, pair)) is not None]
+    return min(sizes, default=None)
+
+
+def _engine_goals(pairs: Sequence[Pair], trials: Trials) -> list[Goal]:
+    suffix = ("HDiffPatch, LZMA2", "bsdiff4")
+    goals = [
+        Goal(
+            what=f"× the better of HDiffPatch and bsdiff4: {pair.name}",
+            limit=1.02,
+            found=_ratio(_travels(trials, OURS.name, pair.name), _best_peer(trials, pair.name, suffix)),
+        )
+        for pair in pairs
+    ]
+    first = pairs[0]
+    ours = _travels(trials, OURS.name, first.name)
+    limit = round(0.06 * first.changed_bytes / KB + 3)
+    return [Goal(what=f"6 % of the engine and 3 KB: {first.name}", limit=limit, found=_kb(ours), unit=" KB"), *goals]
+
+
+def _release_goals(pairs: Sequence[Pair], trials: Trials) -> list[Goal]:
+    by_name = {pair.name: pair for pair in pairs}
+    goals = [
+        Goal(what="template edit", limit=3, found=_kb(_travels(trials, OURS.name, "template")), unit=" KB"),
+        Goal(
+            what="three layers, of their changed bytes",
+            limit=10,
+            found=_percent(_travels(trials, OURS.name, "three layers"), by_name["three layers"].changed_bytes),
+            unit=" %",
+        ),
+        Goal(
+            what="everything tuned, of the file (goal of SmolLM2 by 0.3 %)",
+            limit=8,
+            found=_percent(
+                _travels(trials, OURS.name, "everything tuned"), by_name["everything tuned"].new.stat().st_size
+            ),
+            unit=" %",
+        ),
+    ]
+    for pair in pairs:
+        ours, best = _travels(trials, OURS.name, pair.name), _best_peer(trials, pair.name)
+        if pair.name == "template":
+            found = None if ours is None or best is None else (ours - best) / KB
+            goals.append(Goal(what="template edit, more than the best peer", limit=1, found=found, unit=" KB"))
+        else:
+            goals.append(Goal(what=f"× the best peer: {pair.name}", limit=1, found=_ratio(ours, best)))
+    return goals
+
+
+def _costs(title: str, trials: Trials) -> Table:
+    """CPU and memory, tool by tool, of the pair in which all three things changed."""
+    rows = []
+    for (tool, pair), trial in trials.items():
+        if pair == "release: all three" and not isinstance(trial, str):
+            rows.append(
+                (
+                    tool,
+                    seconds(trial.make.cpu_s),
+                    mebibytes(trial.make["peak"]),
+                    seconds(trial.apply.cpu_s),
+                    mebibytes(trial.apply["peak"]),
+                )
+            )
+    return Table(
+        title=f"{title}, all three changes: what it costs",
+        columns=("tool", "CPU to make", "memory to make", "CPU to apply", "memory to apply"),
+        rows=rows,
+        notes=("CPU of one run; zsync's server is not counted.",),
+    )
+
+
+def _scale(setting: Setting, sizes: Sequence[tuple[str, int]]) -> Table:
+    """Large files: what is read, and what it costs, whatever the size of the weights."""
+    rows, goals = [], []
+    for kind, size in sizes:
+        old, new = _large_pair(setting.folder, kind, size)
+        patch, made = setting.folder / "large.lfdelta", setting.folder / "large.made"
+        make = run_child("diff", old, new, patch)
+        apply = run_child("apply", old, patch, made)
+        name = f"{kind}, {size / 1e9:.0f} GB"
+        rows.append(
+            (
+                name,
+                f"{patch.stat().st_size:,}",
+                mebibytes(make["read"]),
+                seconds(make.cpu_s),
+                mebibytes(make["peak"]),
+                mebibytes(apply["peak"]),
+            )
+        )
+        goals += [
+            Goal(what=f"read to make it: {name}", limit=200, found=make["read"] / MIB, unit=" MiB"),
+            Goal(what=f"memory to apply it: {name}", limit=_MOST_MEMORY_MIB, found=apply["peak"] / MIB, unit=" MiB"),
+        ]
+        for path in (old, new, patch, made):
+            path.unlink()
+    return Table(
+        title="Large files: a new engine and a longer template",
+        columns=("file", "delta", "read to make", "CPU to make", "memory to make", "memory to apply"),
+        rows=rows,
+        goals=goals,
+        notes=("Weights of the synthetic file are random bytes, those of the sparse one are holes.",),
+    )
+
+
+def _large_pair(folder: Path, kind: str, size: int) -> tuple[Path, Path]:
+    """Two releases of one large model; what is between engine and template is the same."""
+    paths = []
+    for number in range(2):
+        target = folder / f"large-{number}"
+        run_child("large", kind, size, number, target)
+        paths.append(target)
+    return paths[0], paths[1]
+
+
+def _ratio(ours: int | None, other: int | None) -> float | None:
+    return None if ours is None or not other else ours / other
+
+
+def _percent(part: int | None, whole: int) -> float | None:
+    return None if part is None or not whole else 100 * part / whole
+
+
+def _kb(size: int | None) -> float | None:
+    return None if size is None else size / KB
+
+
+if __name__ == "__main__":
+    sys.exit(main("delta", measure))

@@ -1,0 +1,95 @@
+"""Makes the old file the new one where it stands: only what differs is written, under the journal of `archive.journal`.
+
+What stays where it is costs nothing; what moved, or comes from elsewhere, is gathered in the partial file, which then
+has holes for all the rest. When both together are the new file, byte for byte, the journal gets what the old one lacks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from lfbuild.archive.journal import JournalWriter, finish_journal
+from lfbuild.archive.reader import read_at
+from lfbuild.errors import FormatError
+from lfbuild.fetch.ranges import Span
+from lfbuild.formats.seal import Seal
+from lfbuild.formats.zip import read_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from lfbuild.channel.carry import NewBytes
+    from lfbuild.channel.plan import Plan
+    from lfbuild.report import Report
+
+_PIECE_BYTES: Final = 1 << 20
+_ZEROS: Final = bytes(_PIECE_BYTES)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InPlace:
+    """A plan for a file that becomes another one where it stands."""
+
+    plan: Plan
+    """Without copies of what stands where it belongs."""
+    standing: tuple[Span, ...]
+
+
+def plan_in_place(plan: Plan, path: Path) -> InPlace:
+    """Take out of a plan what `path` has in its place already; a published difference makes a new file, so it is out.
+
+    Raises:
+        FormatError: the old file or the new one is somebody else's.
+    """
+    if not any(seed.path == path for seed in plan.seeds) or plan.release.index.release is None:
+        raise FormatError(path, "is not updated in place, as it or its release is not lfbuild's own file")
+    own = next(number for number, seed in enumerate(plan.seeds) if seed.path == path)
+    stays = [copy for copy in plan.supplies.copies if copy.seed == own and copy.seed_offset == copy.offset]
+    moves = tuple(copy for copy in plan.supplies.copies if copy not in stays)
+    routes = tuple(route for route in plan.routes if route.delta is None)
+    return InPlace(
+        plan=replace(plan, supplies=replace(plan.supplies, copies=moves), routes=routes),
+        standing=tuple(Span(copy.offset, copy.size_bytes) for copy in stays),
+    )
+
+
+def commit(new: NewBytes, path: Path, file: BinaryIO, *, report: Report) -> int:
+    """Write what the old file lacks under a journal; returns how many bytes. `file` is `path`, open and had alone.
+
+    Until the journal is complete the old version is kept; from then on the new one cannot be lost.
+
+    Raises:
+        FormatError: the new file has no seal.
+        HostError: the disk refuses.
+    """
+    where, size = str(path), new.partial.size_bytes
+    directory = read_directory(new.read, size, where=where)
+    seal = Seal.parse(directory.comment, where=where)
+    if seal is None:
+        raise FormatError(path, "is not updated in place, as its release is not lfbuild's own file")
+    written = 0
+    with report.step("write the journal") as step, JournalWriter.create(path, file) as journal:
+        for offset, data in _differences(new, file.fileno()):
+            if data == _ZEROS[: len(data)]:
+                journal.clear(offset, len(data))
+            else:
+                journal.write_bytes(offset, data)
+                written += len(data)
+            step.advance(len(data))
+        # Beyond this point the new version counts, whatever happens.
+        journal.complete(file_size=size, records=[found.raw for found in directory.records], seal=seal)
+    with report.step("carry it out"):
+        finish_journal(path, file)
+    return written
+
+
+def _differences(new: NewBytes, old: int) -> Iterator[tuple[int, bytes]]:
+    """Pieces of the new file that are not in the old one where they belong."""
+    for span in new.missing():
+        for offset in range(span.offset, span.end, _PIECE_BYTES):
+            data = new.read(offset, min(_PIECE_BYTES, span.end - offset))
+            if read_at(old, offset, len(data)) != data:
+                yield offset, data

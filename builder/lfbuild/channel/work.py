@@ -1,0 +1,198 @@
+"""An update that is under way: its new file is open, and what was planned is carried out in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lfbuild.archive.reader import Reader, opened, read_at
+from lfbuild.channel.carry import (
+    NewBytes,
+    copy_what_is_here,
+    fetch_delta,
+    fetch_the_rest,
+    fetch_unknown,
+    find_unrecorded,
+    judge,
+)
+from lfbuild.channel.index import FileRecord
+from lfbuild.channel.partial import Partial, opened_partial
+from lfbuild.errors import FetchError, FormatError, IntegrityError, ToolError
+from lfbuild.fetch.answers import ChangedError, NotThereError, RangesRefusedError
+from lfbuild.formats.gguf import MAGIC
+from lfbuild.manifest.verify import load_manifest, verify_structure
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from lfbuild.channel.index import DeltaRecord
+    from lfbuild.channel.plan import Plan, Seed
+    from lfbuild.channel.release import Release
+    from lfbuild.channel.route import Wanted
+    from lfbuild.fetch.parallel import Manners
+    from lfbuild.fetch.places import Places
+    from lfbuild.manifest.filemap import FileMap
+    from lfbuild.report import Report
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Means:
+    """What an update works with."""
+
+    places: Places
+    manners: Manners
+    threads: int
+    report: Report
+    at_most_bytes: int | None = None
+    """More than this is not fetched."""
+
+
+class Work:
+    """Puts the new file together; a `Begun` for its own plan."""
+
+    def __init__(self, release: Release, partial: Partial, means: Means) -> None:
+        self._release, self._partial, self._means = release, partial, means
+        self._has_learnt = False
+        self.body_bytes = 0
+        """What came over the line so far."""
+
+    def learn(self, at_hand: Collection[bytes], refused: RangesRefusedError, /) -> dict[bytes, bytes]:
+        """See `Begun`."""
+        size = self._release.index.file.size_bytes
+        self._refuse_more_than_allowed(size)
+        self._means.report.note(f"{refused}; so all of it is read, {size} bytes")
+        leaves, traffic = fetch_unknown(
+            self._partial,
+            self._release.index,
+            at_hand,
+            self._release.remote(self._means.places, self._release.index.file),
+            manners=self._means.manners,
+            report=self._means.report,
+        )
+        self._has_learnt = True
+        self.body_bytes += traffic.body_bytes
+        return leaves
+
+    def done(self, target: FileMap, wanted: Sequence[Wanted], /) -> Collection[int]:
+        """See `Begun`: what was written and not yet recorded when an earlier run ended counts too."""
+        if self._partial.was_begun or self._has_learnt:
+            find_unrecorded(self._partial, target, wanted)
+        return self._partial.done[b"B"]
+
+    def carry_out(self, plan: Plan) -> None:
+        """Make the new file complete, by the best of the ways that leads there.
+
+        Raises:
+            FetchError: something could not be had, or would be more than is allowed.
+            IntegrityError: what came is not what the release promises, or that does not hold together.
+            HostError: the disk is full.
+        """
+        self.gather(plan)
+        self.mend(plan, NewBytes(partial=self._partial))
+        self._hold_against_itself()
+
+    def gather(self, plan: Plan) -> None:
+        """Bring everything into the new file that is not there yet, from files at hand or over the line."""
+        self._refuse_more_than_allowed(plan.routes[0].body_bytes)
+        if plan.routes[0].delta is None or not self._take_delta(plan, plan.routes[0].delta):
+            seeds = [seed.path for seed in plan.seeds]
+            copy_what_is_here(self._partial, plan.supplies, seeds, report=self._means.report)
+            self._fetch(plan, plan.supplies.wanted)
+
+    def mend(self, plan: Plan, new: NewBytes) -> NewBytes:
+        """Look at every byte, and fetch what files at hand had wrong; returns where the bytes are now."""
+        threads, report = self._means.threads, self._means.report
+        wrong = judge(new, plan.target, threads=threads, report=report)
+        if not wrong:
+            return new
+        size = sum(block.span.size_bytes for block in wrong)
+        report.note(f"{len(wrong)} blocks ({size} bytes) of the files at hand are damaged; they are fetched")
+        self._partial.forget([block.span.offset for block in wrong])
+        self._fetch(plan, wrong)
+        new = new.without([block.span for block in wrong])
+        if judge(new, plan.target, threads=threads, report=report):
+            raise IntegrityError(self._partial.path, "is not what was written there", hint="check the disk")
+        return new
+
+    def _fetch(self, plan: Plan, wanted: Sequence[Wanted]) -> None:
+        """Fetch blocks in ranges, or out of the whole file where that is the better way, or the only one."""
+        route = next(route for route in plan.routes if route.delta is None)
+        try:
+            self._fetch_by(plan, wanted, is_whole=route.kind == "whole")
+        except RangesRefusedError as refused:
+            size = self._release.index.file.size_bytes
+            self._refuse_more_than_allowed(size)
+            self._means.report.note(f"{refused}; so all of it is read, {size} bytes")
+            self._fetch_by(plan, wanted, is_whole=True)
+
+    def _fetch_by(self, plan: Plan, wanted: Sequence[Wanted], *, is_whole: bool) -> None:
+        self.body_bytes += fetch_the_rest(
+            self._partial,
+            wanted,
+            self._release.remote(self._means.places, self._release.index.file),
+            target=plan.target,
+            manners=self._means.manners,
+            line=self._release.line,
+            is_whole=is_whole,
+            report=self._means.report,
+        ).body_bytes
+
+    def _take_delta(self, plan: Plan, delta: DeltaRecord) -> bool:
+        """Fetch a published difference and apply it; where it is of no use, that is told, and there are other ways."""
+        old = next(seed for seed in plan.seeds if seed.found.root.hex() == delta.old)
+        digest = bytes.fromhex(delta.blake3)
+        try:
+            with opened_partial(self._partial.target, root=digest, size_bytes=delta.size_bytes) as fetched:
+                self.body_bytes += fetch_delta(
+                    fetched,
+                    self._release.remote(self._means.places, FileRecord(url=delta.url, size_bytes=delta.size_bytes)),
+                    digest,
+                    manners=self._means.manners,
+                    line=self._release.line,
+                    report=self._means.report,
+                ).body_bytes
+                self._apply(plan, old, fetched)
+        except (NotThereError, ChangedError, FormatError, IntegrityError, ToolError) as error:
+            self._means.report.note(f"{error}; so the published difference is not taken")
+            self._partial.restart()
+            return False
+        return True
+
+    def _apply(self, plan: Plan, old: Seed, fetched: Partial) -> None:
+        from lfbuild.delta.apply import DeltaStream, apply_delta, prepare
+        from lfbuild.delta.side import Side
+
+        threads, report = self._means.threads, self._means.report
+        with (
+            Side.open(old.path, threads=threads, report=report) as side,
+            fetched.path.open("rb") as file,
+            self._partial.path.open("r+b") as target,
+        ):
+            stream = DeltaStream(file, self._release.where)
+            _, resolved = prepare(side, stream)
+            if resolved.target.root != plan.target.root:
+                raise IntegrityError(self._release.where, "promises a difference that makes another file")
+            with report.step("apply the difference", total=resolved.blocks_bytes) as step:
+                apply_delta(side, stream, resolved, target, threads=threads, on_bytes=step.advance)
+
+    def _hold_against_itself(self) -> None:
+        """A release of ours promises more than its bytes: that they hold together as a file."""
+        if read_at(self._partial.descriptor, 0, len(MAGIC)) == MAGIC:
+            return
+        try:
+            with opened(self._partial.path) as file:
+                reader = Reader(self._partial.path, file)
+                ours = load_manifest(reader)
+                findings = list(verify_structure(reader, *ours)) if ours else []
+        except FormatError:
+            return  # no ZIP: the release is somebody else's file, and its bytes are as its control file says
+        if findings:
+            hint = "the release itself is broken; the old file is as it was"
+            raise IntegrityError(self._partial.path, f"{findings[0].subject}: {findings[0].what}", hint=hint)
+
+    def _refuse_more_than_allowed(self, size: int) -> None:
+        most = self._means.at_most_bytes
+        if most is not None and size > most:
+            what = f"{size} bytes would have to be fetched, more than the {most} that --at-most allows"
+            hint = "name a file that has more of it with --seed, or allow more"
+            raise FetchError(self._release.where, what, hint=hint)

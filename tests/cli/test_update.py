@@ -1,0 +1,119 @@
+"""`index`, `publish` and `update` as a user types them: sentences, documents and exit codes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.world.releases import write_new, write_old
+
+from lfbuild.errors import FetchError, RecipeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.conftest import Lfbuild
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    return write_old(tmp_path / "here")
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    return write_new(tmp_path / "there", indexed=False)
+
+
+def test_an_index_is_told_with_its_size(lfbuild: Lfbuild, new: Path) -> None:
+    outcome = lfbuild("index", str(new), "--quiet")
+
+    size = new.with_name("tiny.llamafile.lfindex").stat().st_size
+    assert outcome.code == 0
+    assert outcome.out == f"{new}.lfindex ({size / 1024:.1f} KiB, 37 blocks)\n"
+    assert json.loads(lfbuild("index", str(new), "--json").out)["index_bytes"] == size
+
+
+def test_a_release_is_published_looked_at_and_taken(lfbuild: Lfbuild, old: Path, new: Path, tmp_path: Path) -> None:
+    www = tmp_path / "www"
+
+    published = lfbuild("publish", str(new), str(www), "--quiet")
+    look = lfbuild("update", str(old), f"{www}/", "--check", "--quiet")
+    taken = lfbuild("update", str(old), f"{www}/", "--keep-old", "--quiet")
+    again = lfbuild("update", str(old), f"{www}/", "--check", "--quiet")
+
+    assert published.out == (
+        f"{www}/tiny.llamafile.lfindex: is what `lfbuild update` takes, and `[update]` of a recipe names\n"
+    )
+    assert look.code == 10
+    assert look.out.startswith(f"{old}: tiny 1 is newer; 22.6 KiB of it are here\nway ")
+    assert "\nranges of what is missing  " in look.out
+    assert taken.code == 0
+    assert taken.out == f"{old}: is now tiny 1; 5.9 KiB were fetched, 25.0 KiB were not\n"
+    assert (again.code, again.out) == (0, f"{old}: is tiny 1, the newest there is\n")
+    assert old.read_bytes() == new.read_bytes()
+
+
+def test_a_look_is_a_document_too(lfbuild: Lfbuild, old: Path, new: Path) -> None:
+    lfbuild("index", str(new))
+
+    outcome = lfbuild("update", str(old), str(new), "--check", "--json")
+
+    document = json.loads(outcome.out)
+    assert outcome.code == 10
+    assert [route["kind"] for route in document["routes"]] == ["ranges", "whole"]
+    assert (document["is_current"], document["is_done"], document["size_bytes"]) == (False, False, new.stat().st_size)
+
+
+def test_progress_is_told_as_events(lfbuild: Lfbuild, old: Path, new: Path) -> None:
+    lfbuild("index", str(new))
+
+    events = [json.loads(line) for line in lfbuild("update", str(old), str(new), "--json").err.splitlines()]
+
+    assert [event["step"] for event in events if event["event"] == "end"] == [
+        "look at tiny.llamafile",
+        "copy what is here",
+        "fetch the rest",
+        "check the whole",
+    ]
+    assert all(event["done"] == event["total"] for event in events if event["event"] == "end" and event["number"] > 1)
+    assert [event["event"] for event in events if event["event"] == "note"] == ["note", "note"]
+
+
+@pytest.mark.parametrize(("words", "size"), [("100", 100), ("2k", 2000), ("1.5M", 1_500_000), ("2GB", 2 * 10**9)])
+def test_sizes_are_written_as_people_do(
+    lfbuild: Lfbuild, monkeypatch: pytest.MonkeyPatch, words: str, size: int
+) -> None:
+    asked: list[tuple[int | None, int | None]] = []
+
+    def update(order: object, *, manners: object, **_: object) -> object:
+        asked.append((order.at_most_bytes, manners.limit_bytes_per_s))  # type: ignore[attr-defined]
+        raise FetchError("x", "enough")
+
+    monkeypatch.setattr("lfbuild.commands.update.update", update)
+
+    lfbuild("update", "x", "--at-most", words, "--limit", words)
+
+    assert asked == [(size, size)]
+
+
+def test_what_is_no_size_is_refused(lfbuild: Lfbuild) -> None:
+    for words in ("much", "0", "-1", "1.2.3"):
+        outcome = lfbuild("update", "x", "--limit", words)
+        assert outcome.code == RecipeError.exit_code
+    assert "argument --limit: '1.2.3' is no number of bytes such as 500k, 2M or 1.5G" in outcome.err
+
+
+def test_a_file_that_is_absent_needs_an_address(lfbuild: Lfbuild, new: Path, tmp_path: Path) -> None:
+    lfbuild("index", str(new))
+
+    without = lfbuild("update", str(tmp_path / "none"))
+    fetched = lfbuild("update", str(tmp_path / "fresh.llamafile"), str(new))
+
+    assert without.code == 8
+    assert f"{tmp_path}/none: does not exist" in without.err
+    assert fetched.code == 0
+    assert (tmp_path / "fresh.llamafile").read_bytes() == new.read_bytes()
+    assert shutil.which(tmp_path / "fresh.llamafile")

@@ -1,0 +1,280 @@
+"""`diff`, `apply` and `squash` as a user meets them."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.world.deltas import written
+from tests.world.files import default_members, plain, weights, write_tiny_file
+from tests.world.models import TinyTensor, tiny_gguf
+from tests.world.slices import LINUX_ENGINE, tiny_launcher, tiny_slice
+
+from lfbuild.archive import deflate as deflating
+from lfbuild.archive.deflate import deflate, encoder_version
+from lfbuild.cli import main
+from lfbuild.delta import apply as applying
+from lfbuild.delta import choose, covers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+CHANCE = random.Random(4)  # noqa: S311  # nothing secret
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LFBUILD_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    return write_tiny_file(tmp_path, name="chat-1.llamafile")
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    return write_tiny_file(
+        tmp_path, name="chat-2.llamafile", members=(*default_members(), plain("more", b"and more" * 200))
+    )
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: object, code: int = 0) -> str:
+    assert main([*(str(word) for word in words), "--quiet"]) == code
+    told = capsys.readouterr()
+    return told.out if code == 0 else told.err
+
+
+def test_a_difference_is_told_region_by_region(old: Path, new: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = said(capsys, "diff", old.name, new.name)
+
+    lines = told.splitlines()
+    assert lines[0].split() == ["in", "the", "delta", "of", "copied", "what", "as"]
+    assert [line.split()[-2:] for line in lines if " more " in line] == [["more", "compressed"]]
+    size = (new.parent / "chat-2.llamafile.lfdelta").stat().st_size
+    assert f"chat-2.llamafile.lfdelta: {size} bytes, " in lines[-1]
+    assert not any("Tiny.Q4_0.gguf" in line for line in lines[:-1] if "blocks" not in line)
+
+
+def test_it_is_told_as_json_too(old: Path, new: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = json.loads(said(capsys, "diff", old.name, new.name, "-o", "p.lfdelta", "--json"))
+
+    assert told["path"] == "p.lfdelta"
+    assert told["size_bytes"] == (old.parent / "p.lfdelta").stat().st_size
+    assert told["size_bytes"] == told["rest_bytes"] + sum(region["delta_bytes"] for region in told["regions"])
+    (region,) = [region for region in told["regions"] if region["name"] == "more"]
+    assert region["size_bytes"] == 1600
+
+
+def test_the_new_file_gets_the_name_it_had_and_its_mode(
+    old: Path, new: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = new.read_bytes()
+    said(capsys, "diff", old.name, new.name, "-o", "p.lfdelta")
+    new.unlink()
+
+    assert said(capsys, "apply", old.name, "p.lfdelta") == "chat-2.llamafile: 8.0 KiB, every block as promised\n"
+    assert new.read_bytes() == expected
+    assert new.stat().st_mode & 0o111
+    assert said(capsys, "verify", new.name)
+
+
+def test_a_name_that_is_taken_is_refused_unless_forced(
+    old: Path, new: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(capsys, "diff", old.name, new.name, "-o", "p.lfdelta")
+
+    assert said(capsys, "apply", old.name, "p.lfdelta", code=8) == (
+        "lfbuild: chat-2.llamafile: is there already\nlfbuild: hint: -o names another, --force replaces it\n"
+    )
+    assert said(capsys, "apply", old.name, "p.lfdelta", "--force")
+
+
+def test_a_delta_is_applied_from_standard_input(
+    old: Path, new: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said(capsys, "diff", old.name, new.name, "-o", "p.lfdelta")
+    pipe = io.BytesIO((old.parent / "p.lfdelta").read_bytes())
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=pipe))
+
+    said(capsys, "apply", old.name, "-", "-o", "made")
+
+    assert (old.parent / "made").read_bytes() == new.read_bytes()
+
+
+def test_a_chain_is_applied_one_after_the_other_and_squashed_into_one(
+    old: Path, new: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    third = write_tiny_file(
+        tmp_path, name="chat-3.llamafile", members=(*default_members(), plain("more", b"and more" * 201))
+    )
+    said(capsys, "diff", old.name, new.name, "-o", "12")
+    said(capsys, "diff", new.name, third.name, "-o", "23")
+    before = sorted(tmp_path.iterdir())
+
+    said(capsys, "apply", old.name, "12", "23", "-o", "made")
+    assert (tmp_path / "made").read_bytes() == third.read_bytes()
+    said(capsys, "squash", old.name, "12", "23", "-o", "13")
+    (tmp_path / "made").unlink()
+    said(capsys, "apply", old.name, "13", "-o", "made")
+
+    assert (tmp_path / "made").read_bytes() == third.read_bytes()
+    assert sorted(tmp_path.iterdir()) == sorted([*before, tmp_path / "made", tmp_path / "13"])
+    said(capsys, "diff", old.name, third.name, "-o", "direct")
+    assert (tmp_path / "13").read_bytes() == (tmp_path / "direct").read_bytes()
+
+
+def test_a_chain_in_the_wrong_order_is_refused(
+    old: Path, new: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(capsys, "diff", old.name, new.name, "-o", "12")
+
+    told = said(capsys, "apply", old.name, "12", "12", "-o", "made", code=5)
+
+    assert told == (
+        "lfbuild: chat-2.llamafile: is not the file that 12 was made for: "
+        f"that is chat-1.llamafile of {old.stat().st_size} bytes\n"
+    )
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_delta_over_one_of_its_files_is_refused(old: Path, new: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "diff", old.name, new.name, "-o", new.name, code=8) == (
+        "lfbuild: chat-2.llamafile: is one of the files that are compared\nlfbuild: hint: -o names another\n"
+    )
+
+
+def test_other_quantization_is_told_and_plain_fetching_advised(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, kind in (("old.gguf", 2), ("new.gguf", 8)):
+        data = tiny_gguf(None, (TinyTensor("blk.0.ffn_up.weight", (256, 999), kind),))
+        written(tmp_path, name, data[:1000] + CHANCE.randbytes(len(data) - 1000))
+
+    told = said(capsys, "diff", "old.gguf", "new.gguf")
+
+    assert told.splitlines()[-1] == (
+        "note: fetch the new file itself, the delta saves little: 265.4 KiB of its tensors are quantized otherwise"
+    )
+
+
+def engines(tmp_path: Path) -> tuple[Path, Path]:
+    """Two releases whose engine is compressed and differs a little."""
+    made = []
+    first = LINUX_ENGINE + CHANCE.randbytes(20_000)
+    for name, program in (("one", first), ("two", first[:9000] + b"a new function" + first[9000:])):
+        engine = tiny_slice("linux-x86_64", program, stored=deflate(program))
+        made.append(write_tiny_file(tmp_path, name=name, head=tiny_launcher([engine]), members=(weights(),)))
+    return made[0], made[1]
+
+
+def test_compressed_engines_are_compared_decoded_and_compressed_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = engines(tmp_path)
+
+    told = said(capsys, "diff", one.name, two.name, "-o", "p")
+    said(capsys, "apply", one.name, "p", "-o", "made")
+
+    assert "difference of programs" in told
+    assert (tmp_path / "made").read_bytes() == two.read_bytes()
+
+
+def test_an_encoder_that_is_absent_is_told_and_the_stored_bytes_travel(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = engines(tmp_path)
+
+    def absent() -> str:
+        raise ImportError("deflate")
+
+    monkeypatch.setattr(choose, "encoder_version", absent)
+    told = said(capsys, "diff", one.name, two.name, "-o", "p")
+    said(capsys, "apply", one.name, "p", "-o", "made")
+
+    assert told.splitlines()[-1] == (
+        "note: .lfbuild/engine/linux-x86_64 travels as it is stored: "
+        "the package `deflate`, which compressed it, is not here"
+    )
+    assert (tmp_path / "made").read_bytes() == two.read_bytes()
+
+
+def test_an_encoder_that_makes_other_bytes_is_told_and_the_stored_bytes_travel(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = engines(tmp_path)
+    monkeypatch.setattr(choose, "deflate", lambda data, *, level: deflate(data, level=level - 9))
+    monkeypatch.setattr(choose, "encoder_version", lambda: "99.0")
+
+    told = said(capsys, "diff", one.name, two.name, "-o", "p")
+    said(capsys, "apply", one.name, "p", "-o", "made")
+
+    assert told.splitlines()[-1] == (
+        "note: .lfbuild/engine/linux-x86_64 travels as it is stored: "
+        "deflate 99.0 does not compress it to the bytes that 0.9.0 made"
+    )
+    assert (tmp_path / "made").read_bytes() == two.read_bytes()
+
+
+def test_applying_without_the_encoder_is_refused_with_the_way_to_get_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = engines(tmp_path)
+    said(capsys, "diff", one.name, two.name, "-o", "p")
+
+    def absent(_: bytes, *, level: int) -> bytes:
+        raise ImportError(f"deflate, level {level}")
+
+    monkeypatch.setattr(applying, "deflate", absent)
+    told = said(capsys, "apply", one.name, "p", "-o", "made", code=3)
+
+    assert told == (
+        "lfbuild: p: frame for the bytes at 958: has to be compressed again, and the package `deflate` is not here\n"
+        "lfbuild: hint: pip install deflate==0.9.0\n"
+    )
+    assert not (tmp_path / "made").exists()
+
+
+def test_applying_with_another_encoder_is_tried_and_refused_only_if_the_bytes_differ(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = engines(tmp_path)
+    said(capsys, "diff", one.name, two.name, "-o", "p")
+    monkeypatch.setattr(applying, "encoder_version", lambda: "99.0")
+
+    said(capsys, "apply", one.name, "p", "-o", "made")
+    assert (tmp_path / "made").read_bytes() == two.read_bytes()
+    monkeypatch.setattr(applying, "deflate", lambda data, *, level: deflate(data, level=level - 9))
+    told = said(capsys, "apply", one.name, "p", "-o", "again", code=3)
+
+    assert "deflate 99.0 compresses the program at 958 to other bytes than it had" in told
+    assert "hint: pip install deflate==0.9.0" in told
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_publisher_without_the_differ_is_told_what_it_costs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = engines(tmp_path)
+    monkeypatch.setattr(covers, "can_find_covers", lambda: False)
+
+    told = said(capsys, "diff", one.name, two.name, "-o", "p")
+    said(capsys, "apply", one.name, "p", "-o", "made")
+
+    assert told.splitlines()[-1] == (
+        "note: .lfbuild/engine/linux-x86_64 is not compared as a program: "
+        "the package `hdiffpatch` is not here (pip install 'lfbuild[delta]')"
+    )
+    assert (tmp_path / "made").read_bytes() == two.read_bytes()
+
+
+def test_the_recorded_encoder_is_the_one_that_compresses() -> None:
+    assert deflating.ENCODER == "libdeflate"
+    assert encoder_version()

@@ -1,0 +1,164 @@
+"""A published difference is taken where it is smaller; one that is of no use is told, and there is another way."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.commands.test_update import Noted, beside, body_bytes, serve, updated
+from tests.fetch.conftest import server
+from tests.world.files import verified, weights, write_tiny_file
+from tests.world.models import Q8_0, TinyTensor, tiny_gguf
+from tests.world.releases import write_old
+
+from lfbuild.commands.index import index
+from lfbuild.commands.publish import publish
+from lfbuild.commands.update import check_for_update
+from lfbuild.delta.make import make_delta
+from lfbuild.delta.side import Side
+from lfbuild.errors import FetchError, IntegrityError
+from lfbuild.fetch.network import Network
+from lfbuild.report import SilentReport
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fetch.webserver import WebServer
+
+__all__ = ["server"]
+
+CHANCE = random.Random(9)  # noqa: S311  # the same bytes in each run
+TENSORS = (TinyTensor("a.weight", (256, 64), Q8_0), TinyTensor("b.weight", (256, 64), Q8_0))
+NOISE = CHANCE.randbytes(len(TENSORS[1].data))
+
+
+def model(change: int) -> bytes:
+    """A model of noise; every hundredth byte of its second tensor is another one."""
+    data = tiny_gguf(tensors=TENSORS)
+    noise = bytes(byte ^ change if at % 100 == 7 else byte for at, byte in enumerate(NOISE))
+    return data.replace(TENSORS[1].data, noise)
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    (tmp_path / "here").mkdir()
+    return write_tiny_file(tmp_path / "here", members=(weights(data=model(0)),))
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    (tmp_path / "there").mkdir()
+    return write_tiny_file(tmp_path / "there", members=(weights(data=model(1)),))
+
+
+def difference(old: Path, new: Path, target: Path) -> Path:
+    silent = SilentReport()
+    with (
+        Side.open(old, threads=1, report=silent) as before,
+        Side.open(new, threads=1, report=silent) as after,
+        target.open("wb") as file,
+    ):
+        make_delta(before, after, file, executable=True)
+    return target
+
+
+@pytest.fixture
+def delta(old: Path, new: Path) -> Path:
+    return difference(old, new, new.parent / "from-1.lfdelta")
+
+
+@pytest.fixture
+def url(server: WebServer, new: Path, delta: Path) -> str:
+    index(new, file_url="", threads=1, report=SilentReport(), deltas=(delta,))
+    return serve(server, new.parent)
+
+
+def test_a_difference_that_is_smaller_is_taken(
+    server: WebServer, url: str, old: Path, new: Path, delta: Path, report: Noted
+) -> None:
+    outcome = updated(old, url, report)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert verified(old) == []
+    assert [route.kind for route in outcome.routes] == ["delta", "ranges", "whole"]
+    assert outcome.body_bytes == delta.stat().st_size == body_bytes(server, "/from-1.lfdelta")
+    assert body_bytes(server) < 1000, "leaves only"
+    assert "the published difference: " in report.notes[0]
+    assert beside(old) == []
+
+
+@pytest.fixture
+def report() -> Noted:
+    return Noted()
+
+
+def test_a_difference_from_another_file_is_not_looked_at(server: WebServer, url: str, tmp_path: Path) -> None:
+    other = write_old(tmp_path / "other")
+
+    outcome = updated(other, url, how=check_for_update)
+
+    assert [route.kind for route in outcome.routes] == ["ranges", "whole"]
+    assert body_bytes(server, "/from-1.lfdelta") == 0
+
+
+@pytest.mark.parametrize("damage", ["absent", "changed", "shorter"])
+def test_a_difference_that_is_of_no_use_is_told_and_ranges_are_taken(
+    server: WebServer, url: str, old: Path, new: Path, report: Noted, damage: str
+) -> None:
+    page = server.pages["/from-1.lfdelta"]
+    where, size = f"{server.url}/from-1.lfdelta", len(page.data)
+    if damage == "absent":
+        del server.pages["/from-1.lfdelta"]
+    page.data = page.data[:-1] + (b"" if damage == "shorter" else bytes([page.data[-1] ^ 1]))
+
+    outcome = updated(old, url, report)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert (
+        report.notes[-1]
+        == {
+            "absent": f"{where}: is not there (404); so the published difference is not taken",
+            "changed": (
+                f"{where}: is not the difference that the control file promises; so the published difference is "
+                "not taken"
+            ),
+            "shorter": f"{where}: has {size - 1} bytes, but {size} were promised; so the published difference is "
+            "not taken",
+        }[damage]
+    )
+    assert outcome.is_done
+    assert beside(old) == []
+
+
+def test_a_difference_that_breaks_off_is_gone_on_with(server: WebServer, url: str, old: Path, new: Path) -> None:
+    server.pages["/from-1.lfdelta"].cut_after = [100, 100, 100]
+    with pytest.raises(FetchError) as caught:
+        updated(old, url)
+
+    assert caught.value.hint == "run again: what came is kept, and it goes on from there"
+    updated(old, url)
+    assert old.read_bytes() == new.read_bytes()
+
+
+def test_a_difference_that_makes_another_file_is_not_published(new: Path, delta: Path, tmp_path: Path) -> None:
+    other = write_old(tmp_path / "other")
+
+    with pytest.raises(IntegrityError) as caught:
+        index(other, file_url="", threads=1, report=SilentReport(), deltas=(delta,))
+
+    assert str(caught.value) == f"{delta}: is a difference that makes another file"
+
+
+def test_a_difference_is_published_beside_its_release(old: Path, new: Path, delta: Path, tmp_path: Path) -> None:
+    published = publish(
+        new, str(tmp_path / "www"), network=Network(), threads=1, report=SilentReport(), deltas=(delta,)
+    )
+
+    assert [url.rpartition("/")[2] for url in published.put] == [
+        "tiny.llamafile",
+        "from-1.lfdelta",
+        "tiny.llamafile.lfindex",
+    ]
+    updated(old, published.url)
+    assert old.read_bytes() == new.read_bytes()

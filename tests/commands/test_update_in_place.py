@@ -1,0 +1,155 @@
+"""Updated in place, a file keeps what stands where it belongs; whatever ends it, one of the two versions is there."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.commands.test_update import Noted, beside, body_bytes, serve, updated
+from tests.commands.test_update_faults import PROCESSES
+from tests.fetch.conftest import server
+from tests.world.failing_machine import failing
+from tests.world.files import plain, verified, write_tiny_file
+from tests.world.releases import TENSORS, members, model, write_new, write_old
+from tests.world.zips import Stored, write_zip
+
+from lfbuild.commands.index import index
+from lfbuild.commands.recover import recover
+from lfbuild.errors import FormatError, HostError, RecipeError
+from lfbuild.host.inplace import used
+from lfbuild.report import SilentReport
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fetch.webserver import WebServer
+    from tests.world.failing_machine import Fault
+
+__all__ = ["server"]
+
+_MOST_CHANGES = 300
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    return write_old(tmp_path / "old")
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
+    return write_new(tmp_path / "new")
+
+
+def test_only_what_differs_is_written_into_the_file_itself(server: WebServer, old: Path, new: Path) -> None:
+    url, number = serve(server, new.parent), old.stat().st_ino
+    report = Noted()
+
+    outcome = updated(old, url, report, in_place=True)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert verified(old) == []
+    assert old.stat().st_ino == number
+    assert beside(old) == []
+    (written,) = [int(note.split()[0]) for note in report.notes if note.endswith("in their place")]
+    assert len(TENSORS[3].data) < written < len(TENSORS[3].data) + 9000
+    assert outcome.body_bytes == outcome.wanted_bytes
+
+
+def test_what_moved_is_moved_and_a_file_that_becomes_shorter_is_cut(
+    server: WebServer, tmp_path: Path, old: Path
+) -> None:
+    (tmp_path / "there").mkdir()
+    first = plain("first.bin", b"x" * 5000)
+    longer = write_tiny_file(tmp_path / "there", members=(members(changed=False)[0], first), room_bytes=9000)
+    index(longer, file_url="", threads=1, report=SilentReport())
+    url = serve(server, longer.parent)
+    was = old.read_bytes()
+
+    updated(old, url, in_place=True)
+
+    assert old.read_bytes() == longer.read_bytes()
+    assert body_bytes(server) < 12_000, "the model only moved"
+    shorter = tmp_path / "shorter"
+    shorter.mkdir()
+    (shorter / "tiny.llamafile").write_bytes(was)
+    index(shorter / "tiny.llamafile", file_url="", threads=1, report=SilentReport())
+    updated(old, serve(server, shorter), in_place=True)
+    assert old.read_bytes() == was
+
+
+def test_a_damaged_old_file_is_mended_in_place(server: WebServer, old: Path, new: Path) -> None:
+    data = bytearray(old.read_bytes())
+    data[data.index(TENSORS[1].data) + 7] ^= 1
+    old.write_bytes(data)
+
+    updated(old, serve(server, new.parent), in_place=True)
+
+    assert old.read_bytes() == new.read_bytes()
+
+
+def test_a_file_in_use_is_never_written_under(server: WebServer, old: Path, new: Path) -> None:
+    url, before = serve(server, new.parent), old.read_bytes()
+
+    with used(old), pytest.raises(HostError) as caught:
+        updated(old, url, in_place=True)
+
+    assert str(caught.value) == f"{old}: is in use, or another lfbuild is changing it"
+    assert old.read_bytes() == before
+    server.asked.clear()
+    outcome = updated(old, url, in_place=True)
+    assert old.read_bytes() == new.read_bytes()
+    assert outcome.body_bytes == 0, "everything was there already"
+
+
+def test_somebody_else_s_file_is_not_updated_in_place(server: WebServer, tmp_path: Path, new: Path) -> None:
+    path = write_zip(tmp_path / "foreign.llamafile", Stored("Tiny.Q4_0.gguf", model(changed=False)))
+    there = tmp_path / "foreign release"
+    there.mkdir()
+    write_zip(there / "tiny.llamafile", Stored("a", b"b"))
+    index(there / "tiny.llamafile", file_url="", threads=1, report=SilentReport())
+
+    for url in (there / "tiny.llamafile",):
+        with pytest.raises(FormatError) as caught:
+            updated(path, url, in_place=True)
+        assert str(caught.value) == (f"{path}: is not updated in place, as it or its release is not lfbuild's own file")
+    with pytest.raises(FormatError):
+        updated(tmp_path / "none", new, in_place=True)
+
+
+def test_the_old_file_cannot_be_kept_where_it_is_written(old: Path, new: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        updated(old, new, in_place=True, keep_old=True)
+
+    assert str(caught.value) == f"{old}: --in-place and --keep-old contradict each other"
+
+
+def _update_until(path: Path, url: str, fault: Fault, at: int) -> None:
+    with failing(fault, at):
+        updated(path, url, in_place=True)
+
+
+@pytest.mark.parametrize(("fault", "then"), [("kill", "recover"), ("torn", "update")])
+def test_a_kill_at_any_change_leaves_one_version_or_a_journal_that_makes_the_new_one(
+    server: WebServer, tmp_path: Path, old: Path, new: Path, fault: Fault, then: str
+) -> None:
+    url, was, will_be = serve(server, new.parent), old.read_bytes(), new.read_bytes()
+    for at in range(1, _MOST_CHANGES):
+        path = tmp_path / f"at{at}" / "tiny.llamafile"
+        path.parent.mkdir()
+        shutil.copy(old, path)
+        process = PROCESSES.Process(target=_update_until, args=(path, url, fault, at))
+        process.start()
+        process.join()
+        if process.exitcode == 0:
+            break
+        if then == "recover":
+            recover(path)
+            assert path.read_bytes() in (was, will_be), f"change {at}"
+        updated(path, url, in_place=True)
+        assert path.read_bytes() == will_be, f"change {at}"
+        assert beside(path) == [], f"change {at}"
+        shutil.rmtree(path.parent)
+    else:
+        pytest.fail("the update never ended")
+    assert at > 30

@@ -1,0 +1,104 @@
+"""Programs as pieces of old ones."""
+
+from __future__ import annotations
+
+import random
+import struct
+
+import pytest
+
+from lfbuild.delta import programs
+from lfbuild.delta.covers import find_covers
+from lfbuild.delta.programs import Cover
+from lfbuild.errors import FormatError
+
+CHANCE = random.Random(5)  # noqa: S311  # nothing secret
+OLD = b"".join(struct.pack("<I", 4 * number) + CHANCE.randbytes(12) for number in range(60_000))
+"""Code with addresses in it."""
+NEW = (
+    OLD[:5000]
+    + CHANCE.randbytes(700)
+    + b"".join(
+        struct.pack("<I", struct.unpack_from("<I", OLD, at)[0] + 700) + OLD[at + 4 : at + 16]
+        for at in range(5008, len(OLD) - 16, 16)
+    )
+    + b"the end"
+)
+
+
+def undone(data: bytes, size: int, old: bytes = OLD) -> bytes:
+    return b"".join(
+        programs.unpacked(data, size, lambda offset, length: old[offset : offset + length], len(old), where="frame")
+    )
+
+
+def test_a_program_comes_out_again_and_its_moved_addresses_cost_little() -> None:
+    data = programs.packed(OLD, NEW, find_covers(OLD, NEW))
+
+    assert undone(data, len(NEW)) == NEW
+    assert len(data) < 0.03 * len(NEW)
+
+
+def test_pieces_are_small_whatever_the_size_of_the_program() -> None:
+    data = programs.packed(OLD, NEW, find_covers(OLD, NEW))
+    reads: list[int] = []
+
+    def read(offset: int, length: int) -> bytes:
+        reads.append(length)
+        return OLD[offset : offset + length]
+
+    pieces = [len(piece) for piece in programs.unpacked(data, len(NEW), read, len(OLD), where="frame")]
+
+    assert max(pieces + reads) <= 256 << 10
+    assert len(pieces) > 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(b"", b""), (b"", b"abc"), (b"abc", b""), (b"abc", b"abc"), (b"x" * 999, b"y" * 999)]
+)
+def test_any_two_byte_strings_have_a_difference(old: bytes, new: bytes) -> None:
+    data = programs.packed(old, new, find_covers(old, new))
+
+    assert undone(data, len(new), old) == new
+
+
+def test_covers_may_go_back_and_leave_gaps() -> None:
+    old, new = b"0123456789", b"..789--012!"
+    covers = [Cover(old=7, new=2, size_bytes=3), Cover(old=0, new=7, size_bytes=3)]
+
+    assert undone(programs.packed(old, new, covers), len(new), old) == new
+
+
+GOOD = programs.packed(OLD, NEW, find_covers(OLD, NEW))
+CONTROL, DIFFERENCES = struct.unpack_from("<II", GOOD, 4)
+FAR = programs.packed(bytes(100), bytes(100), [Cover(old=0, new=0, size_bytes=100)])
+
+
+@pytest.mark.parametrize(
+    ("data", "size", "old_size", "told"),
+    [
+        (b"\0" * 11, 9, 9, "ends in its first bytes"),
+        (b"\xff" * 12, 9, 9, "4294967295 covers are more than any program needs"),
+        (bytes(12), 9, 9, "ends in the middle of its streams"),
+        (FAR, 99, 100, "is longer than the 99 bytes that it promises"),
+        (GOOD, len(NEW) + 1, len(OLD), "one of its streams is too short"),
+        (FAR, 100, 99, "a cover of 100 bytes at 0 lies outside of the old program"),
+        (GOOD[:12] + b"\xff" + GOOD[13:], len(NEW), len(OLD), "one of its streams has settings that are not known"),
+        (GOOD[:13] + b"\x1f" + GOOD[14:], len(NEW), len(OLD), "one of its streams has settings that are not known"),
+        (GOOD[:-40], len(NEW), len(OLD), "one of its streams is too short"),
+    ],
+)
+def test_a_damaged_difference_is_refused(data: bytes, size: int, old_size: int, told: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        list(programs.unpacked(data, size, lambda _, length: bytes(length), old_size, where="frame"))
+
+    assert str(caught.value) == f"frame: {told}"
+
+
+def test_a_stream_that_goes_on_is_refused() -> None:
+    shorter = programs.packed(b"", b"abc", [])
+
+    with pytest.raises(FormatError) as caught:
+        undone(shorter, 2, b"")
+
+    assert str(caught.value) == "frame: one of its streams is too long"

@@ -1,0 +1,103 @@
+"""Stored arguments under another engine: what is changed by rule, what is only told, and how sure that is."""
+
+from __future__ import annotations
+
+import pytest
+
+from lfbuild.formats.flags import KnownFlags, asked_for, find_texts, flags_of, migrate_args
+
+NEWER = KnownFlags(present=frozenset({"-m", "-c", "--load-mode"}), sure=True)
+
+
+def migrated(*tokens: str, known: KnownFlags = NEWER, members: tuple[str, ...] = ()) -> tuple[str, tuple[str, ...]]:
+    data = "".join(f"{token}\n" for token in tokens).encode()
+    result = migrate_args(data, known, members=members, member=".args")
+    return " ".join(result.data.decode().split("\n")[:-1]), result.notes
+
+
+def test_flags_are_found_in_arguments() -> None:
+    assert flags_of(b"cli\n-m\n/zip/a.gguf\n--temp=0.5\n-5\n-\n...\n") == {"-m", "--temp"}
+    assert flags_of(b"'never closed") == frozenset()
+
+
+def test_what_migrations_need_is_asked_for_too() -> None:
+    assert asked_for(["-m"]) == {"-m", "--load-mode"}
+
+
+def test_a_flag_that_the_engine_has_stays() -> None:
+    assert migrated("-m", "/zip/a.gguf", "...") == ("-m /zip/a.gguf ...", ())
+
+
+def test_a_flag_that_is_gone_is_dropped() -> None:
+    assert migrated("-m", "/zip/a.gguf", "--nobrowser", "...") == (
+        "-m /zip/a.gguf ...",
+        (".args: --nobrowser is dropped: newer engines open no browser",),
+    )
+
+
+def test_a_flag_that_has_another_name_gets_it() -> None:
+    assert migrated("--no-mmap", "...") == (
+        "--load-mode none ...",
+        (".args: --no-mmap becomes --load-mode none: --load-mode has taken its place",),
+    )
+
+
+def test_a_flag_is_not_renamed_to_one_that_the_engine_has_not_either() -> None:
+    known = KnownFlags(present=frozenset({"-m"}), sure=True)
+
+    assert migrated("--no-mmap", "...", known=known) == (
+        "--no-mmap ...",
+        (".args: --no-mmap may be refused: the engine has no such flag",),
+    )
+
+
+def test_what_was_searched_for_in_bytes_is_told_as_such() -> None:
+    known = KnownFlags(present=frozenset(), sure=False)
+
+    assert migrated("--foo", known=known)[1] == (".args: --foo may be refused: the engine's bytes have no such text",)
+
+
+def test_a_bare_name_of_a_member_becomes_a_path_in_the_file() -> None:
+    assert migrated("-m", "a.gguf", "...", members=("a.gguf",)) == (
+        "-m /zip/a.gguf ...",
+        (".args: -m a.gguf becomes -m /zip/a.gguf: engines look for a bare name outside of the file",),
+    )
+    assert migrated("-m", "b.gguf", "...", members=("a.gguf",)) == ("-m b.gguf ...", ())
+
+
+def test_an_engine_that_looks_for_bare_names_in_its_file_keeps_them() -> None:
+    known = KnownFlags(present=frozenset({"-m"}), sure=False, bare_names=True)
+
+    assert migrated("-m", "a.gguf", "...", known=known, members=("a.gguf",)) == ("-m a.gguf ...", ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"-m /zip/a.gguf --nobrowser ...\n",
+        b"# mine\n--nobrowser\n...\n",
+        b"--nobrowser\n'a b'\n-c\n$HEAT\n...\n",
+    ],
+)
+def test_a_text_that_somebody_wrote_by_hand_stays_and_what_it_needs_is_told(text: bytes) -> None:
+    result = migrate_args(text, NEWER, members=(), member=".args")
+
+    assert result.data == text
+    assert result.notes == (
+        ".args: --nobrowser is dropped: newer engines open no browser",
+        ".args: is written by hand, so it was left as it is",
+    )
+
+
+def test_a_text_that_cannot_be_read_is_told() -> None:
+    result = migrate_args(b"'open", NEWER, members=(), member=".args")
+
+    assert result.data == b"'open"
+    assert result.notes == (".args: a ' is opened and never closed, so its flags were not checked",)
+
+
+def test_texts_are_found_whole_across_pieces_and_at_the_end_of_longer_ones() -> None:
+    pieces = [b"xx--no-m", b"map\0 -c\0 --temperature\0 --ctx"]
+
+    assert find_texts(pieces, ["--no-mmap", "-c", "--temp", "--ctx", "map"]) == {"--no-mmap", "-c", "map"}
+    assert find_texts(pieces, []) == frozenset()
