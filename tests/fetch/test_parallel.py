@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from lfbuild.fetch.places import Places
 from lfbuild.fetch.ranges import Line, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 DATA = random.Random(4).randbytes(3_000_000)  # noqa: S311  # the same bytes in each run
@@ -347,13 +348,38 @@ def test_a_server_that_says_more_bytes_than_asked_is_not_read(
     assert len(server.asked) == 3
 
 
-def test_a_drip_is_as_good_as_silence(page: Page, url: str) -> None:
-    page.drips = True
+class Dripping:
+    """A file that comes a byte at a time."""
+
+    where = "http://drip.test/file"
+    wait_s = 0.0
+    size_bytes: int | None = None
+
+    def __init__(self) -> None:
+        self.opened = 0
+
+    @contextmanager
+    def open(self, _span: Span | None, /) -> Iterator[Dripping]:
+        self.opened += 1
+        yield self
+
+    def read(self, most: int, /) -> bytes:
+        return DATA[: min(most, 1)]
+
+    def abort(self) -> None:
+        """Nobody waits for it."""
+
+
+def test_a_drip_is_as_good_as_silence() -> None:
+    remote, manners = Dripping(), Manners(clock=Hours(step_s=1.0).clock, silence_s=5)
 
     with pytest.raises(FetchError) as caught:
-        fetch(url, Hours(step_s=5.0), [Span(0, 200)])
+        fetch_units(remote, [Span(0, 200)], Judge(), manners=manners)
 
-    assert str(caught.value) == f"{url}: the server sends less than 1 KiB a second, at byte 0; tried 3 times"
+    assert str(caught.value) == (
+        "http://drip.test/file: the server sends less than 1 KiB a second, at byte 0; tried 3 times"
+    )
+    assert remote.opened == 3
 
 
 def test_a_server_that_is_busy_is_given_the_time_it_asks_for_and_fewer_connections(

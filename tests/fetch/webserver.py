@@ -40,8 +40,6 @@ class Page:
     resets_after: list[int] = field(default_factory=list)
     """The connection is reset in the middle of a body."""
     part_status: int = 206
-    drips: bool = False
-    """One byte at a time."""
     before: list[Callable[[], None]] = field(default_factory=list)
 
 
@@ -160,7 +158,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.finish.wait(30)
             self.close_connection = True
             return
-        if page.is_endless or page.drips or page.resets_after:
+        if page.is_endless or page.resets_after:
             self._misbehave(body, page)
             return
         cut = page.cut_after.pop(0) if page.cut_after else None
@@ -177,9 +175,6 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 self.connection.close()
-            elif page.drips:
-                for byte in body:
-                    self._send(bytes([byte]))
             else:
                 self._send(body)
                 while not self.server.finish.is_set():
