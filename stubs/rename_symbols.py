@@ -129,6 +129,7 @@ class MachO:
     def __init__(self, data: bytes) -> None:
         self.data = bytearray(data)
         self.constructors = b"__mod_init_func" in data or b"__init_offsets" in data
+        self.count = 0  # an object without any code, as a source becomes that is for other machines, has no table
         (commands,) = struct.unpack_from("<I", data, 16)
         at = 32
         for _ in range(commands):
@@ -139,7 +140,6 @@ class MachO:
                 self.symbols_at, self.count, self.strings_at, self.strings_size = table
                 return
             at += size
-        raise ObjectError("has no symbol table")
 
     def symbols(self) -> list[Symbol]:
         """All of them."""
@@ -198,10 +198,11 @@ def rename_all(objects: dict[str, bytes], suffix: bytes) -> dict[str, bytes]:
             raise ObjectError(f"{name}: runs code before main, on whatever CPU")
     seen = {name: [symbol for symbol in item.symbols() if symbol.is_global] for name, item in read.items()}
     defined = {symbol.name for symbols in seen.values() for symbol in symbols if symbol.is_defined}
-    return {
-        name: item.rename({symbol.entry: symbol.name + suffix for symbol in seen[name] if symbol.name in defined})
-        for name, item in read.items()
+    new = {
+        name: {symbol.entry: symbol.name + suffix for symbol in symbols if symbol.name in defined}
+        for name, symbols in seen.items()
     }
+    return {name: item.rename(new[name]) if new[name] else objects[name] for name, item in read.items()}
 
 
 def _until_zero(data: bytearray, start: int) -> bytes:

@@ -114,3 +114,12 @@ def test_what_is_no_object_is_refused(renaming: ModuleType, data: bytes) -> None
         renaming.rename_all({"a.o": data}, b"_x")
 
     assert str(caught.value).startswith("a.o: ")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_object_of_nothing_stays_as_it_is(zig: list[str], tmp_path: Path, target: str) -> None:
+    empty = compiled(zig, tmp_path, "// for other machines\n", "-target", target)
+
+    (same,) = renamed("_one", tmp_path / "renamed", empty)
+
+    assert same.read_bytes() == empty.read_bytes()
