@@ -158,7 +158,7 @@ def test_in_place_the_file_keeps_its_name_and_little_is_written(
 
     told = said(capsys, "apply", "--in-place", old.name, "p.lfdelta")
 
-    assert told == "chat-1.llamafile: 8.0 KiB, 4.4 KiB of it written anew\n"
+    assert told == "chat-1.llamafile: 8.0 KiB, 5.0 KiB of it written anew\n"
     assert old.read_bytes() == new.read_bytes()
 
 

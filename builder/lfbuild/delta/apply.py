@@ -16,6 +16,7 @@ from blake3 import blake3
 from lfbuild.archive.deflate import ENCODER, deflate, encoder_version
 from lfbuild.archive.hashing import HashPool
 from lfbuild.delta import planes, programs, zstd
+from lfbuild.delta.layouts import layout_of
 from lfbuild.delta.model import (
     Encoding,
     Header,
@@ -243,7 +244,7 @@ class _Work:
 
 def unpacked_planes(frame: PlanesFrame, data: bytes, old: bytes, *, where: str) -> bytes:
     """The blocks of a frame of planes."""
-    layout = planes.layout_of(frame.tensor_type)
+    layout = layout_of(frame.tensor_type)
     if layout is None:
         raise FormatError(where, f"is of the type {frame.tensor_type}, which is not known")
     return planes.unpacked(old, data, layout, where=where)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from lfbuild.delta.layouts import layout_of
 from lfbuild.delta.model import (
     MOST_ENCODED_BYTES,
     MOST_FRAME_BYTES,
@@ -24,7 +25,6 @@ from lfbuild.delta.model import (
     Zeroed,
     most_stored_bytes,
 )
-from lfbuild.delta.planes import layout_of
 from lfbuild.delta.zstd import MOST_PREFIX_BYTES
 from lfbuild.errors import FormatError
 from lfbuild.formats.blocks import DIGEST_BYTES, BlockIndex, Cuts, Run
