@@ -20,8 +20,6 @@ from lfbuild.delta.model import (
     Frame,
     GapPart,
     GluePart,
-    Header,
-    Identity,
     Made,
     PackedFrame,
     Plan,
@@ -36,6 +34,7 @@ from lfbuild.delta.programs import Cover
 from lfbuild.delta.resolve import cuts_of
 from lfbuild.delta.side import Side
 from lfbuild.formats.blocks import BlockIndex
+from lfbuild.formats.delta import Header, Identity
 from lfbuild.manifest.filemap import Blocks, FileMap, Literal, Zeros
 from lfbuild.report import SilentReport
 

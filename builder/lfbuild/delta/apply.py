@@ -19,7 +19,6 @@ from lfbuild.delta import planes, programs, zstd
 from lfbuild.delta.layouts import layout_of
 from lfbuild.delta.model import (
     Encoding,
-    Header,
     PackedFrame,
     Plan,
     PlanesFrame,
@@ -33,6 +32,7 @@ from lfbuild.delta.side import inflated
 from lfbuild.delta.target import NewFile
 from lfbuild.errors import FormatError, IntegrityError, ToolError
 from lfbuild.formats.blocks import DIGEST_BYTES
+from lfbuild.formats.delta import Header
 from lfbuild.host.files import host_error
 from lfbuild.manifest.filemap import Literal
 
