@@ -86,6 +86,32 @@ def test_the_new_file_gets_the_name_it_had_and_its_mode(
     assert said(capsys, "verify", new.name)
 
 
+def test_a_delta_tells_what_it_is_for_and_what_it_makes(
+    old: Path, new: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(capsys, "diff", old.name, new.name, "-o", "p.lfdelta")
+
+    told = said(capsys, "inspect", "p.lfdelta")
+
+    assert [line.split(maxsplit=1) for line in told.splitlines()][1:] == [
+        ["what", "a difference between two files, for `lfbuild apply`"],
+        ["size", f"{(old.parent / 'p.lfdelta').stat().st_size} B"],
+        ["for", "chat-1.llamafile, 6.2 KiB"],
+        ["makes", "chat-2.llamafile, 8.0 KiB"],
+    ]
+    document = json.loads(said(capsys, "inspect", "p.lfdelta", "--json"))
+    assert (document["kind"], document["delta"]["new_bytes"]) == ("delta", new.stat().st_size)
+
+
+def test_a_delta_of_a_compressed_engine_tells_what_applying_it_needs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = engines(tmp_path)
+    said(capsys, "diff", one.name, two.name, "-o", "p")
+
+    assert "needs  libdeflate 0.9.0" in said(capsys, "inspect", "p")
+
+
 def test_a_name_that_is_taken_is_refused_unless_forced(
     old: Path, new: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,7 +184,7 @@ def test_in_place_the_file_keeps_its_name_and_little_is_written(
 
     told = said(capsys, "apply", "--in-place", old.name, "p.lfdelta")
 
-    assert told == "chat-1.llamafile: 8.0 KiB, 4.4 KiB of it written anew\n"
+    assert told == "chat-1.llamafile: 8.0 KiB, 5.0 KiB of it written anew\n"
     assert old.read_bytes() == new.read_bytes()
 
 

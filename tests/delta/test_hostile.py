@@ -19,7 +19,6 @@ from lfbuild.delta.apply import DeltaStream
 from lfbuild.delta.model import (
     Copied,
     Encoding,
-    Header,
     Made,
     PackedFrame,
     PlanesFrame,
@@ -30,6 +29,7 @@ from lfbuild.delta.model import (
     Zeroed,
 )
 from lfbuild.errors import FormatError, IntegrityError, LfbuildError
+from lfbuild.formats.delta import Header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

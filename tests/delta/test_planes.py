@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from lfbuild.delta import planes, zstd
+from lfbuild.delta.layouts import Codes, Layout, layout_of
 from lfbuild.errors import FormatError
 from lfbuild.formats.ggml import element_block
 
-KNOWN = [number for number in range(64) if planes.layout_of(number)]
+KNOWN = [number for number in range(64) if layout_of(number)]
 
 
-def layout(number: int) -> planes.Layout:
-    found = planes.layout_of(number)
+def layout(number: int) -> Layout:
+    found = layout_of(number)
     assert found is not None
     return found
 
@@ -110,7 +111,7 @@ def test_a_code_is_where_ggml_has_it(kind: str, width: int) -> None:
         assert not is_even or len({round(float(step[element]), 3) for step in steps}) == 1
 
 
-def _values(block: bytearray, group: planes.Codes, code: int, number: int) -> np.ndarray:
+def _values(block: bytearray, group: Codes, code: int, number: int) -> np.ndarray:
     """What a block means to gguf with another code at the last place of a group."""
     changed, place = bytearray(block), group.count - 1
     low, high = group.column + place, group.high_column + place
@@ -147,4 +148,4 @@ def test_numbers_that_are_too_large_for_a_code_are_cut_to_it() -> None:
 
 
 def test_a_type_without_known_blocks_has_no_layout() -> None:
-    assert planes.layout_of(16) is None
+    assert layout_of(16) is None

@@ -13,14 +13,13 @@ from pathlib import Path
 from lfbuild.archive.deflate import deflate
 from lfbuild.delta import planes, programs, zstd
 from lfbuild.delta.apply import DeltaStream, glue_prefix
+from lfbuild.delta.layouts import layout_of
 from lfbuild.delta.model import (
     Copied,
     Encoding,
     Frame,
     GapPart,
     GluePart,
-    Header,
-    Identity,
     Made,
     PackedFrame,
     Plan,
@@ -35,6 +34,7 @@ from lfbuild.delta.programs import Cover
 from lfbuild.delta.resolve import cuts_of
 from lfbuild.delta.side import Side
 from lfbuild.formats.blocks import BlockIndex
+from lfbuild.formats.delta import Header, Identity
 from lfbuild.manifest.filemap import Blocks, FileMap, Literal, Zeros
 from lfbuild.report import SilentReport
 
@@ -132,7 +132,7 @@ def _new_map(parts: list[tuple[str, bytes]]) -> FileMap:
 
 def _frames(parts: list[tuple[str, bytes]], old: bytes) -> list[tuple[Frame, bytes]]:
     by_name = dict(parts)
-    layout = planes.layout_of(Q4_0)
+    layout = layout_of(Q4_0)
     if layout is None:
         raise AssertionError("Q4_0 has a layout")
     plane = planes.packed(old[731 : 731 + 18 * 20], by_name["planes"], layout)

@@ -1,4 +1,4 @@
-"""`inspect`: what a file is and holds, without running it: ours, Mozilla's llamafile, a ZIP, a GGUF, a program."""
+"""`inspect`: what a file is and holds, without running it: ours, Mozilla's llamafile, a ZIP, GGUF, program, delta."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from lfbuild.archive.reader import Reader, opened, read_at
 from lfbuild.errors import FormatError
 from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, parse_args, parse_args_lines
+from lfbuild.formats.delta import MAGIC as DELTA_MAGIC
 from lfbuild.formats.executable import PROBE_BYTES, identify_program
 from lfbuild.formats.gguf import MAGIC, read_gguf
 from lfbuild.formats.model import ModelFacts, model_facts
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from lfbuild.formats.zip import CentralRecord
     from lfbuild.manifest.model import Manifest
 
-FileKind = Literal["lfbuild", "llamafile", "zip", "gguf", "program"]
+FileKind = Literal["lfbuild", "llamafile", "zip", "gguf", "program", "delta"]
 _VERSION_SCAN_BYTES: Final = 128 << 20
 _PIECE_BYTES: Final = 8 << 20
 _LLAMAFILE_VERSION = re.compile(rb"llamafile v(\d+\.\d+\.\d+)")
@@ -47,6 +48,22 @@ class InspectedModel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class InspectedDelta:
+    """What a delta says before its frames."""
+
+    old_name: str
+    old_bytes: int
+    old_root: str
+    new_name: str
+    new_bytes: int
+    new_root: str
+    made_blocks: int
+    """Blocks of the new file that the old one does not have."""
+    encoders: tuple[str, ...]
+    """What compresses programs again when it is applied."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Inspection:
     """What was found."""
 
@@ -59,6 +76,7 @@ class Inspection:
     engine_version: str = ""
     """Of a foreign engine, as its bytes name it; empty if they do not."""
     models: tuple[InspectedModel, ...] = ()
+    delta: InspectedDelta | None = None
     slices: tuple[Slice, ...] = ()
     """The engines that a launcher starts, as its table has them."""
     beside: str = ""
@@ -85,6 +103,8 @@ def inspect(path: Path) -> Inspection:
             header = read_gguf(lambda offset, length: read_at(file.fileno(), offset, length), size, where=str(path))
             model = InspectedModel(member="", size_bytes=size, data_offset=0, facts=model_facts(header))
             return Inspection(path=path, kind="gguf", size_bytes=size, program=program, models=(model,))
+        if start.startswith(DELTA_MAGIC):
+            return Inspection(path=path, kind="delta", size_bytes=size, program=program, delta=_inspect_delta(path))
     try:
         with Reader.open(path) as reader:
             return _inspect_zip(reader, program)
@@ -94,6 +114,26 @@ def inspect(path: Path) -> Inspection:
         return Inspection(
             path=path, kind="program", size_bytes=size, program=program, engine_version=_scan_version(path, size)
         )
+
+
+def _inspect_delta(path: Path) -> InspectedDelta:
+    from lfbuild.delta.apply import DeltaStream
+    from lfbuild.delta.model import ProgramFrame
+
+    with opened(path) as file:
+        head = DeltaStream(file, str(path)).head()
+    header, plan = head.header, head.plan
+    encodings = [frame.encoding for frame in plan.frames if isinstance(frame, ProgramFrame) and frame.encoding]
+    return InspectedDelta(
+        old_name=plan.old_name,
+        old_bytes=header.old.size_bytes,
+        old_root=header.old.root.hex(),
+        new_name=plan.new_name,
+        new_bytes=header.new.size_bytes,
+        new_root=header.new.root.hex(),
+        made_blocks=plan.made_blocks,
+        encoders=tuple(sorted({f"{encoding.encoder} {encoding.encoder_version}" for encoding in encodings})),
+    )
 
 
 def _inspect_zip(reader: Reader, program: Program) -> Inspection:
@@ -199,6 +239,7 @@ def inspection_document(inspection: Inspection) -> Mapping[str, object]:
         "members": inspection.members,
         "models": list(inspection.models),
         "slices": list(inspection.slices),
+        "delta": inspection.delta,
         "beside": inspection.beside,
         "arguments": list(inspection.arguments),
         "notes": list(inspection.notes),

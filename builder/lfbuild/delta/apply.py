@@ -16,9 +16,9 @@ from blake3 import blake3
 from lfbuild.archive.deflate import ENCODER, deflate, encoder_version
 from lfbuild.archive.hashing import HashPool
 from lfbuild.delta import planes, programs, zstd
+from lfbuild.delta.layouts import layout_of
 from lfbuild.delta.model import (
     Encoding,
-    Header,
     PackedFrame,
     Plan,
     PlanesFrame,
@@ -32,6 +32,7 @@ from lfbuild.delta.side import inflated
 from lfbuild.delta.target import NewFile
 from lfbuild.errors import FormatError, IntegrityError, ToolError
 from lfbuild.formats.blocks import DIGEST_BYTES
+from lfbuild.formats.delta import Header
 from lfbuild.host.files import host_error
 from lfbuild.manifest.filemap import Literal
 
@@ -243,7 +244,7 @@ class _Work:
 
 def unpacked_planes(frame: PlanesFrame, data: bytes, old: bytes, *, where: str) -> bytes:
     """The blocks of a frame of planes."""
-    layout = planes.layout_of(frame.tensor_type)
+    layout = layout_of(frame.tensor_type)
     if layout is None:
         raise FormatError(where, f"is of the type {frame.tensor_type}, which is not known")
     return planes.unpacked(old, data, layout, where=where)

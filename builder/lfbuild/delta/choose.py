@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from lfbuild.archive.deflate import ENCODER, deflate, encoder_version
 from lfbuild.delta import covers, planes, programs, zstd
 from lfbuild.delta.apply import unpacked_program
+from lfbuild.delta.layouts import layout_of
 from lfbuild.delta.model import (
     MOST_ENCODED_BYTES,
     Encoding,
@@ -200,7 +201,7 @@ class Chooser:
 
     def _tensor(self, data: bytes, blocks: int, place: int, stretch: Stretch, counterpart: Stretch | None) -> Choice:
         choices: list[Choice] = [(StoredFrame(blocks, len(data)), data), _packed(data, blocks, _TENSOR_LEVEL)]
-        layout = planes.layout_of(stretch.run.tensor_type)
+        layout = layout_of(stretch.run.tensor_type)
         poor = True
         if (
             counterpart

@@ -16,15 +16,11 @@ from lfbuild.delta import zstd
 from lfbuild.delta.apply import glue_prefix
 from lfbuild.delta.choose import Chooser, Hull, Piece, stretches
 from lfbuild.delta.model import (
-    MOST_GLUE_BYTES,
-    MOST_PLAN_BYTES,
     BlockRun,
     Copied,
     Frame,
     GapPart,
     GluePart,
-    Header,
-    Identity,
     Made,
     PackedFrame,
     Plan,
@@ -39,6 +35,7 @@ from lfbuild.delta.model import (
 from lfbuild.delta.resolve import block_runs, digests_of
 from lfbuild.errors import FormatError
 from lfbuild.formats.blocks import DIGEST_BYTES
+from lfbuild.formats.delta import MOST_GLUE_BYTES, MOST_PLAN_BYTES, Header, Identity
 from lfbuild.manifest.filemap import Blocks, Zeros
 from lfbuild.manifest.matching import MISSING, match
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from lfbuild.delta.layouts import layout_of
 from lfbuild.delta.model import (
     MOST_ENCODED_BYTES,
     MOST_FRAME_BYTES,
@@ -22,19 +23,19 @@ from lfbuild.delta.model import (
     RegionPart,
     StoredFrame,
     Zeroed,
-    most_stored_bytes,
 )
-from lfbuild.delta.planes import layout_of
 from lfbuild.delta.zstd import MOST_PREFIX_BYTES
 from lfbuild.errors import FormatError
 from lfbuild.formats.blocks import DIGEST_BYTES, BlockIndex, Cuts, Run
+from lfbuild.formats.delta import most_stored_bytes
 from lfbuild.manifest.filemap import Blocks, FileMap, Literal, Part, Zeros
 from lfbuild.manifest.matching import zero_leaf
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from lfbuild.delta.model import BlockRun, Frame, Header, Plan
+    from lfbuild.delta.model import BlockRun, Frame, Plan
+    from lfbuild.formats.delta import Header
     from lfbuild.manifest.filemap import BlockTable
 
 MOST_BLOCKS: Final = 1 << 21

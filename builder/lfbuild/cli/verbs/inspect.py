@@ -25,7 +25,7 @@ def add(subparsers: Subparsers) -> Parser:
         "inspect",
         summary="tell what a file is: engine, models, how it was made",
         description="Tells what a file is and holds, without running it: a file of ours, Mozilla's llamafile,\n"
-        "a plain GGUF, or a bare APE.",
+        "a plain GGUF, a bare APE, or a delta.",
         examples=EXAMPLES,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a llamafile, a GGUF or an APE")
@@ -117,6 +117,7 @@ def _kind_words(inspection: Inspection) -> str:
         "zip": "a ZIP file",
         "gguf": "a GGUF model",
         "program": "a program",
+        "delta": "a difference between two files, for `lfbuild apply`",
     }
     return words[inspection.kind]
 
@@ -130,6 +131,12 @@ def _facts(inspection: Inspection) -> list[tuple[str, str]]:
         facts.append(
             ("program", f"{program.kind} for {', '.join(program.machines)}" if program.machines else program.kind)
         )
+    if delta := inspection.delta:
+        facts += [
+            ("for", f"{delta.old_name}, {size_words(delta.old_bytes)}"),
+            ("makes", f"{delta.new_name}, {size_words(delta.new_bytes)}"),
+            ("needs", ", ".join(delta.encoders)),
+        ]
     if inspection.members:
         facts.append(("members", str(inspection.members)))
     if inspection.engine_version:
