@@ -30,7 +30,7 @@ from lfbuild.fetch.pace import Clock
 from lfbuild.host.files import host_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from io import FileIO
     from pathlib import Path
@@ -87,7 +87,7 @@ class HttpRemote:
     """A file on a web server. Where an address is redirected to is remembered for the next request.
 
     `sign` makes the address that is asked for out of the one that is meant, anew for each request: stores that know
-    their users by signed addresses let those expire.
+    their users by signed addresses let those expire. `headers` are what else such a request has to say.
     """
 
     def __init__(
@@ -98,10 +98,11 @@ class HttpRemote:
         *,
         size_bytes: int | None = None,
         sign: Callable[[str], str] = lambda url: url,
+        headers: Callable[[], Mapping[str, str]] = dict,
         clock: Clock | None = None,
     ) -> None:
         self.where = without_secrets(url)
-        self._url, self._sign = url, sign
+        self._url, self._sign, self._more_headers = url, sign, headers
         self._connections, self._network, self._clock = connections, network, clock or Clock()
         self._lock = threading.Lock()
         self._promised = Promised(size_bytes=size_bytes)
@@ -114,7 +115,7 @@ class HttpRemote:
             promised, redirected = self._promised, self._redirected
         began = self._clock.now()
         asked = redirected or self._sign(self._url)
-        response, answered = self._connections.get(asked, _headers(span, promised))
+        response, answered = self._connections.get(asked, {**_headers(span, promised), **self._more_headers()})
         try:
             part = self._checked(response, span, promised, is_redirected=redirected is not None)
             with self._lock:
