@@ -86,7 +86,7 @@ class HttpRemote:
     """A file on a web server. Where an address is redirected to is remembered for the next request.
 
     `sign` makes the address that is asked for out of the one that is meant, anew for each request: stores that know
-    their users by signed addresses let those expire. `headers` are what else such a request has to say. With `is_fresh`,
+    their users by signed addresses let those expire. `headers` are what else such a request says. With `is_fresh`,
     caches on the way ask the server first.
     """
 
