@@ -207,7 +207,8 @@ def test_other_quantization_is_told_and_plain_fetching_advised(
     told = said(capsys, "diff", "old.gguf", "new.gguf")
 
     assert told.splitlines()[-1] == (
-        "note: fetch the new file itself, the delta saves little: 265.4 KiB of its tensors are quantized otherwise"
+        "note: the delta saves little, as 265.4 KiB of its tensors are quantized otherwise: "
+        "`lfbuild update` fetches what changed plainly, 265.4 KiB"
     )
 
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 SUFFIX: Final = ".lfdelta"
 _NOT_WORTH_IT: Final = 0.75
-"""A delta of this share of NEW saves little, and needs OLD."""
+"""A delta of this share of what changed saves little, and is for one old file only."""
+_NOT_WORTH_A_WORD: Final = 64 << 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,9 +41,14 @@ class Diffed:
     notes: tuple[str, ...]
 
     @property
+    def plain_bytes(self) -> int:
+        """What `lfbuild update` would fetch without this delta: the blocks that OLD does not have."""
+        return sum(region.size_bytes - region.copied_bytes for region in self.regions)
+
+    @property
     def worth_it(self) -> bool:
-        """Whether the delta is much smaller than the file itself."""
-        return self.size_bytes < _NOT_WORTH_IT * self.new_bytes
+        """Whether the delta is much smaller than that."""
+        return self.size_bytes < max(_NOT_WORTH_IT * self.plain_bytes, _NOT_WORTH_A_WORD)
 
 
 def diff(old: Path, new: Path, output: Path | None, *, threads: int, report: Report) -> Diffed:

@@ -83,5 +83,7 @@ def _advice(diffed: Diffed) -> list[str]:
         return []
     why = ""
     if diffed.requantized_bytes:
-        why = f": {size_words(diffed.requantized_bytes)} of its tensors are quantized otherwise"
-    return [f"fetch the new file itself, the delta saves little{why}"]
+        why = f", as {size_words(diffed.requantized_bytes)} of its tensors are quantized otherwise"
+    return [
+        f"the delta saves little{why}: `lfbuild update` fetches what changed plainly, {size_words(diffed.plain_bytes)}"
+    ]
