@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 _TOLD = re.compile(r"faults tried: ([\d,]+) \(then seen: (.*)\); files lost: (\d+)")
 
 _NOTE = """\
-Each write, flush, cut, link, rename, reservation and read of `swap` (each way), `compact`, `import` and `recover` fails
-once in each way: killed there, killed in mid-write, a short write, ENOSPC, EIO, EIO on read, power lost with mixtures
-of unflushed sectors of 512 bytes. Afterwards the file is byte for byte the old or the new one, and nothing else is in
-its folder."""
+Each write, flush, cut, link, rename, reservation and read of `swap` (each way), `compact` and `import` fails once in
+each way: killed there, killed in mid-write, a short write, ENOSPC, EIO, EIO on read, power lost with mixtures of
+unflushed sectors of 512 bytes. An edit in place that was killed at any call is recovered, and power is lost at each
+call of that. Afterwards the file is byte for byte the old or the new one, and nothing else is in its folder. A walk
+ends at the first file that is lost."""
 
 
 def measure(setting: Setting) -> Iterator[Table]:
