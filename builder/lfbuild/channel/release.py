@@ -64,11 +64,11 @@ def address_beside(url: str, reference: str) -> str:
     is_local = local_path(url) is not None
     if "://" not in reference and is_local:
         return f"{url.rpartition('/')[0]}/{reference}" if "/" in url else reference
-    if "://" not in reference and urlsplit(url).scheme == "s3":
+    if "://" not in reference and urlsplit(url).scheme in ("s3", "oci"):
         return f"{url.rpartition('/')[0]}/{reference}"
     target = reference if "://" in reference else urljoin(url, reference)
     old, new = urlsplit(url).scheme, urlsplit(target).scheme
-    if not is_local and (new not in ("http", "https", "s3") or (old == "https" and new == "http")):
+    if not is_local and (new not in ("http", "https", "s3", "oci") or (old == "https" and new == "http")):
         what = f"leads to {without_secrets(target)}, where a control file from {old}:// may not lead"
         raise TrustError(without_secrets(url), what)
     return target

@@ -9,7 +9,7 @@ SHA256SUMS              over everything else
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lfbuild.commands.build import carry_out
@@ -18,6 +18,7 @@ from lfbuild.commands.facts import load_facts, load_release, sha256_of
 from lfbuild.commands.increments import write_increments
 from lfbuild.commands.prepare import load_checked_lock, prepare_recipe
 from lfbuild.errors import Problem, RecipeError
+from lfbuild.fetch.oci import OciAddress, push
 from lfbuild.host.files import making_folder, replacing
 from lfbuild.recipe import lock_path
 from lfbuild.release.bom import BOM_SUFFIX, bom_text
@@ -52,6 +53,8 @@ class ReleaseOrder:
     """The tag that the release is made for: a version, perhaps behind a `v` or a path."""
     builder: str = LOCAL_BUILDER
     """Who vouches for it, as a URI."""
+    push: str = ""
+    """An oci:// address that the release is put under."""
     choice: Choice = EVERYTHING
 
 
@@ -63,6 +66,8 @@ class Released:
     files: tuple[str, ...]
     """What the recipes made."""
     documents: tuple[str, ...]
+    pushed: str = ""
+    """The digest of what the tag in a registry names now."""
 
 
 def release(order: ReleaseOrder, *, jobs: int, settings: Settings, report: Report) -> Released:
@@ -72,6 +77,7 @@ def release(order: ReleaseOrder, *, jobs: int, settings: Settings, report: Repor
         RecipeError: a recipe, its lock or the tag does not fit.
         ToolError, FormatError, IntegrityError, FetchError, HostError: as the steps find. Nothing is left then.
     """
+    target = OciAddress.parse(order.push) if order.push else None
     recipes = [load_chosen(path, order.choice, settings=settings) for path in order.recipes]
     _check(recipes, order)
     previous = [load_release(folder, report=report) for folder in order.previous]
@@ -79,8 +85,8 @@ def release(order: ReleaseOrder, *, jobs: int, settings: Settings, report: Repor
         plans = [_plan(recipe, folder, order, settings=settings, report=report) for recipe in recipes]
         _check_outputs(plans)
         # Beyond this point nothing is decided any more: files are made, and told of.
-        made = [carry_out(plan, jobs=jobs, settings=settings, report=report) for plan in plans]
-        paths = [path for built in made for path in (built.path, *built.beside)]
+        files = [carry_out(plan, jobs=jobs, settings=settings, report=report) for plan in plans]
+        paths = [path for built in files for path in (built.path, *built.beside)]
         facts = ReleaseFacts(files=tuple(load_facts(path, report=report) for path in paths))
         texts = dict(_documents(facts, previous, builder=order.builder))
         for name, text in texts.items():
@@ -93,9 +99,26 @@ def release(order: ReleaseOrder, *, jobs: int, settings: Settings, report: Repor
         ]
         documents = (*texts, *for_updates)
         _write(folder / SUMS_NAME, _sums(folder, facts, documents, report=report))
-    return Released(
+    made = Released(
         folder=order.folder, files=tuple(file.name for file in facts.files), documents=(*documents, SUMS_NAME)
     )
+    if target is None:
+        return made
+    return replace(made, pushed=_push(made, target, facts, settings=settings, report=report))
+
+
+def _push(made: Released, target: OciAddress, facts: ReleaseFacts, *, settings: Settings, report: Report) -> str:
+    """The folder is there already, and stays if the registry refuses."""
+    paths = [made.folder / name for name in (*made.files, *made.documents)]
+    annotations = {"org.opencontainers.image.title": facts.title}
+    with report.step(f"pushing to {target}", total=sum(path.stat().st_size for path in paths)) as step:
+        return push(
+            paths,
+            target,
+            annotations=annotations,
+            network=settings.network(),
+            on_bytes=lambda size, name: step.advance(size, detail=name),
+        )
 
 
 def _older(file: FileFacts, earlier: Sequence[tuple[Path, ReleaseFacts]]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Opens addresses of every kind that a release may have: http(s)://, s3://, file://, or a path.
+"""Opens addresses of every kind that a release may have: http(s)://, s3://, oci://, file://, or a path.
 
 The one place that knows which kinds there are; whoever reads is handed a `Remote` and need not know.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 from lfbuild.errors import FetchError
 from lfbuild.fetch.connection import Connections, PassingError
 from lfbuild.fetch.network import without_secrets
+from lfbuild.fetch.oci import Registries
 from lfbuild.fetch.pace import Clock
 from lfbuild.fetch.parallel import MOST_TRIES
 from lfbuild.fetch.ranges import MOST_CONNECTIONS
@@ -41,6 +43,7 @@ class Places:
     def __init__(self, network: Network, *, clock: Clock | None = None) -> None:
         self._network, self._clock = network, clock or Clock()
         self._connections = Connections(network, kept=MOST_CONNECTIONS)
+        self._registries = Registries(self._connections)
 
     def remote(self, url: str, *, size_bytes: int | None = None, is_fresh: bool = False) -> Remote:
         """The file at an address; nothing is asked for yet. `is_fresh`: no cache may have an older one.
@@ -58,6 +61,18 @@ class Places:
             sign, connections = Bucket.of(url, self._network).sign, self._connections
             return HttpRemote(
                 url, connections, self._network, size_bytes=size_bytes, sign=sign, clock=self._clock, is_fresh=is_fresh
+            )
+        if urlsplit(url).scheme == "oci":
+            blob = partial(self._registries.blob, url)
+            return HttpRemote(
+                url,
+                self._connections,
+                self._network,
+                size_bytes=size_bytes,
+                sign=lambda _: blob()[0],
+                headers=lambda: self._registries.headers(url),
+                clock=self._clock,
+                is_fresh=is_fresh,
             )
         self._network.refuse_unreadable(url)
         return HttpRemote(

@@ -29,7 +29,7 @@ from lfbuild.fetch.pace import Clock
 from lfbuild.host.files import host_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from io import FileIO
     from pathlib import Path
@@ -86,7 +86,8 @@ class HttpRemote:
     """A file on a web server. Where an address is redirected to is remembered for the next request.
 
     `sign` makes the address that is asked for out of the one that is meant, anew for each request: stores that know
-    their users by signed addresses let those expire. With `is_fresh`, caches on the way ask the server first.
+    their users by signed addresses let those expire. `headers` are what else such a request says. With `is_fresh`,
+    caches on the way ask the server first.
     """
 
     def __init__(
@@ -97,12 +98,13 @@ class HttpRemote:
         *,
         size_bytes: int | None = None,
         sign: Callable[[str], str] = lambda url: url,
+        headers: Callable[[], Mapping[str, str]] = dict,
         clock: Clock | None = None,
         is_fresh: bool = False,
     ) -> None:
         self.where = without_secrets(url)
         self._is_fresh = is_fresh
-        self._url, self._sign = url, sign
+        self._url, self._sign, self._more_headers = url, sign, headers
         self._connections, self._network, self._clock = connections, network, clock or Clock()
         self._lock = threading.Lock()
         self._promised = Promised(size_bytes=size_bytes)
@@ -115,7 +117,8 @@ class HttpRemote:
             promised, redirected = self._promised, self._redirected
         began = self._clock.now()
         asked = redirected or self._sign(self._url)
-        response, answered = self._connections.get(asked, _headers(span, promised, is_fresh=self._is_fresh))
+        headers = {**_headers(span, promised, is_fresh=self._is_fresh), **self._more_headers()}
+        response, answered = self._connections.get(asked, headers)
         try:
             part = self._checked(response, span, promised, is_redirected=redirected is not None)
             with self._lock:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   lfbuild release chat.toml -o release
   lfbuild release chat.toml tiny.toml -o release --tag v1.2.0
-  lfbuild release chat.toml -o release --previous ../v1.1.0 --previous ../v1.0.0   notes say what changed since"""
+  lfbuild release chat.toml -o release --previous ../v1.1.0 --previous ../v1.0.0   notes say what changed since
+  lfbuild release chat.toml -o release --push oci://registry.example/acme/chat:1.2.0"""
 
 
 def add(subparsers: Subparsers) -> Parser:
@@ -39,6 +40,9 @@ def add(subparsers: Subparsers) -> Parser:
         help="an earlier release, the newest first: notes and page tell what changed since",
     )
     parser.add_argument("--tag", default="", metavar="TAG", help="refuse recipes whose version is not that of the tag")
+    parser.add_argument(
+        "--push", default="", metavar="ADDRESS", help="put it into a registry too: oci://HOST/REPOSITORY:TAG"
+    )
     parser.add_argument("--builder", metavar="URI", help="who vouches for the build, in the provenance")
     parser.add_argument(
         "--target",
@@ -69,6 +73,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
             folder=arguments.output,
             previous=tuple(arguments.previous),
             tag=arguments.tag,
+            push=arguments.push,
             builder=arguments.builder or LOCAL_BUILDER,
             choice=Choice(systems=tuple(arguments.targets), launcher=arguments.launcher),
         ),
@@ -78,5 +83,6 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     )
     rows = [[name, size_words((made.folder / name).stat().st_size)] for name in (*made.files, *made.documents)]
     columns = [Column(title=str(made.folder)), Column(title="size", right=True)]
-    context.output.show(made, Table(columns=columns, rows=rows))
+    pushed = [f"{arguments.push} names {made.pushed} now"] if made.pushed else []
+    context.output.show(made, Table(columns=columns, rows=rows), *pushed)
     return 0

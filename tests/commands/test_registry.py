@@ -1,0 +1,163 @@
+"""Releases in a registry: put there whole, read by the block. With Debian's docker-registry, and with small servers."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.commands.world import RECIPE, keep_engines
+from tests.fetch.webserver import Page, web_server
+
+from lfbuild.cli import main
+from lfbuild.errors import FetchError, FormatError
+from lfbuild.fetch.network import Network
+from lfbuild.fetch.oci import OciAddress
+from lfbuild.fetch.places import Places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+Captured = pytest.CaptureFixture[str]
+needs_zig = pytest.mark.skipif(importlib.util.find_spec("ziglang") is None, reason="ziglang is not installed")
+needs_registry = pytest.mark.skipif(shutil.which("docker-registry") is None, reason="docker-registry is not installed")
+
+
+@pytest.mark.parametrize(
+    ("url", "base"),
+    [
+        ("oci://registry.example/acme/chat:1.2", "https://registry.example/v2/acme/chat"),
+        ("oci://127.0.0.1:5000/chat:latest/a b.llamafile", "http://127.0.0.1:5000/v2/chat"),
+        ("oci://localhost/a/b/c:v1/", "http://localhost/v2/a/b/c"),
+    ],
+)
+def test_an_address_has_a_host_a_repository_a_tag_and_perhaps_a_name(url: str, base: str) -> None:
+    assert OciAddress.parse(url).base == base
+
+
+@pytest.mark.parametrize("url", ["oci://host/chat", "oci://host/Chat:1", "oci://host/a:b:c/d/e", "oci:///a:1"])
+def test_what_is_no_address_says_how_one_looks(url: str) -> None:
+    with pytest.raises(FetchError) as caught:
+        OciAddress.parse(url)
+
+    assert (str(caught.value), caught.value.hint) == (
+        f"{url}: is no address in a registry",
+        "oci://HOST/REPOSITORY:TAG",
+    )
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[str]:
+    """A real registry on this machine; its host and port."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {
+        "version": 0.1,
+        "log": {"level": "error"},
+        "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
+        "http": {"addr": f"127.0.0.1:{port}"},
+    }
+    (tmp_path / "registry.yml").write_text(json.dumps(settings), encoding="utf-8")
+    server = subprocess.Popen(
+        ["docker-registry", "serve", tmp_path / "registry.yml"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/v2/", server)
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
+    while server.poll() is None:
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(url, timeout=5).close()  # noqa: S310  # a server of our own
+            return
+        time.sleep(0.05)
+    pytest.fail("the registry did not start")
+
+
+@needs_zig
+@needs_registry
+def test_a_release_is_put_into_a_registry_and_updates_come_from_it_by_the_block(
+    world: Path, registry: str, capsys: Captured
+) -> None:
+    keep_engines(world, capsys)
+    target = f"oci://{registry}/acme/chat:1"
+    assert main(["release", "chat.toml", "-o", "one", "--push", target, "--quiet"]) == 0
+    assert f"{target} names sha256:" in capsys.readouterr().out
+    assert main(["update", "chat.llamafile", f"{target}/", "--quiet"]) == 0
+    assert (world / "chat.llamafile").read_bytes() == (world / "one" / "chat.llamafile").read_bytes()
+
+    (world / "chat.toml").write_text(RECIPE.replace('"0"]', '"1"]'), encoding="utf-8")
+    assert main(["release", "chat.toml", "-o", "two", "--push", target, "--quiet"]) == 0
+    capsys.readouterr()
+    assert main(["update", "chat.llamafile", f"{target}/", "--json", "--quiet"]) == 0
+
+    told = json.loads(capsys.readouterr().out)
+    assert (world / "chat.llamafile").read_bytes() == (world / "two" / "chat.llamafile").read_bytes()
+    assert 0 < told["body_bytes"] < 100_000 < told["size_bytes"]
+
+
+@needs_zig
+@needs_registry
+def test_a_name_that_is_not_in_the_release_is_told(world: Path, registry: str, capsys: Captured) -> None:
+    keep_engines(world, capsys)
+    target = f"oci://{registry}/acme/chat:1"
+    assert main(["release", "chat.toml", "-o", "one", "--push", target, "--quiet"]) == 0
+    capsys.readouterr()
+
+    assert main(["update", "other.llamafile", f"{target}/", "--quiet"]) == 7
+    said = capsys.readouterr().err
+    assert said.startswith(f"lfbuild: {target}/other.llamafile.lfindex: is not in the release under this tag\n")
+    assert main(["update", "chat.llamafile", f"oci://{registry}/acme/chat:9/", "--quiet"]) == 7
+    assert capsys.readouterr().err.startswith(f"lfbuild: oci://{registry}/acme/chat:9: is not there\n")
+
+
+@needs_zig
+def test_a_registry_that_is_down_is_one_sentence_and_the_folder_stays(world: Path, capsys: Captured) -> None:
+    keep_engines(world, capsys)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    assert main(["release", "chat.toml", "-o", "one", "--push", f"oci://127.0.0.1:{port}/chat:1", "--quiet"]) == 7
+
+    said = capsys.readouterr().err
+    assert said.startswith(f"lfbuild: oci://127.0.0.1:{port}/chat:1: no connection to 127.0.0.1 (")
+    assert (world / "one" / "SHA256SUMS").is_file()
+
+
+@needs_zig
+def test_what_is_no_registry_is_told_so(world: Path, capsys: Captured) -> None:
+    keep_engines(world, capsys)
+    with web_server() as server:
+        host = server.url.removeprefix("http://")
+        assert main(["release", "chat.toml", "-o", "one", "--push", f"oci://{host}/chat:1", "--quiet"]) == 7
+
+    assert f"oci://{host}/chat:1: is no registry: it answers 404\n" in capsys.readouterr().err
+
+
+FOREIGN = {"layers": [{"digest": "../../x", "size": 1, "annotations": {"org.opencontainers.image.title": "a"}}]}
+
+
+@pytest.mark.parametrize("manifest", [FOREIGN, {"layers": 7}, []])
+def test_a_manifest_that_is_none_of_ours_is_refused(manifest: object) -> None:
+    with web_server() as server:
+        server.pages["/v2/chat/manifests/1"] = Page(data=json.dumps(manifest).encode())
+        url = f"oci://{server.url.removeprefix('http://')}/chat:1"
+
+        with pytest.raises(FormatError) as caught:
+            Places(Network()).read(f"{url}/a", limit_bytes=10)
+
+    assert str(caught.value) == f"{url}: is no release of lfbuild's: its manifest has no named files"
