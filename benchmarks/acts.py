@@ -13,11 +13,13 @@ from unittest import mock
 from benchmarks.inputs import engine, file_member, order, release
 from lfbuild.archive.hashing import HashPool, hash_region
 from lfbuild.archive.reader import Reader
-from lfbuild.archive.source import BytesSource
+from lfbuild.archive.source import BytesSource, FileSource
+from lfbuild.backend.wheel import WheelFile, write_wheel
 from lfbuild.commands.apply import DeltaSource, apply
 from lfbuild.commands.diff import diff
 from lfbuild.commands.verify import verify
 from lfbuild.formats.blocks import Cuts
+from lfbuild.formats.zip import FIRST_EPOCH
 from lfbuild.host.files import can_share, write_all
 from lfbuild.host.inplace import flush, had_alone, used
 from lfbuild.manifest.carry import append, clear, write_new_file
@@ -39,7 +41,20 @@ _MEMORY_BYTES = 512 << 20
 
 
 def act_pack(source: str, target: str, head: str, threads: str) -> dict[str, float]:
-    """lfbuild's packer; the flush begins where it calls fsync for the first time."""
+    """lfbuild's packer."""
+    work = order(Path(head), file_member(Path(source)))
+    return _until_flushed(lambda: pack(work, Path(target), threads=int(threads), report=SilentReport()))
+
+
+def act_wheel(source: str, target: str) -> dict[str, float]:
+    """The same file as the one program of a wheel."""
+    file = WheelFile(name="tiny-1.0.data/scripts/tiny", source=FileSource.whole(Path(source)), mode=0o755)
+    record = "tiny-1.0.dist-info/RECORD"
+    return _until_flushed(lambda: write_wheel(Path(target), [file], record=record, epoch=FIRST_EPOCH))
+
+
+def _until_flushed(act: Callable[[], object]) -> dict[str, float]:
+    """Times of writing a file; the flush begins where fsync is called for the first time."""
     flushes: list[float] = []
     flush = os.fsync
 
@@ -47,10 +62,9 @@ def act_pack(source: str, target: str, head: str, threads: str) -> dict[str, flo
         flushes.append(time.perf_counter())
         flush(descriptor)
 
-    work = order(Path(head), file_member(Path(source)))
     with mock.patch("os.fsync", timed):
         start = time.perf_counter()
-        pack(work, Path(target), threads=int(threads), report=SilentReport())
+        act()
         end = time.perf_counter()
     return {"to flush": flushes[0] - start, "flushed": end - start}
 
@@ -278,6 +292,7 @@ def _stored_bytes() -> float:
 
 
 ACTS: dict[str, Callable[..., dict[str, float]]] = {
+    "wheel": act_wheel,
     "pack": act_pack,
     "copy-then-digest": act_copy_then_digest,
     "verify": act_verify,

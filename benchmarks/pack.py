@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.measure import Samples
 
 OURS = "lfbuild"
+WHEEL = "lfbuild, as a wheel"
 REJECTED = "copy_file_range, then digest the copy"
 
 
@@ -43,7 +44,12 @@ def _against_peers(source: Path, head: Path, setting: Setting) -> Table:
         peers["zip -0"] = lambda target: ["zip", "-q", "-j", "-0", target, source]
     if zipalign:
         peers["zipalign"] = lambda target: [zipalign, "-j", target, source]
-    contenders = [_ours(source, head), _rejected(source), *(_peer(name, argv, source) for name, argv in peers.items())]
+    contenders = [
+        _ours(source, head),
+        _rejected(source),
+        _wheel(source),
+        *(_peer(name, argv, source) for name, argv in peers.items()),
+    ]
     samples = interleaved(contenders, rounds=setting.rounds)
     goals = [
         Goal(what="packed and flushed, × `cp X Y && sync Y`", limit=1.2, found=_ratio(samples, "cp", "flushed")),
@@ -56,12 +62,18 @@ def _against_peers(source: Path, head: Path, setting: Setting) -> Table:
             )
             for name in ("zipalign", "zip -0")
         ),
+        Goal(
+            what="wheel, speed of writing, share of `cp X Y && sync Y`",
+            limit=0.8,
+            found=median(samples, "cp", "flushed") / median(samples, WHEEL, "flushed"),
+            at_least=True,
+        ),
         Goal(what="peak memory", limit=150, found=median(samples, OURS, "peak") / MIB, unit=" MiB"),
     ]
     note = (
         f"Medians of {setting.rounds} interleaved runs after one that is not counted. lfbuild takes CRC-32 of the "
-        "member and BLAKE3 of every block, writes beside the target and renames; cp and the others do not. `sync` "
-        f"flushes the file only. The way of `{REJECTED}` is the one that lfbuild did not take."
+        "member and BLAKE3 of every block (a wheel: SHA-256), writes beside the target and renames; cp and the others do "
+        f"not. `sync` flushes the file only. The way of `{REJECTED}` is the one that lfbuild did not take."
     )
     return Table(
         title=f"Pack a member of {setting.size_bytes // MIB} MiB, source in the page cache",
@@ -84,7 +96,7 @@ def _rows(samples: Samples, *, with_zipalign: bool) -> list[Sequence[str]]:
                 f"{to_flush / median(samples, 'cp', 'to flush'):.2f}",
                 f"{flushed / median(samples, 'cp', 'flushed'):.2f}",
                 seconds(median(samples, name, "cpu")),
-                mebibytes(median(samples, name, "peak")) if name in {OURS, REJECTED} else "",
+                mebibytes(median(samples, name, "peak")) if name in {OURS, REJECTED, WHEEL} else "",
             )
         )
     whole = median(samples, OURS, "wall")
@@ -181,6 +193,16 @@ def _rejected(source: Path) -> Contender:
     return Contender(
         name=REJECTED, run=lambda: run_child("copy-then-digest", source, target, usable_cores()), prepare=prepare
     )
+
+
+def _wheel(source: Path) -> Contender:
+    target = source.with_suffix(".whl")
+
+    def prepare() -> None:
+        target.unlink(missing_ok=True)
+        caches.warm(source)
+
+    return Contender(name=WHEEL, run=lambda: run_child("wheel", source, target), prepare=prepare)
 
 
 def _peer(name: str, arguments: Callable[[Path], list[str | Path]], source: Path) -> Contender:
