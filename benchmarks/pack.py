@@ -72,8 +72,8 @@ def _against_peers(source: Path, head: Path, setting: Setting) -> Table:
     ]
     note = (
         f"Medians of {setting.rounds} interleaved runs after one that is not counted. lfbuild takes CRC-32 of the "
-        "member and BLAKE3 of every block (a wheel: SHA-256), writes beside the target and renames; cp and the others do "
-        f"not. `sync` flushes the file only. The way of `{REJECTED}` is the one that lfbuild did not take."
+        "member and BLAKE3 of every block (a wheel: SHA-256), writes beside the target and renames; cp and the like "
+        f"do not. `sync` flushes the file only. The way of `{REJECTED}` is the one that lfbuild did not take."
     )
     return Table(
         title=f"Pack a member of {setting.size_bytes // MIB} MiB, source in the page cache",
