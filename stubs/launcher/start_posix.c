@@ -17,22 +17,8 @@
 
 extern char **environ;
 
-#ifdef __linux__
-
-/* The file that was verified is started, by its descriptor: no name is looked up any more that could lead elsewhere. */
-static void become(const struct lfbuild_program *program, char **argv) {
-    syscall(SYS_execveat, program->fd, "", argv, environ, AT_EMPTY_PATH);
-    if (errno == ENOSYS) { /* before Linux 3.19, and under some emulators */
-        char link[64];
-        snprintf(link, sizeof link, "/proc/self/fd/%d", program->fd);
-        execve(link, argv, environ);
-    }
-}
-
-#else
-
-/* No system call here starts a descriptor. Only the user can change the folder; the name must still mean this file. */
-static void become(const struct lfbuild_program *program, char **argv) {
+/* Only the user can change the folder; the name must still mean the file that was verified. */
+static void become_by_name(const struct lfbuild_program *program, char **argv) {
     struct stat verified, named;
     if (fstat(program->fd, &verified) != 0 || lstat(program->path, &named) != 0) {
         return;
@@ -42,6 +28,32 @@ static void become(const struct lfbuild_program *program, char **argv) {
         return;
     }
     execve(program->path, argv, environ);
+}
+
+#ifdef __linux__
+
+/* The file that was verified is started, by its descriptor: no name is looked up any more that could lead elsewhere. */
+static void become(const struct lfbuild_program *program, char **argv) {
+    syscall(SYS_execveat, program->fd, "", argv, environ, AT_EMPTY_PATH);
+    /* Before Linux 3.19; under some emulators; and where another program runs this one's kind (binfmt_misc), as that
+     * has to open it by a name. */
+    if (errno != ENOSYS && errno != ENOENT) {
+        return;
+    }
+    if (program->path[0]) {
+        become_by_name(program, argv);
+    } else { /* in memory, where it has no other name */
+        char link[64];
+        snprintf(link, sizeof link, "/proc/self/fd/%d", program->fd);
+        execve(link, argv, environ);
+    }
+}
+
+#else
+
+/* No system call here starts a descriptor. */
+static void become(const struct lfbuild_program *program, char **argv) {
+    become_by_name(program, argv);
 }
 
 #endif

@@ -25,6 +25,7 @@ mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc || exit 77
 printf '%s' "$1" > /proc/sys/fs/binfmt_misc/register || exit 77
 root=$2
 shift 2
+mount --rbind /proc "$root/proc" || exit 77  # an emulator is handed a program that is open as /dev/fd/N
 exec chroot "$root" /bin/sh -c '"$@"' sh "$@"
 """
 
@@ -41,7 +42,7 @@ def make_root(folder: Path) -> Path:
     """A root folder with arm64's busybox, brought by apt without a word in this machine's own settings."""
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
         pytest.skip("apt-get, which brings arm64's busybox, is not here")
-    for name in ("state/lists/partial", "cache/archives/partial", "root/bin", "root/tmp", "root/dev"):
+    for name in ("state/lists/partial", "cache/archives/partial", "root/bin", "root/tmp", "root/dev", "root/proc"):
         (folder / name).mkdir(parents=True)
     (folder / "state" / "status").touch()
     options = ("APT::Architecture=arm64", "APT::Architectures=arm64", f"Dir::State={folder / 'state'}")
@@ -61,6 +62,7 @@ def make_root(folder: Path) -> Path:
     )
     for applet in set(listed.stdout.split()) - {"busybox"}:
         (root / "bin" / applet).symlink_to("busybox")
+    (root / "dev" / "fd").symlink_to("/proc/self/fd")
     os.mknod(root / "dev" / "urandom", stat.S_IFCHR | 0o666, os.makedev(1, 9))  # every container has it
     return root
 

@@ -99,17 +99,16 @@ def test_the_engine_for_arm_answers(built: Callable[[str], Path]) -> None:
     assert ": CPU level armv8" in answer.stderr
 
 
-@pytest.mark.parametrize("recipe", ["portable", "unix"])
-def test_it_starts_on_an_arm_machine_with_nothing_but_busybox(
-    built: Callable[[str], Path], tmp_path: Path, recipe: str
-) -> None:
+def test_it_starts_on_an_arm_machine_with_nothing_but_busybox(built: Callable[[str], Path], tmp_path: Path) -> None:
+    """As an ELF: under qemu 7, arm64's busybox cannot start its own applets from a script, by /proc/self/exe."""
     if os.geteuid() != 0:
         pytest.skip("chroot is root's")
+    built("portable")  # so that the engine is there
     root = make_root(tmp_path)
-    shutil.copy2(built(recipe), root / "chat file")
+    words = ("build", RECIPES / "portable.toml", *LAUNCHER, "--target", "linux-aarch64", "-o", root / "chat file")
+    run_lfbuild(*words, cwd=tmp_path)
 
-    # By the shell's own hand, as execve refuses what begins with MZ.
-    answer = run_in_root(root, "/bin/sh", "-c", '"$0" "$@"', "/chat file", *EMULATED, timeout=1800)
+    answer = run_in_root(root, "/chat file", *EMULATED, timeout=TEN_MINUTES)
 
     assert "Paris" in answer.stdout, answer.stderr[-2000:]
 
