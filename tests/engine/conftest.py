@@ -38,7 +38,8 @@ class HostCompiler:
 
     def rendering(self, goal: Goal) -> Rendering:
         prefix = '-ffile-prefix-map="$LFBUILD_FOLDER"=/lfbuild'
-        commands = {f"host-{tool}": f'#!/bin/sh\nexec {tool} {prefix} "$@"\n' for tool in ("cc", "c++")}
+        plain = f"#!/bin/sh\n{render('plain-folders.sh')}"
+        commands = {f"host-{tool}": f'{plain}exec {tool} {prefix} "$@"\n' for tool in ("cc", "c++")}
         commands |= {f"host-{tool}": f'#!/bin/sh\nexec {tool} "$@"\n' for tool in ("ar", "ranlib")}
         toolchain = render("zig-toolchain.cmake", prefix="host", architecture=goal.architecture, system="Linux")
         return Rendering(commands=commands, files={"toolchain.cmake": toolchain})

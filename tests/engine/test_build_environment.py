@@ -9,6 +9,7 @@ from tests.engine.tiny import tiny_job
 
 from lfbuild.engine.cpu import Goal, parse_cpu
 from lfbuild.engine.environment import build_environment, launcher_environment, passed_variables
+from lfbuild.engine.render import templates_sha256
 from lfbuild.engine.zig import Zig
 
 ZIG = Zig(program=Path("/opt/zig"), version="0.17.1")
@@ -62,7 +63,7 @@ def test_ccache_is_told_what_a_script_in_a_changing_folder_hides(source: Path) -
 
     assert launcher_environment(job, goal=GOAL, folder=Path("/store/x")) == {
         "CCACHE_COMPILERTYPE": "clang",
-        "CCACHE_COMPILERCHECK": "string:zig 0.17.1 x86_64-windows-gnu",
+        "CCACHE_COMPILERCHECK": f"string:zig 0.17.1 x86_64-windows-gnu {templates_sha256()}",
         "CCACHE_BASEDIR": "/store/x",
         "CCACHE_NOHASHDIR": "1",
     }

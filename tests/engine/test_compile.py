@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.engine.tiny import PC, tiny_job, write_tiny_project
+from tests.engine.tiny import ANSWER, PC, tiny_job, write_tiny_project
 
 from lfbuild.engine.compile import compile_engine, load_engine
 from lfbuild.errors import HostError, ToolError
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from lfbuild.engine.toolchain import Toolchain
     from lfbuild.host.machine import Machine
     from lfbuild.report import Report, Step, Unit
-
-ANSWER = "110 /lfbuild/source/part3.c made /text.cpp\n"
 
 
 class Told:

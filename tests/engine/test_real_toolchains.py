@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.engine.tiny import tiny_job, write_tiny_project
+from tests.engine.tiny import ANSWER, tiny_job, write_tiny_project
 
 from lfbuild.commands.origins import tree_origin
 from lfbuild.commands.settings import read_settings
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.real
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "smollm2.toml"
-ANSWER = "110 /lfbuild/source/part3.c made /text.cpp\n"
 SOURCES = 7
 """Files of the tiny project that are compiled."""
 

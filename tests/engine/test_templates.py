@@ -94,7 +94,21 @@ def test_a_compile_is_told_its_target_and_forgets_its_folder(zig: Zig, tmp_path:
     assert wrapped(tmp_path, script, "-c", "a b.c", build="/some where") == [
         *("cc", "-target", "x86_64-linux-musl", "-g0"),
         *("-ffile-prefix-map=/some where=/lfbuild", "-ffile-prefix-map=../..=/lfbuild"),
-        *("-c", "a b.c"),
+        *("-ffile-prefix-map=./../..=/lfbuild", "-c", "a b.c"),
+    ]
+
+
+def test_folders_for_headers_have_no_dots_unless_a_link_is_behind_them(zig: Zig, tmp_path: Path) -> None:
+    script = zig.rendering(X86).commands["zig-0.17.1-x86_64-linux-musl-c++"]
+    (tmp_path / "a b" / "src").mkdir(parents=True)
+    (tmp_path / "a b" / "include").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "a b" / "src")
+    near, far = f"-I{tmp_path}/a b/src", f"-I{tmp_path}/link"
+
+    given = (f"{near}/..", f"{near}/../src/../include", f"{far}/..", "-I../../source/x", "-I", f"{tmp_path}/..")
+    assert wrapped(tmp_path, script, *given)[4:] == [
+        *(f"-I{tmp_path}/a b", f"-I{tmp_path}/a b/include", f"{far}/.."),
+        *("-I../../source/x", "-I", f"{tmp_path}/.."),
     ]
 
 

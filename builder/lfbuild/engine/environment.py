@@ -10,6 +10,7 @@ import os
 from typing import TYPE_CHECKING
 
 from lfbuild.engine.ninja import STATUS
+from lfbuild.engine.render import templates_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -64,8 +65,8 @@ def launcher_environment(job: EngineJob, *, goal: Goal, folder: Path) -> dict[st
         return {}
     return {
         "CCACHE_COMPILERTYPE": job.toolchain.compiler_type,
-        # The wrapper's date and size say nothing; this says all.
-        "CCACHE_COMPILERCHECK": f"string:{job.toolchain.identity(goal)}",
+        # The wrapper's date and size say nothing; this says all, what a wrapper does with its words included.
+        "CCACHE_COMPILERCHECK": f"string:{job.toolchain.identity(goal)} {templates_sha256()}",
         # Paths below the build's folder become relative, and the folder itself is not part of the hash.
         "CCACHE_BASEDIR": str(folder),
         "CCACHE_NOHASHDIR": "1",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import lfbuild
 from lfbuild.engine.cpu import Goal, parse_cpu, sorted_levels
-from lfbuild.engine.render import templates_text
+from lfbuild.engine.render import templates_sha256
 from lfbuild.engine.source import read_aliases
 from lfbuild.errors import ToolError
 
@@ -148,7 +148,7 @@ class EngineJob:
             "format": KEY_FORMAT,
             "source": [self.source_sha256, self.folder],
             "stubs": self.stubs_sha256(),
-            "templates": hashlib.sha256(templates_text()).hexdigest(),
+            "templates": templates_sha256(),
             "target": self.target,
             "cmake-target": [self.project.cmake_target, self.project.program],
             "ui": self.ui,

@@ -6,6 +6,7 @@ Decides nothing and writes nothing. A name that a template uses and nobody gave 
 from __future__ import annotations
 
 import functools
+import hashlib
 import shlex
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 def render(template: str, /, **values: object) -> str:
     """The text of `templates/TEMPLATE.j2` with these values; filters: `sh` and `cmake` quote for their language."""
     return _environment().get_template(f"{template}.j2").render(values)
+
+
+def templates_sha256() -> str:
+    """The digest of all templates, as 64 hexadecimal digits."""
+    return hashlib.sha256(templates_text()).hexdigest()
 
 
 def templates_text() -> bytes:
