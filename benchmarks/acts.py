@@ -20,8 +20,9 @@ from lfbuild.commands.diff import diff
 from lfbuild.commands.verify import verify
 from lfbuild.formats.blocks import Cuts
 from lfbuild.formats.zip import FIRST_EPOCH
-from lfbuild.host.files import can_share, write_all
+from lfbuild.host.files import can_share
 from lfbuild.host.inplace import flush, had_alone, used
+from lfbuild.host.moving import write_all
 from lfbuild.manifest.carry import append, clear, write_new_file
 from lfbuild.manifest.edit import Changes, plan_in_place, plan_new_file, written_bytes
 from lfbuild.manifest.order import PackMember

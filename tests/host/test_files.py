@@ -19,7 +19,7 @@ import pytest
 
 from lfbuild.errors import HostError
 from lfbuild.host import files
-from lfbuild.host.files import fsync_folder, host_error, read_into, replacing, write_all
+from lfbuild.host.files import fsync_folder, host_error, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -308,34 +308,6 @@ def test_writers_at_the_same_time_never_mix(way: str, tmp_path: Path) -> None:
         left -= {child for child in left if os.waitpid(child, os.WNOHANG)[0]}
 
     assert names(tmp_path) == ["target"]
-
-
-def test_reading_stops_at_the_end_of_the_file(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(b"0123456789")
-    descriptor = os.open(tmp_path / "f", os.O_RDONLY)
-    buffer = bytearray(6)
-    try:
-        assert read_into(descriptor, memoryview(buffer), 2) == 6
-        assert read_into(descriptor, memoryview(buffer), 7) == 3
-        assert read_into(descriptor, memoryview(buffer), 70) == 0
-    finally:
-        os.close(descriptor)
-    assert bytes(buffer) == b"789567"
-
-
-def test_a_system_that_takes_only_a_part_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pwrite, preadv = os.pwrite, os.preadv
-    monkeypatch.setattr(os, "pwrite", lambda fd, data, offset: pwrite(fd, data[:3], offset))
-    monkeypatch.setattr(os, "preadv", lambda fd, buffers, offset: preadv(fd, [buffers[0][:2]], offset))
-    descriptor = os.open(tmp_path / "f", os.O_RDWR | os.O_CREAT)
-    buffer = bytearray(10)
-    try:
-        write_all(descriptor, b"0123456789", 5)
-        assert read_into(descriptor, memoryview(buffer), 5) == 10
-    finally:
-        os.close(descriptor)
-
-    assert bytes(buffer) == b"0123456789"
 
 
 def test_what_is_not_known_is_told_in_the_systems_own_words() -> None:

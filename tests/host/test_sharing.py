@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lfbuild.host.files import SHARED_BYTES, share_range
+from lfbuild.host.moving import SHARED_BYTES, share_range
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from lfbuild.archive.source import FileSource
 from lfbuild.errors import FormatError, IntegrityError
 from lfbuild.formats.blocks import Cuts
 from lfbuild.formats.zip import STORED
-from lfbuild.host.files import write_all
+from lfbuild.host.moving import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ from zlib_ng import zlib_ng
 
 from lfbuild.errors import IntegrityError
 from lfbuild.formats.blocks import BlockIndex, Cuts
-from lfbuild.host.files import read_into, write_all
+from lfbuild.host.moving import read_into, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -25,8 +25,9 @@ from lfbuild.archive.reader import read_at
 from lfbuild.errors import FormatError
 from lfbuild.formats.journal import BOUND_BYTES, JournalHeader, JournalRecord
 from lfbuild.formats.seal import SEAL_BYTES
-from lfbuild.host.files import fsync_folder, host_error, write_all
+from lfbuild.host.files import fsync_folder, host_error
 from lfbuild.host.inplace import clear_range, flush, journal_path, reserve
+from lfbuild.host.moving import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -20,7 +20,8 @@ from lfbuild.formats.zip import (
     local_data_offset,
     read_directory,
 )
-from lfbuild.host.files import host_error, read_into
+from lfbuild.host.files import host_error
+from lfbuild.host.moving import read_into
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

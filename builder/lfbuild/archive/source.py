@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from lfbuild.errors import HostError
-from lfbuild.host.files import host_error, read_into, share_range
+from lfbuild.host.files import host_error
+from lfbuild.host.moving import read_into, share_range
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

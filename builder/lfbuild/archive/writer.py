@@ -18,7 +18,7 @@ from lfbuild.archive.layout import Member, place, place_end
 from lfbuild.archive.source import BytesSource
 from lfbuild.errors import FormatError
 from lfbuild.formats.zip import dos_time
-from lfbuild.host.files import write_all
+from lfbuild.host.moving import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

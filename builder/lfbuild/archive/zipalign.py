@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from lfbuild.archive.layout import WEIGHTS_ALIGN_BYTES
 from lfbuild.formats.zip import LIMIT_16, LIMIT_32, MADE_ON_UNIX, VERSION_ZIP64, ZIP64_EXTRA, CentralRecord
-from lfbuild.host.files import write_all
+from lfbuild.host.moving import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -18,7 +18,8 @@ from zlib_ng import zlib_ng
 from lfbuild.archive.source import BytesSource
 from lfbuild.errors import FormatError
 from lfbuild.formats.zip import STORED, CentralRecord, dos_time, end_records, local_header_size
-from lfbuild.host.files import replacing, write_all
+from lfbuild.host.files import replacing
+from lfbuild.host.moving import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

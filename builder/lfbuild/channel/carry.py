@@ -23,7 +23,7 @@ from lfbuild.fetch.answers import RangesRefusedError
 from lfbuild.fetch.parallel import fetch_units, fetch_whole
 from lfbuild.fetch.ranges import Span
 from lfbuild.formats.blocks import BLOCK_BYTES, DIGEST_BYTES, Cuts
-from lfbuild.host.files import read_into
+from lfbuild.host.moving import read_into
 from lfbuild.manifest.filemap import Blocks, Zeros
 from lfbuild.manifest.mapping import masked
 

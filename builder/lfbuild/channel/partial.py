@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 from lfbuild.errors import HostError
 from lfbuild.formats.blocks import BLOCK_BYTES, BlockIndex, Cuts
-from lfbuild.host.files import copy_range, host_error, take_place, write_all
+from lfbuild.host.files import host_error, take_place
 from lfbuild.host.locks import locked
+from lfbuild.host.moving import copy_range, write_all
 from lfbuild.manifest.filemap import Blocks, FileMap
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from lfbuild.commands.recover import settled
 from lfbuild.errors import FormatError, IntegrityError, Problem, RecipeError
 from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, Cuts
 from lfbuild.formats.executable import PROBE_BYTES, identify_program, signature_holes
-from lfbuild.host.files import replacing, write_all
+from lfbuild.host.files import replacing
 from lfbuild.host.inplace import used
+from lfbuild.host.moving import write_all
 from lfbuild.manifest.model import OWN_FOLDER
 from lfbuild.manifest.order import EngineHead, EngineSlice, LauncherHead
 from lfbuild.manifest.present import load_present

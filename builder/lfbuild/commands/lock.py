@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from lfbuild.commands.engines import find_supply
 from lfbuild.commands.prepare import Preparation
-from lfbuild.host.files import replacing, write_all
+from lfbuild.host.files import replacing
+from lfbuild.host.moving import write_all
 from lfbuild.recipe import LockedOrigin, load_recipe, lock_path, make_lock
 
 if TYPE_CHECKING:

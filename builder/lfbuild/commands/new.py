@@ -16,7 +16,8 @@ from lfbuild.archive.reader import opened, read_at
 from lfbuild.errors import Problem, RecipeError
 from lfbuild.formats.gguf import read_gguf
 from lfbuild.formats.model import ModelFacts, model_facts
-from lfbuild.host.files import replacing, write_all
+from lfbuild.host.files import replacing
+from lfbuild.host.moving import write_all
 
 if TYPE_CHECKING:
     from lfbuild.formats.gguf import GgufHeader

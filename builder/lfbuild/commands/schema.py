@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lfbuild.host.files import replacing, write_all
+from lfbuild.host.files import replacing
+from lfbuild.host.moving import write_all
 from lfbuild.recipe import schema_text
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from lfbuild.commands.changes import read_changes
 from lfbuild.commands.new_engine import found_engine
 from lfbuild.commands.recover import settled
 from lfbuild.errors import FormatError, HostError, Problem, RecipeError
-from lfbuild.host.files import SHARED_BYTES, can_share
+from lfbuild.host.files import can_share
 from lfbuild.host.inplace import had_alone, used
+from lfbuild.host.moving import SHARED_BYTES
 from lfbuild.manifest.carry import append, rewrite, write_new_file
 from lfbuild.manifest.edit import changed, plan_in_place, plan_new_file, written_bytes
 from lfbuild.manifest.foreign import order_of_foreign, take_apart

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 from lfbuild.archive.reader import opened, read_at
 from lfbuild.errors import FormatError, HostError
-from lfbuild.host.files import host_error, share_range
+from lfbuild.host.files import host_error
+from lfbuild.host.moving import share_range
 from lfbuild.manifest.mapping import find_reader, map_open, masked
 from lfbuild.manifest.verify import load_manifest
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from lfbuild.host.files import write_all
+from lfbuild.host.moving import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable

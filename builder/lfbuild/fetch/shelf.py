@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from lfbuild.errors import FetchError
 from lfbuild.fetch.network import without_secrets
 from lfbuild.fetch.remote import local_path
-from lfbuild.host.files import copy_range, host_error, replacing
+from lfbuild.host.files import host_error, replacing
+from lfbuild.host.moving import copy_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable

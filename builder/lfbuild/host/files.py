@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and bytes moved by the cheapest means the file system has.
+"""Files written whole or not at all, and names that are given and taken.
 
 Every output of lfbuild goes through `replacing`. On Linux the new file has no name until it is complete
 (`O_TMPFILE`), so even `kill -9` leaves nothing behind; elsewhere it stands beside the target under a hidden name.
@@ -12,38 +12,18 @@ import os
 import re
 import shutil
 import stat
-import struct
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from lfbuild.errors import HostError
+from lfbuild.host.moving import NOT_HERE, SHARED_BYTES, copy_range, share_range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _IDENTITY: Final = ("st_dev", "st_ino", "st_size", "st_mtime_ns")
 """What tells a file from another that has its name."""
-SHARED_BYTES: Final = 64 << 10
-"""Blocks are shared in multiples of this; no file system that shares has larger ones."""
-_FICLONERANGE = 0x4020940D
-_COPY_BYTES: Final = 64 << 20
-"""What the kernel is asked to copy at once: in between, a signal is heard."""
-_PIECE_BYTES: Final = 1 << 20
-_CLONE_RANGE = struct.Struct("=qQQQ")  # source descriptor, source offset, length, target offset
-_NOT_HERE = {
-    errno.EXDEV,
-    errno.ENOSYS,
-    errno.ENOTTY,
-    errno.EINVAL,
-    errno.EOPNOTSUPP,
-    errno.EPERM,
-    errno.EBADF,
-    errno.ETXTBSY,
-}
-
-
 _LOCK_TRIES: Final = 100
 _LOCK_PAUSE_S: Final = 0.01
 
@@ -244,33 +224,6 @@ def fsync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def share_range(source: int, target: int, *, source_offset: int, target_offset: int, length: int) -> bool:
-    """Let `target` refer to blocks of `source`, where the file system can; False where nothing was done.
-
-    Blocks are shared whole, so both offsets must be multiples of their size; what is left at the end is copied.
-
-    Raises:
-        OSError: what the system refuses (disk full, read error).
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    import fcntl
-
-    whole = length // SHARED_BYTES * SHARED_BYTES
-    if not whole:
-        return False
-    try:
-        fcntl.ioctl(target, _FICLONERANGE, _CLONE_RANGE.pack(source, source_offset, whole, target_offset))
-    except OSError as error:
-        if error.errno in _NOT_HERE:
-            return False
-        raise
-    rest = memoryview(bytearray(length - whole))
-    count = read_into(source, rest, source_offset + whole)
-    write_all(target, rest[:count], target_offset + whole)
-    return True
-
-
 def can_share(source: int, folder: Path) -> bool:
     """Whether files in `folder` can share blocks with an open file, found by doing so once; leaves nothing behind."""
     try:
@@ -285,22 +238,6 @@ def can_share(source: int, folder: Path) -> bool:
         os.close(descriptor)
         if hidden is not None:
             hidden.unlink(missing_ok=True)
-
-
-def copy_range(source: int, target: int, *, source_offset: int, target_offset: int, length: int) -> None:
-    """Copy bytes from one file to another by the cheapest means: shared blocks, a copy in the kernel, or by hand.
-
-    Raises:
-        OSError: what the system refuses; `errno.ENODATA` where the source ends before.
-    """
-    ahead = -source_offset % SHARED_BYTES
-    if ahead < length and (source_offset - target_offset) % SHARED_BYTES == 0:
-        # What stands before the first shareable block is copied, as is what share_range leaves over.
-        _copy_bytes(source, target, source_offset, target_offset, ahead)
-        source_offset, target_offset, length = source_offset + ahead, target_offset + ahead, length - ahead
-        if share_range(source, target, source_offset=source_offset, target_offset=target_offset, length=length):
-            return
-    _copy_bytes(source, target, source_offset, target_offset, length)
 
 
 def take_place(new: Path, target: Path, *, kept_as: Path | None = None) -> None:
@@ -331,7 +268,7 @@ def _keep(path: Path, other: Path, *, hidden: Path) -> None:
     try:
         os.link(path, hidden)
     except OSError as error:
-        if error.errno not in _NOT_HERE | {errno.EMLINK, errno.EACCES}:
+        if error.errno not in NOT_HERE | {errno.EMLINK, errno.EACCES}:
             raise
         with path.open("rb") as source, replacing(other, mode=stat.S_IMODE(path.stat().st_mode)) as copy:
             copy_range(source.fileno(), copy.fileno(), source_offset=0, target_offset=0, length=path.stat().st_size)
@@ -340,46 +277,6 @@ def _keep(path: Path, other: Path, *, hidden: Path) -> None:
         hidden.replace(other)
     finally:
         hidden.unlink(missing_ok=True)  # a rename between two names of one file leaves both
-
-
-def _copy_bytes(source: int, target: int, source_offset: int, target_offset: int, length: int) -> None:
-    """Copy in the kernel where it can, else through memory."""
-    while length and hasattr(os, "copy_file_range"):
-        try:
-            count = os.copy_file_range(source, target, min(length, _COPY_BYTES), source_offset, target_offset)
-        except OSError as error:
-            if error.errno not in _NOT_HERE:
-                raise
-            break
-        if count == 0:
-            break
-        source_offset, target_offset, length = source_offset + count, target_offset + count, length - count
-    buffer = memoryview(bytearray(min(length, _PIECE_BYTES)))
-    while length:
-        view = buffer[: min(length, len(buffer))]
-        if read_into(source, view, source_offset) != len(view):
-            raise OSError(errno.ENODATA, "ended before it should")
-        write_all(target, view, target_offset)
-        source_offset, target_offset, length = source_offset + len(view), target_offset + len(view), length - len(view)
-
-
-def read_into(descriptor: int, buffer: memoryview, offset: int) -> int:
-    """Fill `buffer` from `offset`; returns how many bytes there were (less only at the end of the file)."""
-    done = 0
-    while done < len(buffer):
-        count = os.preadv(descriptor, [buffer[done:]], offset + done)
-        if count == 0:
-            break
-        done += count
-    return done
-
-
-def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
-    """Write all of `data` at `offset`, however often the system takes only a part."""
-    view = memoryview(data)
-    while view:
-        count = os.pwrite(descriptor, view, offset)
-        view, offset = view[count:], offset + count
 
 
 def _open_unnamed(folder: Path, name: str, mode: int) -> tuple[int, Path | None]:

@@ -13,7 +13,8 @@ import sys
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from lfbuild.errors import HostError
-from lfbuild.host.files import host_error, write_all
+from lfbuild.host.files import host_error
+from lfbuild.host.moving import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,9 @@ from lfbuild.archive.hashing import HashPool, RegionHash
 from lfbuild.archive.journal import JournalWriter, finish_journal
 from lfbuild.archive.source import BytesSource
 from lfbuild.errors import IntegrityError
-from lfbuild.host.files import host_error, replacing, write_all
+from lfbuild.host.files import host_error, replacing
 from lfbuild.host.inplace import clear_range, flush
+from lfbuild.host.moving import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lfbuild.archive.writer import Writer
-from lfbuild.host.files import replacing, write_all
+from lfbuild.host.files import replacing
+from lfbuild.host.moving import write_all
 from lfbuild.manifest.record import Recording
 
 if TYPE_CHECKING:
