@@ -1,4 +1,4 @@
-"""How work below the front doors tells of its progress, without knowing who listens.
+"""How work below the front doors tells of its progress, and of sizes, without knowing who listens.
 
 A worker is handed a `Report`; a front door decides whether that is a bar, plain lines, JSON or nothing.
 """
@@ -55,3 +55,15 @@ class SilentReport:
     def note(self, text: str, /) -> None:
         """Drop the note."""
         del text
+
+
+def size_words(size_bytes: int) -> str:
+    """A size for people: `93.8 MiB`; below a KiB the exact count."""
+    if size_bytes < 1024:
+        return f"{size_bytes} B"
+    size = float(size_bytes)
+    for unit in ("KiB", "MiB", "GiB"):
+        size /= 1024
+        if size < 1023.95:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1024:.1f} TiB"

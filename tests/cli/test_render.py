@@ -6,18 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lfbuild.cli.render import (
-    Cell,
-    Column,
-    Facts,
-    Output,
-    Table,
-    age_words,
-    plain_lines,
-    printable,
-    size_words,
-    time_words,
-)
+from lfbuild.cli.render import Cell, Column, Facts, Output, Table, age_words, plain_lines, printable, time_words
+from lfbuild.report import size_words
 
 MEMBERS = Table(
     columns=[Column(title="size", right=True), Column(title="member")],

@@ -15,7 +15,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Te
 from rich.table import Column
 from rich.text import Text
 
-from lfbuild.cli.render import printable, size_words, time_words
+from lfbuild.cli.render import printable, time_words
+from lfbuild.report import size_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

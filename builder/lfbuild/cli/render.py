@@ -111,18 +111,6 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: _escape(found[0]), text)
 
 
-def size_words(size_bytes: int) -> str:
-    """A size for people: `93.8 MiB`; below a KiB the exact count."""
-    if size_bytes < 1024:
-        return f"{size_bytes} B"
-    size = float(size_bytes)
-    for unit in ("KiB", "MiB", "GiB"):
-        size /= 1024
-        if size < 1023.95:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1024:.1f} TiB"
-
-
 def method_words(method: int) -> str:
     """How a ZIP keeps a member, by its number of the method."""
     return {0: "stored", 8: "deflate", 9: "deflate64", 93: "zstd"}.get(method, f"method {method}")

@@ -11,8 +11,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from lfbuild.cli.render import printable, size_words, time_words
-from lfbuild.report import SilentReport
+from lfbuild.cli.render import printable, time_words
+from lfbuild.report import SilentReport, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

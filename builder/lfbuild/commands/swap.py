@@ -23,6 +23,7 @@ from lfbuild.manifest.model import Release
 from lfbuild.manifest.order import LauncherHead
 from lfbuild.manifest.pack import pack
 from lfbuild.manifest.present import load_present
+from lfbuild.report import size_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -196,7 +197,8 @@ class _Edit:
         size = plan.closing.file_size
         if not cloning:
             _refuse_full_disk(self._target.absolute().parent, size)
-            yield f"the file system shares no blocks, so {size} bytes are copied; --in-place writes only what changes"
+            copied = size_words(size)
+            yield f"the file system shares no blocks, so {copied} are copied; --in-place writes only what changes"
 
     def _foreign(self, words: SwapWords, engine: NewEngine | None) -> Swapped:
         """Somebody else's file becomes one of ours, as everything in it is digested for the first time."""
@@ -259,7 +261,7 @@ def _refuse_full_disk(folder: Path, size: int) -> None:
     facts = os.statvfs(folder)
     free = facts.f_bavail * facts.f_frsize
     if free < size:
-        what = f"the new file needs {size} bytes, and {free} are free"
+        what = f"the new file needs {size_words(size)}, and {size_words(free)} are free"
         raise HostError(folder, what, hint="--in-place needs no second copy; or free some space")
 
 

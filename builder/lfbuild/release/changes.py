@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lfbuild.release.facts import size_words
+from lfbuild.report import size_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

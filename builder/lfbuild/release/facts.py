@@ -65,13 +65,3 @@ class ReleaseFacts:
     def file(self, name: str) -> FileFacts | None:
         """The file of that name."""
         return next((file for file in self.files if file.name == name), None)
-
-
-def size_words(size_bytes: int) -> str:
-    """A size for people: `93.8 MiB`."""
-    size, unit = float(size_bytes), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if size < 1024:
-            break
-        size, unit = size / 1024, larger
-    return f"{size_bytes} B" if unit == "B" else f"{size:.1f} {unit}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.release.changes import changes
-from lfbuild.release.facts import size_words
+from lfbuild.report import size_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from lfbuild.release.bom import BOM_SUFFIX
 from lfbuild.release.changes import changes
-from lfbuild.release.facts import size_words
 from lfbuild.release.notes import NOTES_NAME, facts_of
 from lfbuild.release.provenance import PROVENANCE_SUFFIX
 from lfbuild.release.sums import SUMS_NAME
+from lfbuild.report import size_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

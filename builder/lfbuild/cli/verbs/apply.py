@@ -49,7 +49,7 @@ def add(subparsers: Subparsers) -> Parser:
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Apply, and tell what was made."""
-    from lfbuild.cli.render import size_words
+    from lfbuild.report import size_words
 
     if arguments.in_place:
         applied = _in_place(arguments, context)

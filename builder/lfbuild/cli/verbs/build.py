@@ -70,8 +70,9 @@ def choice_of(arguments: argparse.Namespace) -> Choice:
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Build, then tell where the file is and how to run it."""
-    from lfbuild.cli.render import Facts, size_words
+    from lfbuild.cli.render import Facts
     from lfbuild.commands.build import build
+    from lfbuild.report import size_words
 
     settings = context.settings()
     built = build(

@@ -48,8 +48,9 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 
 def _list(context: Context) -> int:
-    from lfbuild.cli.render import Cell, size_words
+    from lfbuild.cli.render import Cell
     from lfbuild.commands.cache import list_cache
+    from lfbuild.report import size_words
 
     listing = list_cache(context.settings())
     if not listing.kept:
@@ -61,9 +62,9 @@ def _list(context: Context) -> int:
 
 
 def _prune(arguments: argparse.Namespace, context: Context) -> int:
-    from lfbuild.cli.render import size_words
     from lfbuild.cli.words import refused
     from lfbuild.commands.cache import prune_cache
+    from lfbuild.report import size_words
 
     if not (arguments.all or arguments.older_than or arguments.max_size is not None):
         raise refused(
@@ -86,7 +87,8 @@ def _prune(arguments: argparse.Namespace, context: Context) -> int:
 
 
 def _table(kept: tuple[Kept, ...], *, now: float) -> Table:
-    from lfbuild.cli.render import Column, Table, age_words, size_words
+    from lfbuild.cli.render import Column, Table, age_words
+    from lfbuild.report import size_words
 
     columns = [Column(title="kind"), Column(title="size", right=True), Column(title="last used"), Column(title="what")]
     rows = [(it.kind, size_words(it.size_bytes), age_words(now - it.last_used), it.about or it.name) for it in kept]

@@ -32,8 +32,9 @@ def add(subparsers: Subparsers) -> Parser:
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Compact, and tell what was saved."""
-    from lfbuild.cli.render import Cell, size_words
+    from lfbuild.cli.render import Cell
     from lfbuild.commands.compact import compact
+    from lfbuild.report import size_words
 
     compacted = compact(arguments.file, output=arguments.output, threads=context.cores(), report=context.report)
     told = f"{compacted.path}: {size_words(compacted.old_bytes)} before, {size_words(compacted.new_bytes)} now"

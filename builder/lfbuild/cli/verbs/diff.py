@@ -48,7 +48,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 def blocks(diffed: Diffed) -> list[Block]:
     """The regions that are not copied whole, the sum, and what else there is to say."""
-    from lfbuild.cli.render import Cell, Column, Table, size_words
+    from lfbuild.cli.render import Cell, Column, Table
+    from lfbuild.report import size_words
 
     columns = [
         Column(title="in the delta", right=True),
@@ -77,7 +78,7 @@ def blocks(diffed: Diffed) -> list[Block]:
 
 
 def _advice(diffed: Diffed) -> list[str]:
-    from lfbuild.cli.render import size_words
+    from lfbuild.report import size_words
 
     if diffed.worth_it:
         return []

@@ -55,7 +55,8 @@ def _blocks(diagnosis: Diagnosis) -> list[Block]:
 
 
 def _facts(diagnosis: Diagnosis) -> Facts:
-    from lfbuild.cli.render import Facts, size_words
+    from lfbuild.cli.render import Facts
+    from lfbuild.report import size_words
 
     cache = diagnosis.cache
     cloning = "which clones: a copy there costs nothing" if cache.clones else "which does not clone: bytes are copied"

@@ -44,8 +44,8 @@ def add(subparsers: Subparsers) -> Parser:
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Write the control file, and tell of it."""
-    from lfbuild.cli.render import size_words
     from lfbuild.commands.index import index
+    from lfbuild.report import size_words
 
     made = index(
         arguments.file,

@@ -43,7 +43,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 def _blocks(inspection: Inspection) -> list[Block]:
     """What the file is, its engines and models as tables, and what to know of it."""
-    from lfbuild.cli.render import Cell, Column, Facts, Table, size_words
+    from lfbuild.cli.render import Cell, Column, Facts, Table
+    from lfbuild.report import size_words
 
     blocks: list[Block] = [
         Facts([("file", str(inspection.path)), ("what", _kind_words(inspection)), *_facts(inspection)])
@@ -86,7 +87,8 @@ def _head_words(inspection: Inspection) -> str:
 
 def _engines(inspection: Inspection) -> Table:
     """What a launcher chooses from: the first line of its own target."""
-    from lfbuild.cli.render import Column, Table, method_words, size_words
+    from lfbuild.cli.render import Column, Table, method_words
+    from lfbuild.report import size_words
 
     columns = [
         Column(title="engine for"),
@@ -123,7 +125,7 @@ def _kind_words(inspection: Inspection) -> str:
 
 
 def _facts(inspection: Inspection) -> list[tuple[str, str]]:
-    from lfbuild.cli.render import size_words
+    from lfbuild.report import size_words
 
     program = inspection.program
     facts = [("size", size_words(inspection.size_bytes))]

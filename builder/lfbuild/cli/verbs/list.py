@@ -26,8 +26,9 @@ def add(subparsers: Subparsers) -> Parser:
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """List the members."""
-    from lfbuild.cli.render import Column, Table, size_words
+    from lfbuild.cli.render import Column, Table
     from lfbuild.commands.list import list_members
+    from lfbuild.report import size_words
 
     members = list_members(context.settled(arguments.file))
     columns = [

@@ -56,7 +56,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
 def _blocks(planned: Planned) -> list[Block]:
     """Sources, engines, each file and its members, and the whole."""
-    from lfbuild.cli.render import Cell, Column, Facts, Table, size_words
+    from lfbuild.cli.render import Cell, Column, Facts, Table
+    from lfbuild.report import size_words
 
     size = Column(title="size", right=True)
     sources = [
@@ -93,7 +94,8 @@ def _names(planned: Planned) -> list[str]:
 
 
 def _engine(engine: PlannedEngine) -> list[str | Cell]:
-    from lfbuild.cli.render import Cell, size_words
+    from lfbuild.cli.render import Cell
+    from lfbuild.report import size_words
 
     state = "in the cache" if engine.compiled else Cell("to compile", "warn")
     size = size_words(engine.size_bytes) if engine.compiled else ""

@@ -61,10 +61,11 @@ def add(subparsers: Subparsers) -> Parser:
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Make the release, and tell what is in it."""
-    from lfbuild.cli.render import Column, Table, size_words
+    from lfbuild.cli.render import Column, Table
     from lfbuild.commands.choice import Choice
     from lfbuild.commands.release import ReleaseOrder, release
     from lfbuild.release.provenance import LOCAL_BUILDER
+    from lfbuild.report import size_words
 
     settings = context.settings()
     made = release(

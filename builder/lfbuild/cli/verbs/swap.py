@@ -132,7 +132,8 @@ def _verb_and_words(word: str) -> tuple[str, str]:
 
 def _blocks(swapped: Swapped) -> list[Block]:
     """Each change and where its bytes go, then what was written."""
-    from lfbuild.cli.render import Cell, Column, Table, size_words
+    from lfbuild.cli.render import Cell, Column, Table
+    from lfbuild.report import size_words
 
     columns = [Column(title="change"), Column(title="how"), Column(title="size", right=True)]
     rows = [[item.what, item.how, size_words(item.bytes) if item.bytes else ""] for item in swapped.changes]

@@ -99,7 +99,8 @@ def _document(outcome: Update) -> dict[str, object]:
 
 
 def _blocks(outcome: Update) -> list[Block]:
-    from lfbuild.cli.render import Cell, Column, Table, size_words, time_words
+    from lfbuild.cli.render import Cell, Column, Table, time_words
+    from lfbuild.report import size_words
 
     what = " ".join(word for word in (outcome.name, outcome.version) if word) or "the release"
     if outcome.is_current:
