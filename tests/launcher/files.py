@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from blake3 import blake3
 
@@ -67,6 +68,8 @@ class Plan:
 
     head: bytes = field(repr=False)
     engines: tuple[Engine, ...]
+    weights_first_bytes: int = 0
+    """Of weights that stand before the engines, as they do once an engine was appended in place."""
     members: dict[str, bytes] = field(default_factory=dict)
     spoil_table: Callable[[bytes], bytes] = same
     forge_table: Callable[[bytes], bytes] = same
@@ -76,46 +79,59 @@ class Plan:
 
 
 class _Zip:
-    def __init__(self, head: bytes) -> None:
-        self.body, self.records = bytearray(head), list[bytes]()
+    def __init__(self, file: BinaryIO, head: bytes) -> None:
+        self.file, self.records = file, list[bytes]()
+        file.write(head)
 
     def add(self, name: str, stored: bytes, *, decoded: bytes | None = None, method: int = STORED) -> None:
         content = stored if decoded is None else decoded
+        self._begin(name, method, zlib.crc32(content), len(stored), len(content))
+        self.file.write(stored)
+
+    def add_hole(self, name: str, size_bytes: int) -> None:
+        """A member of zeros that takes no room on the disk; nobody here asks for its CRC."""
+        self._begin(name, STORED, 0, size_bytes, size_bytes)
+        self.file.seek(size_bytes, os.SEEK_CUR)
+
+    def _begin(self, name: str, method: int, crc32: int, stored_bytes: int, decoded_bytes: int) -> None:
         record = CentralRecord(
             name=name,
             method=method,
-            crc32=zlib.crc32(content),
-            stored_size=len(stored),
-            decoded_size=len(content),
-            header_offset=len(self.body),
+            crc32=crc32,
+            stored_size=stored_bytes,
+            decoded_size=decoded_bytes,
+            header_offset=self.file.tell(),
             mode=0o100644,
             dos_time=0x5000_0000,
         )
-        self.body += record.local_header() + stored
+        self.file.write(record.local_header())
         self.records.append(record.to_bytes())
 
-    def finish(self, comment: bytes) -> bytes:
+    def finish(self, comment: bytes) -> None:
         directory = b"".join(self.records)
         count = len(self.records)
-        offset = directory_offset(len(self.body), len(directory), comment_size=len(comment), count=count)
-        end = end_records(count=count, offset=offset, size=len(directory), comment=comment)
-        return bytes(self.body).ljust(offset, b"\0") + directory + end
+        offset = directory_offset(self.file.tell(), len(directory), comment_size=len(comment), count=count)
+        self.file.seek(offset)
+        self.file.write(directory + end_records(count=count, offset=offset, size=len(directory), comment=comment))
 
 
 def write_file(path: Path, plan: Plan) -> Path:
     """Write the planned file; it may be started."""
-    zip_file = _Zip(plan.head.ljust(HEAD_BYTES, b"\0"))
-    for engine in plan.engines:
-        zip_file.add(engine.member, engine.stored, decoded=engine.program, method=engine.method)
-    for name, data in plan.members.items():
-        zip_file.add(name, data)
     table = plan.spoil_table(slices_to_bytes(tuple(engine.slice() for engine in plan.engines)))
     manifest = plan.spoil_manifest(_manifest(table, plan).to_bytes())
-    zip_file.add(SLICES_NAME, plan.forge_table(table))
-    zip_file.add(MANIFEST_NAME, plan.forge_manifest(manifest))
     state: State = "redo" if plan.state == "redo" else "clean"
     seal = Seal(generation=1, state=state, manifest_digest=blake3(manifest).hexdigest()).to_bytes()
-    path.write_bytes(zip_file.finish({"none": b"", "later": b"lfbuild 2" + seal[9:]}.get(plan.state, seal)))
+    with path.open("wb") as file:
+        zip_file = _Zip(file, plan.head.ljust(HEAD_BYTES, b"\0"))
+        if plan.weights_first_bytes:
+            zip_file.add_hole("model.gguf", plan.weights_first_bytes)
+        for engine in plan.engines:
+            zip_file.add(engine.member, engine.stored, decoded=engine.program, method=engine.method)
+        for name, data in plan.members.items():
+            zip_file.add(name, data)
+        zip_file.add(SLICES_NAME, plan.forge_table(table))
+        zip_file.add(MANIFEST_NAME, plan.forge_manifest(manifest))
+        zip_file.finish({"none": b"", "later": b"lfbuild 2" + seal[9:]}.get(plan.state, seal))
     path.chmod(0o755)
     return path
 

@@ -44,6 +44,13 @@ def test_a_stored_engine_starts_as_a_compressed_one_does(world: World) -> None:
     assert world.start(path).stdout == answer(path)
 
 
+@pytest.mark.parametrize("weights_bytes", [1 << 20, (4 << 30) + 12345])
+def test_an_engine_behind_the_weights_is_found(world: World, weights_bytes: int) -> None:
+    path = world.write(weights_first_bytes=weights_bytes)
+
+    assert world.start(path).stdout == answer(path)
+
+
 def test_stdin_and_stdout_go_through_byte_by_byte(world: World) -> None:
     text = "".join(chr(number) for number in range(0x20, 0x700)) * 100
 
