@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lfbuild.host import moving
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 TRIED: pytest.StashKey[Counter[str]] = pytest.StashKey()
+
+
+@pytest.fixture(autouse=True)
+def _tiny_files_have_large_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that their pieces, too, are written with zeros around them."""
+    monkeypatch.setattr(moving, "LARGE_PAGE_BYTES", 4096)
 
 
 @pytest.fixture

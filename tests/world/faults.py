@@ -128,6 +128,9 @@ class Disk:
             raise Killed
         return count
 
+    def _pwritev(self, descriptor: int, pieces: Any, offset: int) -> int:
+        return self._pwrite(descriptor, b"".join(pieces), offset)
+
     def _ftruncate(self, descriptor: int, size: int) -> None:
         self._call("cut")
         self._inode(descriptor).writes.append((size, b""))
@@ -222,7 +225,7 @@ class Disk:
             name.undo()
 
 
-_FAILING: Final = ("pwrite", "ftruncate", "fsync", "fdatasync", "replace", "link", "unlink")
+_FAILING: Final = ("pwrite", "pwritev", "ftruncate", "fsync", "fdatasync", "replace", "link", "unlink")
 
 
 def _content(descriptor: int) -> bytes:

@@ -20,7 +20,7 @@ from zlib_ng import zlib_ng
 
 from lfbuild.errors import IntegrityError
 from lfbuild.formats.blocks import BlockIndex, Cuts
-from lfbuild.host.moving import read_into, write_all
+from lfbuild.host.moving import LargePageWriter, read_into
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -103,12 +103,13 @@ class HashPool:
         """
         if source.share(descriptor, target_offset=offset):
             return self.region(descriptor, offset, cuts, holes=holes)
+        pages = LargePageWriter(descriptor, offset, cuts.size_bytes)
         writing = threading.Lock()  # file systems let one writer in at a time; the others would wait in a spin
 
         def fill(view: memoryview, start: int) -> None:
             source.read_into(view, start)
             with writing:
-                write_all(descriptor, view, offset + start)
+                pages.write(view, offset + start)
 
         return RegionHash(self, fill, cuts, crc=True, holes=holes)
 
