@@ -20,6 +20,7 @@
 enum {
     /* llama.cpp aborts when a tensor's address is not a multiple of this (TENSOR_ALIGNMENT in ggml-backend.h). */
     TENSOR_ALIGN_BYTES = 32,
+    POPULATE_READ = 22, /* MADV_POPULATE_READ since Linux 5.14; not every libc names it */
 };
 
 struct mapping {
@@ -33,6 +34,24 @@ struct mapping {
 
 static spin_lock busy = SPIN_LOCK_OPEN;
 static struct mapping *newest;
+
+/* On Linux weights that are not in memory yet are read in large pages, where the file system has them (ext4, XFS, btrfs of
+ * late kernels): one entry of the TLB then covers 2 MiB. The kernel decides that as it reads, so it must be told before
+ * MAP_POPULATE reads everything. A kernel that knows neither word reads as it always did. */
+static char *map_in_place(size_t length, int protection, int flags, int fd, off_t offset) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE) && defined(MAP_POPULATE)
+    char *start = mmap(NULL, length, protection, flags & ~MAP_POPULATE, fd, offset);
+    if (start != MAP_FAILED) {
+        bool is_told = madvise(start, length, MADV_HUGEPAGE) == 0;
+        if (flags & MAP_POPULATE && !(is_told && madvise(start, length, POPULATE_READ) == 0)) {
+            return mmap(start, length, protection, flags | MAP_FIXED, fd, offset);
+        }
+    }
+    return start;
+#else
+    return mmap(NULL, length, protection, flags, fd, offset);
+#endif
+}
 
 static void *map_copy(const struct open_weights *weights, uint64_t position, size_t length) {
     lfbuild_complain(weights->name,
@@ -69,7 +88,7 @@ void *lfbuild_mmap(void *address, size_t length, int protection, int flags, int 
     uint64_t position = weights->base + (uint64_t)offset;
     size_t skew = (size_t)(position % lfbuild_platform_map_granularity_bytes());
     bool in_place = skew % TENSOR_ALIGN_BYTES == 0;
-    char *start = in_place ? mmap(NULL, length + skew, protection, flags, fd, (off_t)(position - skew))
+    char *start = in_place ? map_in_place(length + skew, protection, flags, fd, (off_t)(position - skew))
                            : map_copy(weights, position, length);
     if (start == MAP_FAILED) {
         free(mapping);

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -54,6 +55,12 @@ static int descriptor(const char *name, char **ops) {
     return lfbuild_close(fd);
 }
 
+#ifdef MAP_POPULATE /* as llama.cpp has it */
+#define MAP_AT_ONCE MAP_POPULATE
+#else
+#define MAP_AT_ONCE 0
+#endif
+
 static void *map_all(const char *name, size_t *size_bytes, FILE **file) {
     *file = lfbuild_fopen(name, "rb");
     if (!*file) {
@@ -62,7 +69,7 @@ static void *map_all(const char *name, size_t *size_bytes, FILE **file) {
     }
     lfbuild_fseeko(*file, 0, SEEK_END);
     *size_bytes = (size_t)lfbuild_ftello(*file);
-    void *address = lfbuild_mmap(NULL, *size_bytes, PROT_READ, MAP_SHARED, fileno(*file), 0);
+    void *address = lfbuild_mmap(NULL, *size_bytes, PROT_READ, MAP_SHARED | MAP_AT_ONCE, fileno(*file), 0);
     if (address == MAP_FAILED) {
         probe_fail("mmap");
         return NULL;
@@ -87,6 +94,27 @@ static void print_mapping(const void *address) {
     }
     printf("none\n");
     fclose(maps);
+}
+
+/* "in memory 8192 of 8192, large pages wanted", of the mapping that begins at the address, in KiB. */
+static int pages(const char *name) {
+    size_t size_bytes;
+    FILE *file, *maps = fopen("/proc/self/smaps", "r");
+    char *address = map_all(name, &size_bytes, &file);
+    char line[4096];
+    unsigned long start, end, kib = 0, resident = 0;
+    bool is_ours = false;
+    while (address && maps && fgets(line, sizeof line, maps)) {
+        if (sscanf(line, "%lx-%lx ", &start, &end) == 2) {
+            is_ours = (unsigned long)address >= start && (unsigned long)address < end;
+        } else if (is_ours && sscanf(line, "Size: %lu", &kib) == 1) {
+        } else if (is_ours && sscanf(line, "Rss: %lu", &resident) == 1) {
+        } else if (is_ours && strncmp(line, "VmFlags:", 8) == 0) {
+            printf("in memory %lu of %lu%s\n", resident, kib, strstr(line, " hg") ? ", large pages wanted" : "");
+        }
+    }
+    fclose(maps);
+    return address ? lfbuild_munmap(address, size_bytes) : 3;
 }
 
 static int map(const char *name) {
@@ -148,6 +176,9 @@ int main(int argc, char **argv) {
     }
     if (strcmp(verb, "map") == 0) {
         return map(argv[2]);
+    }
+    if (strcmp(verb, "pages") == 0) {
+        return pages(argv[2]);
     }
     if (strcmp(verb, "unmap") == 0) {
         return unmap(argv[2], (size_t)atoi(argv[3]));

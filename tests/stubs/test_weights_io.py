@@ -86,6 +86,14 @@ def test_the_weights_are_mapped_in_place(probe: Probe, container: Path) -> None:
     assert finished.stdout == answer(0, 0, f"r--s 65536 {container}", TEXT)
 
 
+@pytest.mark.skipif(not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="this kernel has no large pages")
+def test_weights_are_wanted_in_large_pages_and_all_of_them_at_once(probe: Probe, tmp_path: Path) -> None:
+    weights = replace(MODEL, data=MODEL.data.ljust(64 << 10, b"."))
+    container = write_by_hand(tmp_path / "tiny.llamafile", weights, end=EndRecord(comment=seal()))
+
+    assert probe("pages", f"{container}@model.gguf").stdout == answer("in memory 64 of 64, large pages wanted")
+
+
 @pytest.mark.parametrize("skew_bytes", [32, 2048, 4064])
 def test_weights_that_begin_inside_a_page_are_mapped_from_the_page_before(
     probe: Probe, tmp_path: Path, skew_bytes: int
