@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import importlib.util
 import json
@@ -9,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
 
@@ -57,6 +59,21 @@ def test_what_is_no_address_says_how_one_looks(url: str) -> None:
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[str]:
     """A real registry on this machine; its host and port."""
+    with _running(tmp_path, {}) as address:
+        yield address
+
+
+@pytest.fixture
+def private_registry(tmp_path: Path) -> Iterator[str]:
+    """One that only acme may ask, by the password chat-7b."""
+    users = tmp_path / "users"
+    users.write_text("acme:$2y$05$fR6VygiPN8fiSBQgi2GxDublEQB3ZJ4Qu5EDN/8ejqm4Z2aOh.M2i\n", encoding="ascii")
+    with _running(tmp_path, {"auth": {"htpasswd": {"realm": "acme", "path": str(users)}}}) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _running(tmp_path: Path, more: dict[str, object]) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -65,6 +82,7 @@ def registry(tmp_path: Path) -> Iterator[str]:
         "log": {"level": "error"},
         "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
         "http": {"addr": f"127.0.0.1:{port}"},
+        **more,
     }
     (tmp_path / "registry.yml").write_text(json.dumps(settings), encoding="utf-8")
     server = subprocess.Popen(
@@ -80,8 +98,13 @@ def registry(tmp_path: Path) -> Iterator[str]:
 
 def _wait_for(url: str, server: subprocess.Popen[bytes]) -> None:
     while server.poll() is None:
-        with contextlib.suppress(OSError):
+        try:
             urllib.request.urlopen(url, timeout=5).close()  # noqa: S310  # a server of our own
+        except urllib.error.HTTPError:
+            return  # it runs, and asks who asks
+        except OSError:
+            pass
+        else:
             return
         time.sleep(0.05)
     pytest.fail("the registry did not start")
@@ -122,6 +145,29 @@ def test_a_name_that_is_not_in_the_release_is_told(world: Path, registry: str, c
     assert said.startswith(f"lfbuild: {target}/other.llamafile.lfindex: is not in the release under this tag\n")
     assert main(["update", "chat.llamafile", f"oci://{registry}/acme/chat:9/", "--quiet"]) == 7
     assert capsys.readouterr().err.startswith(f"lfbuild: oci://{registry}/acme/chat:9: is not there\n")
+
+
+@needs_zig
+@needs_registry
+def test_a_private_registry_takes_and_gives_to_who_signed_in(
+    world: Path, private_registry: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_engines(world, capsys)
+    target = f"oci://{private_registry}/acme/chat:1"
+    monkeypatch.setenv("HOME", str(world))  # where nobody signed in
+    assert main(["release", "chat.toml", "-o", "one", "--push", target, "--quiet"]) == 7
+    assert f"{target}: the registry lets nobody in who is not signed in\n" in capsys.readouterr().err
+
+    login = base64.b64encode(b"acme:chat-7b").decode()
+    (world / ".docker").mkdir()
+    (world / ".docker" / "config.json").write_text(json.dumps({"auths": {private_registry: {"auth": login}}}))
+    assert main(["release", "chat.toml", "-o", "two", "--push", target, "--quiet"]) == 0
+    assert main(["update", "chat.llamafile", f"{target}/", "--quiet"]) == 0
+    assert (world / "chat.llamafile").read_bytes() == (world / "two" / "chat.llamafile").read_bytes()
+
+    monkeypatch.setenv("HOME", str(world / "elsewhere"))
+    assert main(["update", "new.llamafile", f"{target}/chat.llamafile", "--quiet"]) == 7
+    assert capsys.readouterr().err.startswith(f"lfbuild: {target}: the registry refuses (401)\n")
 
 
 @needs_zig

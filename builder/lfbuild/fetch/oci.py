@@ -4,7 +4,7 @@
 
 Reading asks for the layer over HTTP, so ranges, retries and checks are those of `fetch.parallel`: only blocks that
 changed move. Writing is left to the client of the ORAS project, which knows registries' ways to sign in; the tag is
-set last, so at every moment it names a release that is whole. Users and passwords are those of `docker login`.
+set last, so at every moment it names a release that is whole. Both ask as `docker login` has it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import re
 import threading
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlencode
 
 from lfbuild.errors import FetchError, FormatError, ToolError
 from lfbuild.fetch.answers import NotThereError
 from lfbuild.fetch.connection import Connections, PassingError
+from lfbuild.fetch.docker_login import basic_login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,10 +83,11 @@ class OciAddress:
 class Registries:
     """What is known of registries for as long as one fetcher lives: tokens, and what tags mean."""
 
-    def __init__(self, connections: Connections) -> None:
-        self._connections = connections
+    def __init__(self, connections: Connections, environment: Mapping[str, str]) -> None:
+        self._connections, self._environment = connections, environment
         self._lock = threading.Lock()
-        self._tokens: dict[str, str] = {}
+        self._authorization: dict[str, str] = {}
+        """What each repository wants to hear, by its address."""
         self._layers: dict[OciAddress, dict[str, tuple[str, int]]] = {}
 
     def blob(self, url: str) -> tuple[str, int]:
@@ -110,8 +113,8 @@ class Registries:
     def headers(self, url: str) -> dict[str, str]:
         """What a request for a layer has to say of who asks."""
         with self._lock:
-            token = self._tokens.get(OciAddress.parse(url).base)
-        return {"Authorization": f"Bearer {token}"} if token else {}
+            value = self._authorization.get(OciAddress.parse(url).base)
+        return {"Authorization": value} if value else {}
 
     def _read_layers(self, address: OciAddress) -> dict[str, tuple[str, int]]:
         data = self._get(address, f"{address.base}/manifests/{address.tag}", {"Accept": MANIFEST_TYPE})
@@ -127,7 +130,7 @@ class Registries:
         return layers
 
     def _get(self, address: OciAddress, url: str, headers: dict[str, str]) -> bytes:
-        """A small answer; once more with a token, where the registry wants one."""
+        """A small answer; once more when the registry has said how it wants to be asked."""
         for _ in range(2):
             response, _ = self._connections.get(url, headers | self.headers(str(address)))
             try:
@@ -136,22 +139,36 @@ class Registries:
                 challenge = response.headers.get("WWW-Authenticate", "")
             finally:
                 response.close()
-            if response.status != 401 or not challenge.startswith("Bearer "):
+            if response.status != 401 or not self._sign_in(address, challenge):
                 break
-            self._sign_in(address, dict(_CHALLENGE.findall(challenge)))
         if response.status == 404:
             raise NotThereError(str(address), "is not there", hint="check the address")
         if response.status in (429, 500, 502, 503, 504):
             raise PassingError(f"the registry answers {response.status}")
-        raise FetchError(str(address), f"the registry refuses ({response.status})", hint="it may want to know who asks")
+        raise FetchError(str(address), f"the registry refuses ({response.status})", hint=_HINT)
 
-    def _sign_in(self, address: OciAddress, challenge: Mapping[str, str]) -> None:
-        """A token for anyone: what registries ask of readers of public repositories too."""
+    def _sign_in(self, address: OciAddress, challenge: str) -> bool:
+        """Have what the registry wants to hear; False where nothing is at hand."""
+        login = basic_login(address.host, self._environment)
+        if challenge.startswith("Bearer "):
+            value = f"Bearer {self._token(address, dict(_CHALLENGE.findall(challenge)), login)}"
+        elif challenge.lower().startswith("basic ") and login:
+            value = login
+        else:
+            return False
+        with self._lock:
+            is_news = self._authorization.get(address.base) != value
+            self._authorization[address.base] = value
+        return is_news
+
+    def _token(self, address: OciAddress, challenge: Mapping[str, str], login: str | None) -> str:
+        """What registries ask of readers of public repositories too, who are nobody then."""
         realm = challenge.get("realm", "")
         if not realm.startswith("https://"):
             raise FetchError(str(address), "the registry sends elsewhere to sign in, and not over https")
         query = {name: challenge[name] for name in ("service", "scope") if name in challenge}
-        response, _ = self._connections.get(f"{realm}?{urlencode(query)}", {})
+        said = {"Authorization": login} if login else {}
+        response, _ = self._connections.get(f"{realm}?{urlencode(query)}", said)
         try:
             answer = json.loads(response.read(_MOST_MANIFEST_BYTES)) if response.status == 200 else {}
         except ValueError:
@@ -160,9 +177,9 @@ class Registries:
             response.close()
         token = answer.get("token") or answer.get("access_token") if isinstance(answer, dict) else None
         if not isinstance(token, str):
-            raise FetchError(str(address), "the registry lets nobody read it who is not signed in")
-        with self._lock:
-            self._tokens[address.base] = token
+            what = "the registry lets nobody read it who is not signed in"
+            raise FetchError(str(address), what, hint=_HINT)
+        return token
 
 
 def push(
@@ -179,8 +196,8 @@ def push(
         ToolError: the client is not installed.
         FetchError: the registry is down, or refuses. The tag is as it was then.
     """
-    client, container = _client(address, network)
-    _probe(address, network)
+    _refuse_without_client(address, network)
+    client, container = _client(address, network, challenge=_probe(address, network))
     layers = []
     for path in files:
         layer = _layer(path)
@@ -202,25 +219,38 @@ def push(
     return str(answer.headers.get("Docker-Content-Digest", ""))
 
 
-def _client(address: OciAddress, network: Network) -> tuple[Any, Any]:
-    """The client, and the tag in its own words."""
+def _refuse_without_client(address: OciAddress, network: Network) -> None:
     if network.offline:
         raise FetchError(str(address), "--offline forbids to put it there", hint="run without --offline")
-    try:
-        import oras.client
-        import oras.container
-    except ModuleNotFoundError as error:
+    if find_spec("oras") is None:
         hint = 'pip install "lfbuild[oci]"'
-        raise ToolError("oras", "this Python package is needed for oci:// addresses", hint=hint) from error
-    verify = str(network.ca_file) if network.ca_file else True
-    client = oras.client.OrasClient(hostname=address.host, insecure=address.base.startswith("http:"), tls_verify=verify)
+        raise ToolError("oras", "this Python package is needed for oci:// addresses", hint=hint)
+
+
+def _client(address: OciAddress, network: Network, *, challenge: str) -> tuple[Any, Any]:
+    """The client, and the tag in its own words. It asks for tokens, with retries, even where none are given."""
+    import oras.client
+    import oras.container
+
+    is_basic = challenge.lower().startswith("basic ")
+    client = oras.client.OrasClient(
+        hostname=address.host,
+        insecure=address.base.startswith("http:"),
+        tls_verify=str(network.ca_file) if network.ca_file else True,
+        auth_backend="basic" if is_basic else "token",
+    )
     container = oras.container.Container(f"{address.host}/{address.repository}:{address.tag}")
     client.auth.load_configs(container)
+    if is_basic and not getattr(client.auth, "_basic_auth", None):
+        raise FetchError(str(address), "the registry lets nobody in who is not signed in", hint=_HINT)
     return client, container
 
 
-def _probe(address: OciAddress, network: Network) -> None:
-    """One request of our own first: the client would ask a registry that is down for two minutes."""
+def _probe(address: OciAddress, network: Network) -> str:
+    """One request of our own first: the client would ask a registry that is down for two minutes.
+
+    Returns how the registry wants to know who asks (RFC 7235), or nothing if it does not.
+    """
     url = f"{address.base.partition('/v2/')[0]}/v2/"
     try:
         response, _ = Connections(network).get(url, {})
@@ -231,6 +261,7 @@ def _probe(address: OciAddress, network: Network) -> None:
     response.close()
     if response.status not in (200, 401):
         raise FetchError(str(address), f"is no registry: it answers {response.status}", hint="check the address")
+    return response.headers.get("WWW-Authenticate", "") if response.status == 401 else ""
 
 
 def _upload(client: Any, container: Any, path: Path, layer: dict[str, Any]) -> Any:

@@ -43,7 +43,7 @@ class Places:
     def __init__(self, network: Network, *, clock: Clock | None = None) -> None:
         self._network, self._clock = network, clock or Clock()
         self._connections = Connections(network, kept=MOST_CONNECTIONS)
-        self._registries = Registries(self._connections)
+        self._registries = Registries(self._connections, network.environment)
 
     def remote(self, url: str, *, size_bytes: int | None = None, is_fresh: bool = False) -> Remote:
         """The file at an address; nothing is asked for yet. `is_fresh`: no cache may have an older one.
