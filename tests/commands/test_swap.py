@@ -190,6 +190,17 @@ def test_a_foreign_llamafile_keeps_all_its_members(world: Path, capsys: Captured
     assert manifest_of(path).engine.version == "0.10.6"  # type: ignore[union-attr]
 
 
+def test_a_foreign_llamafile_with_an_engine_of_ours_gets_a_verb(world: Path, capsys: Captured) -> None:
+    path = write_mozilla_file(world / "moz.llamafile")
+    keep_engines(world, capsys)
+
+    told = swapped(capsys, path, "--engine", "chat.toml")
+
+    assert verified(path) == []
+    assert members_of(path)[".args"] == b"cli\n-m\n/zip/tiny.Q4_0.gguf\n...\n"
+    assert ".args: begins with the verb cli from now on: the engine starts nothing without one" in str(told["notes"])
+
+
 def test_a_foreign_llamafile_is_not_changed_in_place(world: Path, capsys: Captured) -> None:
     path = write_mozilla_file(world / "moz.llamafile")
 

@@ -168,7 +168,8 @@ class _Gathering:
     def migration(self, engine: NewEngine) -> None:
         """Stored arguments as the new engine understands them."""
         texts = {name: read_source(member.source) for name, member in self._members.items() if member.role == "args"}
-        known = engine.flags(asked_for(flag for data in texts.values() for flag in flags_of(data)))
+        asked = asked_for(flag for data in texts.values() for flag in flags_of(data))
+        known = replace(engine.flags(asked), verbs=engine.record.has_verbs)
         models = [name for name in self._members if name.lower().endswith(".gguf")]
         for name, data in sorted(texts.items()):
             migrated = migrate_args(data, known, members=models, member=name)
