@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lfbuild.formats.flags import KnownFlags, asked_for, find_texts, flags_of, migrate_args
+from lfbuild.formats.flags import KnownFlags, asked_for, find_texts, flags_of, migrate_args, naming
 
 NEWER = KnownFlags(present=frozenset({"-m", "-c", "--load-mode"}), sure=True)
 
@@ -140,6 +140,13 @@ def test_a_text_that_cannot_be_read_is_told() -> None:
 
     assert result.data == b"'open"
     assert result.notes == (".args: a ' is opened and never closed, so its flags were not checked",)
+
+
+def test_a_member_is_named_as_a_path_or_bare_behind_a_flag_of_models() -> None:
+    tokens = ["-m", "a.gguf", "-p", "a.gguf", "--mmproj", "/zip/a.gguf", "-md", "b.gguf"]
+
+    assert naming(tokens, "a.gguf") == [1, 5]
+    assert naming(["a.gguf"], "a.gguf") == []
 
 
 def test_texts_are_found_whole_across_pieces_and_at_the_end_of_longer_ones() -> None:

@@ -16,8 +16,8 @@ import msgspec
 from lfbuild.archive.reader import opened, read_at
 from lfbuild.archive.source import BytesSource, FileSource, read_source
 from lfbuild.errors import FormatError, Problem, RecipeError
-from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, USERS_OWN, args_to_bytes, parse_args, verb_member
-from lfbuild.formats.flags import MODEL_FLAGS, asked_for, flags_of, migrate_args
+from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, USERS_OWN, args_to_bytes, parse_args, verb_member, verb_of
+from lfbuild.formats.flags import MODEL_FLAGS, asked_for, flags_of, migrate_args, naming
 from lfbuild.formats.gguf import cut_gguf, read_gguf
 from lfbuild.formats.model import model_facts
 from lfbuild.manifest.edit import Changes
@@ -148,8 +148,8 @@ class _Gathering:
         self._put.pop(name, None)
         self._told.append(("", f"{name} is removed"))
         for member, tokens in self._argument_tokens():
-            if f"/zip/{name}" in tokens:
-                self._notes.append(f"{member} still names /zip/{name}, which is no longer there")
+            for at in naming(tokens, name):
+                self._notes.append(f"{member} still names {tokens[at]}, which is no longer there")
 
     def arguments(self, verb: str, text: str) -> None:
         """The arguments of a verb; models that they do not name are those that were named before."""
@@ -159,11 +159,12 @@ class _Gathering:
             words = shlex.split(text)
         except ValueError as error:
             raise self._refused("--args", f"'{text}' has a quote that is never closed") from error
-        old = self._tokens(member)[1 if member == ARGS_NAME else 0 :] if member in self._members else []
-        tokens = [*_models_of(old, words), *words]
+        old = self._tokens(member) if member in self._members else []
+        tokens = [*self._models_of(old, words), *words]
         tokens = tokens if USERS_OWN in tokens else [*tokens, USERS_OWN]
-        self._put_args(member, args_to_bytes([default, *tokens] if member == ARGS_NAME else tokens))
-        self._told.append((member, f"arguments of {verb or default}: {' '.join(tokens)}"))
+        self._put_args(member, args_to_bytes([default, *tokens] if default and member == ARGS_NAME else tokens))
+        whose = f"arguments of {verb or default}" if verb or default else "arguments"
+        self._told.append((member, f"{whose}: {' '.join(tokens)}"))
 
     def migration(self, engine: NewEngine) -> None:
         """Stored arguments as the new engine understands them."""
@@ -236,13 +237,14 @@ class _Gathering:
     def _rename(self, old: str, new: str) -> None:
         """Arguments that name the old model name the new one."""
         for member, tokens in self._argument_tokens():
-            if f"/zip/{old}" not in tokens:
+            named = naming(tokens, old)
+            if not named:
                 continue
-            renamed = [f"/zip/{new}" if token == f"/zip/{old}" else token for token in tokens]
+            renamed = [token.removesuffix(old) + new if at in named else token for at, token in enumerate(tokens)]
             if args_to_bytes(tokens) == read_source(self._members[member].source):
                 self._put_args(member, args_to_bytes(renamed))
             else:
-                self._notes.append(f"{member} is written by hand and still names /zip/{old}")
+                self._notes.append(f"{member} is written by hand and still names {tokens[named[0]]}")
 
     def _argument_tokens(self) -> list[tuple[str, list[str]]]:
         return [(member.name, self._tokens(member.name)) for member in self._members.values() if member.role == "args"]
@@ -251,8 +253,19 @@ class _Gathering:
         return parse_args(read_source(self._members[member].source), environment=AS_THEY_STAND, where=member)
 
     def _default_verb(self) -> str:
-        tokens = self._tokens(ARGS_NAME) if ARGS_NAME in self._members else []
-        return tokens[0] if tokens and not tokens[0].startswith("-") else "cli"
+        """The one that `.args` names, else that of a recipe which names none; empty for engines without verbs."""
+        present = verb_of(self._tokens(ARGS_NAME)) if ARGS_NAME in self._members else ""
+        engine = self._order.engine
+        return present or ("cli" if engine is not None and engine.has_verbs else "")
+
+    def _models_of(self, old: list[str], words: list[str]) -> list[str]:
+        """The flags that name models in the old arguments, and are not given anew."""
+        kept: list[str] = []
+        for flag, value in itertools.pairwise(old):
+            in_file = value.startswith("/zip/") or value in self._members
+            if flag in MODEL_FLAGS and in_file and flag not in words:
+                kept += [flag, value]
+        return kept
 
     def _put_args(self, name: str, data: bytes) -> None:
         member = PackMember(name=name, role="args", place="tail", source=BytesSource(data))
@@ -281,12 +294,3 @@ def _model_member(name: str, path: Path, old: PackMember | None, *, where: str) 
         origin=Origin(kind="path", location=path.name),
         facts=facts,
     )
-
-
-def _models_of(old: list[str], words: list[str]) -> list[str]:
-    """The flags that name models in the old arguments, and are not given anew."""
-    kept: list[str] = []
-    for flag, value in itertools.pairwise(old):
-        if flag in MODEL_FLAGS and value.startswith("/zip/") and flag not in words:
-            kept += [flag, value]
-    return kept

@@ -15,7 +15,7 @@ from lfbuild.errors import FormatError
 from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, USERS_OWN, args_to_bytes, parse_args, verb_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 MODEL_FLAGS: Final = ("-m", "--model", "--mmproj", "-mm", "--lora", "-md", "--model-draft")
 """Flags whose value is a GGUF: what they name may be a member."""
@@ -163,6 +163,15 @@ def _named_in_file(tokens: Iterable[str], members: Collection[str], member: str,
         else:
             yield token
         before = token
+
+
+def naming(tokens: Sequence[str], member: str) -> list[int]:
+    """Which of the arguments name a member: as `/zip/NAME`, or bare behind a flag of models, as in older llamafiles."""
+    return [
+        at
+        for at, token in enumerate(tokens)
+        if token == f"/zip/{member}" or (token == member and at > 0 and tokens[at - 1] in MODEL_FLAGS)
+    ]
 
 
 def looks_like_flag(token: str) -> bool:
