@@ -16,7 +16,7 @@ import threading
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 from lfbuild.errors import FetchError, FormatError, ToolError
 from lfbuild.fetch.answers import NotThereError
@@ -66,7 +66,7 @@ class OciAddress:
         found = _ADDRESS.fullmatch(url)
         if found is None:
             raise FetchError(url, "is no address in a registry", hint="oci://HOST/REPOSITORY:TAG")
-        return cls(**{key: value or "" for key, value in found.groupdict().items()})
+        return cls(**found.groupdict(default="") | {"name": unquote(found["name"] or "")})
 
     @property
     def base(self) -> str:
