@@ -178,3 +178,33 @@ def test_a_value_that_cannot_be_understood_is_told_with_how_to_write_it(
 
     assert refused.code == 2
     assert refused.err.splitlines()[0] == f"lfbuild: {told}"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["swap", "a", "--name"],
+        ["swap", "a", "--version"],
+        ["swap", "a", "--args"],
+        ["swap", "a", "--update-url"],
+        ["import", "a", "--name"],
+        ["import", "a", "--version"],
+        ["index", "a", "--file-url"],
+        ["release", "a", "-o", "b", "--builder"],
+    ],
+)
+def test_text_that_is_to_be_written_has_to_be_utf_8(lfbuild: Lfbuild, given: list[str]) -> None:
+    refused = lfbuild(*given, "\udcff")
+
+    assert refused.code == 2
+    assert refused.err.splitlines()[0] == f"lfbuild: {given[0]}: argument {given[-1]}: '\\udcff' is not UTF-8"
+
+
+def test_a_command_that_signs_has_its_quotes_closed(lfbuild: Lfbuild) -> None:
+    refused = lfbuild("swap", "a", "--name", "x", "--sign", "true '")
+
+    assert refused.code == 2
+    assert refused.err.splitlines() == [
+        "lfbuild: swap: argument --sign: 'true '' has a quote that is never closed",
+        "lfbuild: hint: as in --sign 'signtool sign {file}'",
+    ]

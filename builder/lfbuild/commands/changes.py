@@ -15,6 +15,7 @@ import msgspec
 
 from lfbuild.archive.reader import opened, read_at
 from lfbuild.archive.source import BytesSource, FileSource, read_source
+from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import FormatError, Problem, RecipeError
 from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, USERS_OWN, args_to_bytes, parse_args, verb_member, verb_of
 from lfbuild.formats.flags import MODEL_FLAGS, asked_for, flags_of, migrate_args, naming
@@ -280,6 +281,7 @@ class _Gathering:
 
 
 def _model_member(name: str, path: Path, old: PackMember | None, *, where: str) -> PackMember:
+    refuse_odd_name(path, place="a manifest")
     with opened(path) as file:
         descriptor, size = file.fileno(), path.stat().st_size
         header = read_gguf(lambda offset, length: read_at(descriptor, offset, length), size, where=f"{where}: {path}")

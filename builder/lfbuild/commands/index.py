@@ -11,6 +11,7 @@ from blake3 import blake3
 from lfbuild.archive.reader import Reader, opened, read_at
 from lfbuild.channel.describe import describe_release
 from lfbuild.channel.index import INDEX_SUFFIX, LEAVES_SUFFIX, DeltaRecord, reference_to
+from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import FormatError, IntegrityError
 from lfbuild.host.files import replacing
 from lfbuild.manifest.mapping import map_file
@@ -46,9 +47,12 @@ def index(path: Path, *, file_url: str, threads: int, report: Report, deltas: Se
     `deltas` are published differences to it, which will lie beside the control file.
 
     Raises:
+        RecipeError: one of them has a name that cannot stand in a control file.
         FormatError, IntegrityError: the file is damaged, or a difference is, or makes another file.
         HostError: something cannot be read or written.
     """
+    for named in (path, *deltas):
+        refuse_odd_name(named, place="a control file")
     with report.step(f"look at {path.name}") as step:
         found = map_file(path, threads=threads, on_bytes=step.advance)
     described = describe_release(

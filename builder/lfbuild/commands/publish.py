@@ -17,6 +17,7 @@ from lfbuild.channel.describe import describe_release
 from lfbuild.channel.index import INDEX_SUFFIX, reference_to
 from lfbuild.channel.release import address_beside, index_address
 from lfbuild.commands.index import delta_record, manifest_of
+from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.fetch.shelf import shelf_for
 from lfbuild.manifest.mapping import map_file
 
@@ -55,10 +56,13 @@ def publish(
     """Put `path`, differences to it and its control file under `folder`, with or without a slash at its end.
 
     Raises:
+        RecipeError: one of them has a name that cannot stand in a control file.
         FetchError: nothing can be put there.
         FormatError, IntegrityError: the file is damaged, or a difference is, or makes another file.
         HostError: it cannot be read, or not be written there.
     """
+    for named in (path, *deltas):
+        refuse_odd_name(named, place="a control file")
     index_url = index_address(f"{folder.rstrip('/')}/", path.name)
     shelf = shelf_for(index_url.removesuffix(INDEX_SUFFIX), network)
     with report.step(f"look at {path.name}") as step:
