@@ -202,6 +202,7 @@ def host_error(where: Path | str, error: OSError) -> HostError:
         errno.EACCES: ("permission denied", "check the owner and mode of the file and its folder"),
         errno.EPERM: ("the operation is not permitted", "check the owner and mode of the file and its folder"),
         errno.ENOENT: ("does not exist", "check the path"),
+        errno.EEXIST: ("there is a file of that name already", "remove it, or choose another name"),
         errno.ENOTDIR: ("a part of the path is not a folder", "check the path"),
         errno.EISDIR: ("is a folder, not a file", "name a file"),
         errno.ETXTBSY: ("is being run right now", "stop it first"),
