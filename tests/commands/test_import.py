@@ -23,6 +23,7 @@ from lfbuild.host.inplace import journal_path
 from lfbuild.manifest.edit import Changes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 Captured = pytest.CaptureFixture[str]
@@ -140,6 +141,22 @@ def test_which_of_several_engines_has_to_be_said(world: Path, capsys: Captured) 
         f"lfbuild: {path}: the file has engines for linux-x86_64, windows-x86_64, and a llamafile begins with one\n"
         "lfbuild: hint: --target TARGET, or --engine E\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("make", "targets"), [(launcher_file, "linux-x86_64, windows-x86_64"), (engine_file, "linux-x86_64")]
+)
+def test_a_machine_that_the_file_has_no_engine_for_is_told(
+    world: Path, capsys: Captured, make: Callable[[Path], Path], targets: str
+) -> None:
+    path = make(world)
+
+    run("convert-back", path, "-o", "back", "--target", "macos-aarch64", code=2)
+
+    assert capsys.readouterr().err == (
+        f"lfbuild: {path}: --target: there is no engine for macos-aarch64, only for {targets}\n"
+    )
+    assert not (world / "back").exists()
 
 
 def test_an_engine_of_mozillas_can_begin_what_goes_back(world: Path) -> None:

@@ -296,6 +296,15 @@ def test_files_come_and_go_and_arguments_that_name_one_are_told(world: Path, cap
     assert f".args still names /zip/{MODEL_NAME}, which is no longer there" in str(told["notes"])
 
 
+@pytest.mark.parametrize("words", [("--remove", ".args"), ("--file", ".args=tiny.gguf")])
+def test_arguments_are_no_file_to_put_or_remove(world: Path, capsys: Captured, words: tuple[str, str]) -> None:
+    path = launcher_file(world)
+
+    assert refusal(capsys, path, *words, code=2) == (
+        f"lfbuild: {path}: {words[0]}: .args is made by lfbuild itself\nlfbuild: hint: --args changes arguments\n"
+    )
+
+
 def test_names_and_the_address_of_updates(world: Path, capsys: Captured) -> None:
     path = launcher_file(world)
 

@@ -127,7 +127,7 @@ class _Gathering:
 
     def file(self, name: str, path: Path) -> None:
         """A file, new or in the place of the one of that name."""
-        self._refuse_own(name)
+        self._refuse_own(name, key="--file")
         old = self._members.get(name)
         if name.lower().endswith(".gguf"):
             member = _model_member(name, path, old, where=self._where)
@@ -141,7 +141,7 @@ class _Gathering:
 
     def removal(self, name: str) -> None:
         """A member less; what the arguments say of it is told."""
-        self._refuse_own(name)
+        self._refuse_own(name, key="--remove")
         if name not in self._members:
             raise FormatError(self._where, f"has no member {name!r} that could be removed", hint="lfbuild list")
         self._removed.append(name)
@@ -272,9 +272,9 @@ class _Gathering:
         member = PackMember(name=name, role="args", place="tail", source=BytesSource(data))
         self._put[name] = self._members[name] = member
 
-    def _refuse_own(self, name: str) -> None:
+    def _refuse_own(self, name: str, *, key: str) -> None:
         if name.startswith(OWN_FOLDER) or name == ARGS_NAME:
-            raise self._refused("--file", f"{name} is made by lfbuild itself", hint="--args changes arguments")
+            raise self._refused(key, f"{name} is made by lfbuild itself", hint="--args changes arguments")
 
     def _refused(self, key: str, what: str, *, hint: str = "") -> RecipeError:
         return RecipeError(self._where, [Problem(where=self._where, key=key, what=what)], hint=hint)
