@@ -204,10 +204,16 @@ def test_what_an_earlier_run_fetched_is_not_reckoned_again(old: FileMap, new: Fi
         ("https://a.test/chat.llamafile?key=1", "https://a.test/chat.llamafile.lfindex?key=1"),
         ("s3://bucket/a/", "s3://bucket/a/tiny.llamafile.lfindex"),
         ("../releases/chat.llamafile", "../releases/chat.llamafile.lfindex"),
+        ("../why?/chat.llamafile", "../why?/chat.llamafile.lfindex"),
     ],
 )
 def test_an_address_means_the_control_file_that_belongs_to_it(url: str, address: str) -> None:
     assert index_address(url, "tiny.llamafile") == address
+
+
+def test_a_name_is_written_as_in_an_address_where_it_is_put_into_one() -> None:
+    assert index_address("https://a.test/x/", "a#b?c%41:d") == "https://a.test/x/a%23b%3Fc%2541%3Ad.lfindex"
+    assert index_address("/srv/x/", "a#b?c%41:d") == "/srv/x/a#b?c%41:d.lfindex"
 
 
 @pytest.mark.parametrize(
@@ -218,6 +224,12 @@ def test_an_address_means_the_control_file_that_belongs_to_it(url: str, address:
         ("s3://bucket/x/c.lfindex", "c.llamafile", "s3://bucket/x/c.llamafile"),
         ("/srv/x/c.lfindex", "c.llamafile", "/srv/x/c.llamafile"),
         ("c.lfindex", "c.llamafile", "c.llamafile"),
+        ("https://a.test/x/c.lfindex", "a%23b%3Fc%2541%3Ad", "https://a.test/x/a%23b%3Fc%2541%3Ad"),
+        ("https://a.test/x/c.lfindex", "two words", "https://a.test/x/two words"),
+        ("s3://bucket/x/c.lfindex", "a%23b", "s3://bucket/x/a%23b"),
+        ("file:///srv/c.lfindex", "a%2541b", "file:///srv/a%2541b"),
+        ("/srv/c.lfindex", "a%23b%3Fc%2541%3Ad", "/srv/a#b?c%41:d"),
+        ("/srv/c.lfindex", "two words", "/srv/two words"),
         ("file:///srv/c.lfindex", "c.llamafile", "file:///srv/c.llamafile"),
         ("/srv/c.lfindex", "https://cdn.test/c", "https://cdn.test/c"),
     ],

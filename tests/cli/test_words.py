@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,8 +9,6 @@ from lfbuild import __version__
 from lfbuild.cli import words
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import Lfbuild
 
 
@@ -178,3 +177,60 @@ def test_a_value_that_cannot_be_understood_is_told_with_how_to_write_it(
 
     assert refused.code == 2
     assert refused.err.splitlines()[0] == f"lfbuild: {told}"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["swap", "a", "--name"],
+        ["swap", "a", "--version"],
+        ["swap", "a", "--args"],
+        ["swap", "a", "--update-url"],
+        ["import", "a", "--name"],
+        ["import", "a", "--version"],
+        ["index", "a", "--file-url"],
+        ["release", "a", "-o", "b", "--builder"],
+    ],
+)
+def test_text_that_is_to_be_written_has_to_be_utf_8(lfbuild: Lfbuild, given: list[str]) -> None:
+    refused = lfbuild(*given, "\udcff")
+
+    assert refused.code == 2
+    assert refused.err.splitlines()[0] == f"lfbuild: {given[0]}: argument {given[-1]}: '\\udcff' is not UTF-8"
+
+
+def test_a_command_that_signs_has_its_quotes_closed(lfbuild: Lfbuild) -> None:
+    refused = lfbuild("swap", "a", "--name", "x", "--sign", "true '")
+
+    assert refused.code == 2
+    assert refused.err.splitlines() == [
+        "lfbuild: swap: argument --sign: 'true '' has a quote that is never closed",
+        "lfbuild: hint: as in --sign 'signtool sign {file}'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("toolchain install --from x cosmocc", {"kind": "cosmocc", "archive": Path("x")}),
+        ("toolchain --json install cosmocc", {"action": "install", "kind": "cosmocc", "json": True}),
+        ("update F --check URL", {"url": "URL", "check": True}),
+        ("extract F -d q MEMBER", {"members": ["MEMBER"], "directory": Path("q")}),
+        ("extract F one -dq two --force three", {"members": ["one", "two", "three"], "directory": Path("q")}),
+        ("extract F one -qd q two", {"members": ["one", "two"], "directory": Path("q"), "quiet": True}),
+        ("extract F -- -d q", {"members": ["-d", "q"], "directory": None}),
+        ("release a.toml -o r b.toml", {"recipes": [Path("a.toml"), Path("b.toml")], "output": Path("r")}),
+        ("release a.toml --output=r b.toml", {"recipes": [Path("a.toml"), Path("b.toml")], "output": Path("r")}),
+        ("apply OLD -o NEW -", {"old": Path("OLD"), "deltas": ["-"]}),
+    ],
+)
+def test_options_may_stand_between_other_words(given: str, expected: dict[str, object]) -> None:
+    arguments = vars(words.parse(given.split()))
+
+    assert {name: arguments[name] for name in expected} == expected
+
+
+def test_text_with_a_dash_and_spaces_is_a_value() -> None:
+    arguments = words.parse(["swap", "F", "--args", "-c 9", "--args=-c 9", "--name", "x"])
+
+    assert (arguments.args, arguments.name) == (["-c 9", "-c 9"], "x")

@@ -138,3 +138,18 @@ def test_cmake_builds_again_what_changed_and_nothing_else(shell: Path, generator
         later(shell / "tiny.gguf")
     run(cmake, "--build", "out", cwd=shell)
     assert calls(shell) == 3
+
+
+def test_cmake_tells_recipes_apart_whose_names_have_a_dot(shell: Path) -> None:
+    from lfbuild.engine.tools import find_cmake, find_ninja
+
+    (shell / "CMakeLists.txt").write_text(
+        f"cmake_minimum_required(VERSION 3.20)\nproject(chat LANGUAGES NONE)\ninclude({CI}/lfbuild.cmake)\n"
+        "lfbuild_add_llamafile(small RECIPE chat.Q4_1.toml)\nlfbuild_add_llamafile(large RECIPE chat.Q8_0.toml)\n",
+        encoding="utf-8",
+    )
+    run(find_cmake(), "-G", "Ninja", "-B", "out", f"-DCMAKE_MAKE_PROGRAM={find_ninja()}", cwd=shell)
+
+    rules = (shell / "out" / "build.ninja").read_text(encoding="utf-8")
+    assert "build chat.Q4_1.llamafile " in rules
+    assert "build chat.Q8_0.llamafile " in rules

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import zipfile
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from lfbuild.host.inplace import journal_path
 from lfbuild.manifest.edit import Changes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 Captured = pytest.CaptureFixture[str]
@@ -141,6 +143,22 @@ def test_which_of_several_engines_has_to_be_said(world: Path, capsys: Captured) 
     )
 
 
+@pytest.mark.parametrize(
+    ("make", "targets"), [(launcher_file, "linux-x86_64, windows-x86_64"), (engine_file, "linux-x86_64")]
+)
+def test_a_machine_that_the_file_has_no_engine_for_is_told(
+    world: Path, capsys: Captured, make: Callable[[Path], Path], targets: str
+) -> None:
+    path = make(world)
+
+    run("convert-back", path, "-o", "back", "--target", "macos-aarch64", code=2)
+
+    assert capsys.readouterr().err == (
+        f"lfbuild: {path}: --target: there is no engine for macos-aarch64, only for {targets}\n"
+    )
+    assert not (world / "back").exists()
+
+
 def test_an_engine_of_mozillas_can_begin_what_goes_back(world: Path) -> None:
     (world / "engine").unlink() if (world / "engine").is_file() else None
     engine = world / "llamafile-0.10"
@@ -232,3 +250,38 @@ def test_a_file_with_any_other_fault_is_left_as_it_is(world: Path) -> None:
     run("recover", path)
 
     assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("import", "{it}"),
+        ("compact", "{it}"),
+        ("swap", "{it}", "--name", "x"),
+        ("swap", "tiny.llamafile", "--file", "x={it}"),
+        ("swap", "tiny.llamafile", "--model", "{it}"),
+    ],
+)
+def test_a_folder_or_a_pipe_is_refused_by_its_name_and_nobody_waits(
+    world: Path, capsys: Captured, words: tuple[str, ...]
+) -> None:
+    launcher_file(world)
+    folder, pipe = world / "folder", world / "pipe"
+    folder.mkdir()
+    os.mkfifo(pipe)
+
+    run(*(word.format(it=folder) for word in words), code=8)
+    run(*(word.format(it=pipe) for word in words), code=4)
+
+    assert capsys.readouterr().err == (
+        f"lfbuild: {folder}: is a folder, not a file\nlfbuild: hint: name a file\n"
+        f"lfbuild: {pipe}: is not a regular file\n"
+    )
+
+
+def test_a_pipe_is_no_recipe(world: Path, capsys: Captured) -> None:
+    os.mkfifo(world / "pipe.toml")
+
+    run("plan", "pipe.toml", code=2)
+
+    assert capsys.readouterr().err == "lfbuild: pipe.toml: is a pipe, and has to be a file\n"

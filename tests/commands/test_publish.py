@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.commands.test_update import updated
+from tests.commands.test_update import STRANGE_NAMES, updated
 from tests.world.releases import write_new, write_old
 
 from lfbuild.commands.publish import Published, publish
@@ -44,6 +44,25 @@ def test_what_was_published_is_what_update_takes(new: Path, tmp_path: Path) -> N
     updated(old, published(new, str(tmp_path / "www")).url)
 
     assert old.read_bytes() == new.read_bytes()
+
+
+@pytest.mark.parametrize("name", STRANGE_NAMES)
+def test_a_file_of_any_name_is_published(new: Path, tmp_path: Path, name: str) -> None:
+    named = new.rename(new.with_name(name))
+
+    outcome = published(named, str(tmp_path / "www"))
+    updated(tmp_path / "here", outcome.url)
+
+    assert outcome.url == f"{tmp_path}/www/{name}.lfindex"
+    assert (tmp_path / "here").read_bytes() == named.read_bytes()
+
+
+def test_names_are_written_as_addresses_where_the_folder_is_one(new: Path, tmp_path: Path) -> None:
+    (tmp_path / "www").mkdir()
+    outcome = published(new.rename(new.with_name("a#b")), (tmp_path / "www").as_uri())
+
+    assert outcome.url == f"{(tmp_path / 'www').as_uri()}/a%23b.lfindex"
+    assert (tmp_path / "www" / "a#b.lfindex").is_file()
 
 
 def test_the_release_before_stays_for_updates_that_are_under_way(new: Path, tmp_path: Path) -> None:

@@ -228,6 +228,42 @@ def test_extract_writes_nothing_of_a_member_that_was_changed(tmp_path: Path, cap
     assert not (tmp_path / "out" / MODEL_NAME).exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "folder"), [("chat.llamafile", "chat"), ("chat", "chat-members"), (".c", ".c-members")]
+)
+def test_extract_writes_into_a_folder_that_is_named_after_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured, name: str, folder: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_tiny_file(tmp_path, name=name)
+
+    answer_of(capsys, "extract", tmp_path / name, MODEL_NAME)
+
+    assert (tmp_path / folder / MODEL_NAME).read_bytes() == tiny_gguf()
+
+
+def test_extract_into_a_file_is_refused(tmp_path: Path, capsys: Captured) -> None:
+    file, other = write_tiny_file(tmp_path), tmp_path / "other"
+    other.write_bytes(b"mine")
+
+    told = refusal_of(capsys, "extract", file, "-d", other, code=8)
+
+    assert told == (
+        f"lfbuild: {other}: there is a file of that name already\nlfbuild: hint: remove it, or choose another name\n"
+    )
+
+
+def test_extract_tells_two_names_that_some_systems_take_for_one(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "two.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("C", "x")
+        archive.writestr("c", "y")
+
+    told = refusal_of(capsys, "extract", path, "-d", tmp_path / "out", code=4)
+
+    assert told == f"lfbuild: {path}: the names 'C' and 'c' are one where systems ignore case\n"
+
+
 @pytest.mark.parametrize("name", ["../escape", "/etc/escape", "a/../../escape"])
 def test_extract_never_leaves_its_folder(tmp_path: Path, capsys: Captured, name: str) -> None:
     path = tmp_path / "hostile.zip"

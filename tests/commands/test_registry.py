@@ -45,6 +45,10 @@ def test_an_address_has_a_host_a_repository_a_tag_and_perhaps_a_name(url: str, b
     assert OciAddress.parse(url).base == base
 
 
+def test_a_name_in_a_registrys_address_is_written_as_in_any_address() -> None:
+    assert OciAddress.parse("oci://ghcr.io/me/chat:1.0/a%23b%3Fc").name == "a#b?c"
+
+
 @pytest.mark.parametrize("url", ["oci://host/chat", "oci://host/Chat:1", "oci://host/a:b:c/d/e", "oci:///a:1"])
 def test_what_is_no_address_says_how_one_looks(url: str) -> None:
     with pytest.raises(FetchError) as caught:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.commands.world import engine_of, keep_engines
 from tests.world.edits import LARGER_ENGINE, NEW_ENGINE, engine_file, launcher_file, new_slice
-from tests.world.files import MODEL_NAME, manifest_of, verified, write_tiny_file
+from tests.world.files import MODEL_NAME, default_members, manifest_of, verified, write_tiny_file
 from tests.world.models import DEFAULT_TENSORS, tiny_gguf
 from tests.world.mozilla import mozilla_engine, write_mozilla_file
 from tests.world.programs import tiny_elf, tiny_macho
@@ -190,6 +190,51 @@ def test_a_foreign_llamafile_keeps_all_its_members(world: Path, capsys: Captured
     assert manifest_of(path).engine.version == "0.10.6"  # type: ignore[union-attr]
 
 
+def test_a_foreign_llamafile_with_an_engine_of_ours_gets_a_verb(world: Path, capsys: Captured) -> None:
+    path = write_mozilla_file(world / "moz.llamafile")
+    keep_engines(world, capsys)
+
+    told = swapped(capsys, path, "--engine", "chat.toml")
+
+    assert verified(path) == []
+    assert members_of(path)[".args"] == b"cli\n-m\n/zip/tiny.Q4_0.gguf\n...\n"
+    assert ".args: begins with the verb cli from now on: the engine starts nothing without one" in str(told["notes"])
+
+
+def test_arguments_of_a_foreign_llamafile_keep_its_model_and_get_no_verb(world: Path, capsys: Captured) -> None:
+    path = write_mozilla_file(world / "moz.llamafile")
+
+    told = swapped(capsys, path, "--args", "--temp 0")
+
+    assert members_of(path)[".args"] == b"-m\ntiny.Q4_0.gguf\n--temp\n0\n...\n"
+    assert told["changes"][0]["what"] == "arguments: -m tiny.Q4_0.gguf --temp 0 ..."  # type: ignore[index]
+
+
+def test_arguments_that_name_a_foreign_llamafiles_model_bare_follow_it(world: Path, capsys: Captured) -> None:
+    path, model = write_mozilla_file(world / "moz.llamafile"), world / "other.gguf"
+    model.write_bytes(tiny_gguf(tensors=DEFAULT_TENSORS[:2]))
+
+    swapped(capsys, path, "--model", model)
+
+    assert members_of(path)[".args"] == b"-m\nother.gguf\n--nobrowser\n...\n"
+
+
+def test_a_foreign_llamafile_without_its_model_is_told(world: Path, capsys: Captured) -> None:
+    path = write_mozilla_file(world / "moz.llamafile")
+
+    told = swapped(capsys, path, "--remove", "tiny.Q4_0.gguf")
+
+    assert ".args still names tiny.Q4_0.gguf, which is no longer there" in str(told["notes"])
+
+
+def test_a_file_of_ours_without_arguments_gets_them_with_a_verb(world: Path, capsys: Captured) -> None:
+    path = write_tiny_file(world, members=default_members()[:1])
+
+    swapped(capsys, path, "--args", "-m /zip/Tiny.Q4_0.gguf")
+
+    assert members_of(path)[".args"] == b"cli\n-m\n/zip/Tiny.Q4_0.gguf\n...\n"
+
+
 def test_a_foreign_llamafile_is_not_changed_in_place(world: Path, capsys: Captured) -> None:
     path = write_mozilla_file(world / "moz.llamafile")
 
@@ -249,6 +294,15 @@ def test_files_come_and_go_and_arguments_that_name_one_are_told(world: Path, cap
     assert verified(path) == []
     assert set(members_of(path)) == {"LICENSE", "prompts/hello.txt", ".args"}
     assert f".args still names /zip/{MODEL_NAME}, which is no longer there" in str(told["notes"])
+
+
+@pytest.mark.parametrize("words", [("--remove", ".args"), ("--file", ".args=tiny.gguf")])
+def test_arguments_are_no_file_to_put_or_remove(world: Path, capsys: Captured, words: tuple[str, str]) -> None:
+    path = launcher_file(world)
+
+    assert refusal(capsys, path, *words, code=2) == (
+        f"lfbuild: {path}: {words[0]}: .args is made by lfbuild itself\nlfbuild: hint: --args changes arguments\n"
+    )
 
 
 def test_names_and_the_address_of_updates(world: Path, capsys: Captured) -> None:

@@ -8,6 +8,7 @@ import shutil
 import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from tests.fetch.conftest import server
@@ -40,6 +41,9 @@ __all__ = ["server"]
 
 QUICK = Manners(clock=Clock(now=lambda: 0.0, pause=lambda _: None), silence_s=5, most_connections=1)
 """Where no time passes, asking twice costs nothing: no byte is read along that nobody wants."""
+
+
+STRANGE_NAMES = ["a#b", "a?b", "a%41b", "a:b", "two words", "grüße+日本"]
 
 
 class Noted(SilentReport):
@@ -555,3 +559,26 @@ def test_a_page_that_is_no_control_file_is_refused(server: WebServer, old: Path)
     with pytest.raises(FetchError) as caught:
         updated(old, f"{server.url}/none")
     assert caught.value.what == "is not there (404)"
+
+
+@pytest.mark.parametrize("name", STRANGE_NAMES)
+def test_a_file_of_any_name_is_found_at_its_address(server: WebServer, tmp_path: Path, name: str) -> None:
+    new = write_new(tmp_path / "there", indexed=False).rename(tmp_path / "there" / name)
+    index(new, file_url="", threads=1, report=SilentReport())
+    for path in new.parent.iterdir():
+        server.pages[f"/{quote(path.name)}"] = Page(data=path.read_bytes())
+
+    updated(tmp_path / "here", f"{server.url}/{quote(name)}")
+
+    assert (tmp_path / "here").read_bytes() == new.read_bytes()
+
+
+@pytest.mark.parametrize("name", STRANGE_NAMES)
+def test_a_file_of_any_name_is_found_in_a_folder(tmp_path: Path, name: str) -> None:
+    new = write_new(tmp_path / "there", indexed=False).rename(tmp_path / "there" / name)
+    index(new, file_url="", threads=1, report=SilentReport())
+
+    updated(tmp_path / "by-path", str(new))
+    updated(tmp_path / "by-address", new.as_uri())
+
+    assert (tmp_path / "by-path").read_bytes() == (tmp_path / "by-address").read_bytes() == new.read_bytes()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lfbuild.formats.flags import KnownFlags, asked_for, find_texts, flags_of, migrate_args
+from lfbuild.formats.flags import KnownFlags, asked_for, find_texts, flags_of, migrate_args, naming
 
 NEWER = KnownFlags(present=frozenset({"-m", "-c", "--load-mode"}), sure=True)
 
@@ -89,11 +89,64 @@ def test_a_text_that_somebody_wrote_by_hand_stays_and_what_it_needs_is_told(text
     )
 
 
+VERBS = KnownFlags(present=frozenset({"-m", "-c", "--host", "--port"}), sure=True, verbs=True)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "expected"),
+    [
+        ("-m /zip/a.gguf ...", "cli -m /zip/a.gguf ..."),
+        ("-m /zip/a.gguf --server ...", "serve -m /zip/a.gguf ..."),
+        ("--cli -m /zip/a.gguf ...", "completion -m /zip/a.gguf ..."),
+        ("--chat --host 0.0.0.0 ...", "cli --host 0.0.0.0 ..."),
+        ("-m /zip/a.gguf --host 0.0.0.0 ...", "serve -m /zip/a.gguf --host 0.0.0.0 ..."),
+        ("--v2 -m /zip/a.gguf ...", "serve -m /zip/a.gguf ..."),
+        ("...", "cli ..."),
+        ("serve -m /zip/a.gguf ...", "serve -m /zip/a.gguf ..."),
+    ],
+)
+def test_an_engine_with_verbs_is_told_by_one_what_mozillas_would_do(tokens: str, expected: str) -> None:
+    assert migrated(*tokens.split(), known=VERBS)[0] == expected
+
+
+def test_the_verb_and_what_it_stands_for_are_told() -> None:
+    assert migrated("-m", "/zip/a.gguf", "--server", "...", known=VERBS)[1] == (
+        ".args: begins with the verb serve from now on: the engine starts nothing without one",
+        ".args: --server is dropped: the verb says so",
+    )
+
+
+def test_a_verb_is_put_before_a_text_that_somebody_wrote_by_hand() -> None:
+    text = b"# mine\n-m /zip/a.gguf -c $SIZE\n"
+
+    assert migrate_args(text, VERBS, members=(), member=".args").data == b"cli\n" + text
+
+
+def test_arguments_of_another_verb_get_none() -> None:
+    text = b"-c\n9\n...\n"
+
+    assert migrate_args(text, VERBS, members=(), member=".lfbuild/args/serve").data == text
+
+
+def test_a_verb_that_the_engine_may_not_know_is_told() -> None:
+    assert migrated("cli", "-m", "/zip/a.gguf", "...") == (
+        "cli -m /zip/a.gguf ...",
+        (".args: begins with the verb cli, and the engine may know no verbs",),
+    )
+
+
 def test_a_text_that_cannot_be_read_is_told() -> None:
     result = migrate_args(b"'open", NEWER, members=(), member=".args")
 
     assert result.data == b"'open"
     assert result.notes == (".args: a ' is opened and never closed, so its flags were not checked",)
+
+
+def test_a_member_is_named_as_a_path_or_bare_behind_a_flag_of_models() -> None:
+    tokens = ["-m", "a.gguf", "-p", "a.gguf", "--mmproj", "/zip/a.gguf", "-md", "b.gguf"]
+
+    assert naming(tokens, "a.gguf") == [1, 5]
+    assert naming(["a.gguf"], "a.gguf") == []
 
 
 def test_texts_are_found_whole_across_pieces_and_at_the_end_of_longer_ones() -> None:

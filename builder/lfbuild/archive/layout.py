@@ -11,7 +11,6 @@ nothing between header and data.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -190,16 +189,20 @@ def name_fault(name: str) -> str:
     return next((fault for fault, applies in faults.items() if applies), "")
 
 
-def check_names_differ(names: Iterable[str]) -> None:
+def check_names_differ(names: Iterable[str], *, where: str = "member") -> None:
     """Refuse names that are the same, or would be on a system that ignores case.
 
     Raises:
-        FormatError: which name it is.
+        FormatError: which names they are.
     """
-    folded = Counter(name.casefold() for name in names)
-    for name, count in folded.items():
-        if count > 1:
-            raise FormatError("member", f"the name {name!r} is given {count} times")
+    spellings: dict[str, str] = {}
+    for name in names:
+        other = spellings.get(name.casefold())
+        if other == name:
+            raise FormatError(where, f"the name {name!r} is given more than once")
+        if other is not None:
+            raise FormatError(where, f"the names {other!r} and {name!r} are one where systems ignore case")
+        spellings[name.casefold()] = name
 
 
 def _place_one(member: Member, start: int) -> Placement:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import zlib
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
@@ -20,7 +19,7 @@ from lfbuild.formats.zip import (
     local_data_offset,
     read_directory,
 )
-from lfbuild.host.files import host_error
+from lfbuild.host.files import open_regular
 from lfbuild.host.moving import read_into
 
 if TYPE_CHECKING:
@@ -139,21 +138,11 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     """Open a regular file for reading.
 
     Raises:
-        HostError: it cannot be read, or is no regular file.
+        HostError: it cannot be read.
+        FormatError: it is no regular file.
     """
-    try:
-        file = open(path, "rb", buffering=0, opener=_open_now)  # noqa: SIM115  # Path.open has no opener
-    except OSError as error:
-        raise host_error(path, error) from error
-    with file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise FormatError(path, "is not a regular file")
+    with open(open_regular(path), "rb", buffering=0) as file:  # noqa: PTH123  # a descriptor, not a path
         yield file
-
-
-def _open_now(path: str, flags: int) -> int:
-    """Without `O_NONBLOCK`, opening a pipe would wait for somebody who writes into it."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_at(descriptor: int, offset: int, length: int) -> bytes:

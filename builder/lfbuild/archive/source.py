@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from lfbuild.errors import HostError
-from lfbuild.host.files import host_error
+from lfbuild.host.files import host_error, open_regular
 from lfbuild.host.moving import read_into, share_range
 
 if TYPE_CHECKING:
@@ -86,11 +86,13 @@ class FileSource:
 
         Raises:
             HostError: it cannot be read.
+            FormatError: it is no regular file.
         """
+        descriptor = open_regular(path)
         try:
-            return cls(path=path, size_bytes=path.stat().st_size)
-        except OSError as error:
-            raise host_error(path, error) from error
+            return cls(path=path, size_bytes=os.fstat(descriptor).st_size)
+        finally:
+            os.close(descriptor)
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[OpenSource]:

@@ -13,6 +13,7 @@ from lfbuild.backend.order import dist_info
 from lfbuild.backend.tags import program_name
 from lfbuild.backend.wheel import write_wheel
 from lfbuild.channel.describe import describe_release
+from lfbuild.channel.index import reference_to
 from lfbuild.channel.release import index_address
 from lfbuild.commands.build import carry_out
 from lfbuild.commands.engines import source_facts
@@ -52,7 +53,7 @@ def make_thin_wheel(order: Order, folder: Path) -> Path:
         built = carry_out(plan, jobs=order.jobs, settings=order.settings, report=order.report)
         found = map_file(built.path, threads=order.settings.machine.cores)
         url = f"{base}/{place_of(found, name)}"
-        described = describe_release(found, name=name, url=url, manifest=manifest_of(built.path))
+        described = describe_release(found, name=reference_to(name), url=url, manifest=manifest_of(built.path))
     package = thin_files(
         names,
         summary=project.summary,

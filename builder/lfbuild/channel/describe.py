@@ -38,7 +38,7 @@ def describe_release(
 ) -> Described:
     """The control file of a file that lies at `url`; its leaves, where they need a file, beside `name`.
 
-    Both are seen from the control file.
+    Both are seen from the control file, and written as in an address (`reference_to`).
     """
     places, leaves = _leaves_in_file(found), b""
     homeless = sum(region.index.cuts.leaves for region in found.regions if places[region.offset] == _IN_NO_FILE)

@@ -23,6 +23,7 @@ import zlib
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Final, Self
+from urllib.parse import quote
 
 import msgspec
 from blake3 import blake3
@@ -101,10 +102,15 @@ class DeltaRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class FileRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A file of the release and where it lies, seen from the index."""
+    """A file of the release and where it lies, seen from the index: a name as in an address, or a whole one."""
 
     url: Name
     size_bytes: Size
+
+
+def reference_to(name: str) -> str:
+    """How a control file names what lies beside it: as in an address, where `#`, `?`, `%` and `:` mean something."""
+    return quote(name)
 
 
 class _Description(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
-from lfbuild.channel.index import INDEX_SUFFIX, MOST_INDEX_BYTES, ReleaseIndex
+from lfbuild.channel.index import INDEX_SUFFIX, MOST_INDEX_BYTES, ReleaseIndex, reference_to
 from lfbuild.errors import TrustError
 from lfbuild.fetch.network import without_secrets
 from lfbuild.fetch.pace import GUESSED_LINE
@@ -49,23 +49,26 @@ class Release:
 
 def index_address(url: str, name: str) -> str:
     """Where the control file is that `url` means: itself, in a folder under the file's own name, or beside a file."""
-    path, mark, query = url.partition("?")
+    is_address = "://" in url
+    path, mark, query = url.partition("?") if is_address else (url, "", "")
     if path.endswith(INDEX_SUFFIX):
         return url
-    return f"{path}{name if path.endswith('/') else ''}{INDEX_SUFFIX}{mark}{query}"
+    own = "" if not path.endswith("/") else reference_to(name) if is_address else name
+    return f"{path}{own}{INDEX_SUFFIX}{mark}{query}"
 
 
 def address_beside(url: str, reference: str) -> str:
     """The address that a control file at `url` means by `reference`: a name beside it, or a whole address.
 
+    Names are as in addresses, and plain where the control file lies at a path.
+
     Raises:
         TrustError: it leads from the network to this machine's files, or from https to http.
     """
     is_local = local_path(url) is not None
-    if "://" not in reference and is_local:
-        return f"{url.rpartition('/')[0]}/{reference}" if "/" in url else reference
-    if "://" not in reference and urlsplit(url).scheme in ("s3", "oci"):
-        return f"{url.rpartition('/')[0]}/{reference}"
+    if "://" not in reference and (is_local or urlsplit(url).scheme in ("s3", "oci")):
+        folder, slash, _ = url.rpartition("/")
+        return f"{folder}{slash}{reference if '://' in url else unquote(reference)}"
     target = reference if "://" in reference else urljoin(url, reference)
     old, new = urlsplit(url).scheme, urlsplit(target).scheme
     if not is_local and (new not in ("http", "https", "s3", "oci") or (old == "https" and new == "http")):

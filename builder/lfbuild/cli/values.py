@@ -1,4 +1,4 @@
-"""Values that stand in one word on the command line: a count, a size (`10G`), an age (`30d`)."""
+"""Values that stand in one word on the command line: a count, a size (`10G`), an age (`30d`), a text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ import re
 
 _SIZE_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _AGE_UNITS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def text(word: str) -> str:
+    """Text that is to stand in what is written, where all text is UTF-8; a path may be any bytes."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"'{word}' is not UTF-8") from None
+    return word
 
 
 def count(text: str) -> int:

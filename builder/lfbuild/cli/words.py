@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from importlib import import_module
+from itertools import islice
 from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TextIO, cast
@@ -18,7 +19,7 @@ from lfbuild import __version__
 from lfbuild.errors import Problem, RecipeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lfbuild.cli.context import Context
 
@@ -129,7 +130,7 @@ class Subparsers:
 def parse(given: Sequence[str]) -> argparse.Namespace:
     """The command line as a namespace; its `verb` is always one of `VERBS`."""
     parser, subparsers = make_parser()
-    arguments, left_over = parser.parse_known_args(_with_verb(given))
+    arguments, left_over = parser.parse_known_args(_options_first(_with_verb(given), subparsers.parsers))
     if arguments.verb is None:
         raise refused(COMMAND_LINE, "a verb or a recipe is missing", hint=_help_of("lfbuild"))
     if left_over:
@@ -212,6 +213,44 @@ def _first_word(given: Sequence[str]) -> str | None:
             return word
         is_value = not is_value and word in VALUE_OPTIONS
     return None
+
+
+def _options_first(given: Sequence[str], parsers: Mapping[str, Parser]) -> list[str]:
+    """A verb's options before its other words, as older Pythons find none of these behind an option.
+
+    They give a word that may be absent up at the first option, so `extract FILE -d FOLDER MEMBER` has one too many.
+    """
+    verb = next((at for at, word in enumerate(given) if word in parsers), None)
+    if verb is None:
+        return list(given)
+    table = parsers[given[verb]]._option_string_actions
+    options, others, left = list[str](), list[str](), iter(given[verb + 1 :])
+    for word in left:
+        if word == "--":
+            others += [word, *left]
+        elif _is_option(word, table):
+            options += [word, *(islice(left, 1) if _takes_next_word(word, table) else ())]
+        else:
+            others.append(word)
+    return [*given[: verb + 1], *options, *others]
+
+
+def _is_option(word: str, table: Mapping[str, argparse.Action]) -> bool:
+    """As argparse sees it: a text with spaces is none unless a known option is in front."""
+    return word.startswith("-") and word != "-" and (" " not in word or word.partition("=")[0] in table)
+
+
+def _takes_next_word(option: str, table: Mapping[str, argparse.Action]) -> bool:
+    """Whether the value of an option is the next word: `-o OUT` and `-qo OUT`, but not `-oOUT` or `--output=OUT`."""
+    if option in table:
+        return table[option].nargs is None
+    if option.startswith("--"):
+        return False
+    for at, letter in enumerate(option[1:], start=2):
+        action = table.get(f"-{letter}")
+        if action is None or action.nargs is None:
+            return action is not None and at == len(option)
+    return False
 
 
 def _refuse_left_over(verb: str, left_over: Sequence[str], parser: Parser) -> RecipeError:

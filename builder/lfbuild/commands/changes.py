@@ -15,9 +15,10 @@ import msgspec
 
 from lfbuild.archive.reader import opened, read_at
 from lfbuild.archive.source import BytesSource, FileSource, read_source
+from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import FormatError, Problem, RecipeError
-from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, USERS_OWN, args_to_bytes, parse_args, verb_member
-from lfbuild.formats.flags import MODEL_FLAGS, asked_for, flags_of, migrate_args
+from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, USERS_OWN, args_to_bytes, parse_args, verb_member, verb_of
+from lfbuild.formats.flags import MODEL_FLAGS, asked_for, flags_of, migrate_args, naming
 from lfbuild.formats.gguf import cut_gguf, read_gguf
 from lfbuild.formats.model import model_facts
 from lfbuild.manifest.edit import Changes
@@ -126,7 +127,7 @@ class _Gathering:
 
     def file(self, name: str, path: Path) -> None:
         """A file, new or in the place of the one of that name."""
-        self._refuse_own(name)
+        self._refuse_own(name, key="--file")
         old = self._members.get(name)
         if name.lower().endswith(".gguf"):
             member = _model_member(name, path, old, where=self._where)
@@ -140,7 +141,7 @@ class _Gathering:
 
     def removal(self, name: str) -> None:
         """A member less; what the arguments say of it is told."""
-        self._refuse_own(name)
+        self._refuse_own(name, key="--remove")
         if name not in self._members:
             raise FormatError(self._where, f"has no member {name!r} that could be removed", hint="lfbuild list")
         self._removed.append(name)
@@ -148,8 +149,8 @@ class _Gathering:
         self._put.pop(name, None)
         self._told.append(("", f"{name} is removed"))
         for member, tokens in self._argument_tokens():
-            if f"/zip/{name}" in tokens:
-                self._notes.append(f"{member} still names /zip/{name}, which is no longer there")
+            for at in naming(tokens, name):
+                self._notes.append(f"{member} still names {tokens[at]}, which is no longer there")
 
     def arguments(self, verb: str, text: str) -> None:
         """The arguments of a verb; models that they do not name are those that were named before."""
@@ -159,16 +160,18 @@ class _Gathering:
             words = shlex.split(text)
         except ValueError as error:
             raise self._refused("--args", f"'{text}' has a quote that is never closed") from error
-        old = self._tokens(member)[1 if member == ARGS_NAME else 0 :] if member in self._members else []
-        tokens = [*_models_of(old, words), *words]
+        old = self._tokens(member) if member in self._members else []
+        tokens = [*self._models_of(old, words), *words]
         tokens = tokens if USERS_OWN in tokens else [*tokens, USERS_OWN]
-        self._put_args(member, args_to_bytes([default, *tokens] if member == ARGS_NAME else tokens))
-        self._told.append((member, f"arguments of {verb or default}: {' '.join(tokens)}"))
+        self._put_args(member, args_to_bytes([default, *tokens] if default and member == ARGS_NAME else tokens))
+        whose = f"arguments of {verb or default}" if verb or default else "arguments"
+        self._told.append((member, f"{whose}: {' '.join(tokens)}"))
 
     def migration(self, engine: NewEngine) -> None:
         """Stored arguments as the new engine understands them."""
         texts = {name: read_source(member.source) for name, member in self._members.items() if member.role == "args"}
-        known = engine.flags(asked_for(flag for data in texts.values() for flag in flags_of(data)))
+        asked = asked_for(flag for data in texts.values() for flag in flags_of(data))
+        known = replace(engine.flags(asked), verbs=engine.record.has_verbs)
         models = [name for name in self._members if name.lower().endswith(".gguf")]
         for name, data in sorted(texts.items()):
             migrated = migrate_args(data, known, members=models, member=name)
@@ -235,13 +238,14 @@ class _Gathering:
     def _rename(self, old: str, new: str) -> None:
         """Arguments that name the old model name the new one."""
         for member, tokens in self._argument_tokens():
-            if f"/zip/{old}" not in tokens:
+            named = naming(tokens, old)
+            if not named:
                 continue
-            renamed = [f"/zip/{new}" if token == f"/zip/{old}" else token for token in tokens]
+            renamed = [token.removesuffix(old) + new if at in named else token for at, token in enumerate(tokens)]
             if args_to_bytes(tokens) == read_source(self._members[member].source):
                 self._put_args(member, args_to_bytes(renamed))
             else:
-                self._notes.append(f"{member} is written by hand and still names /zip/{old}")
+                self._notes.append(f"{member} is written by hand and still names {tokens[named[0]]}")
 
     def _argument_tokens(self) -> list[tuple[str, list[str]]]:
         return [(member.name, self._tokens(member.name)) for member in self._members.values() if member.role == "args"]
@@ -250,22 +254,34 @@ class _Gathering:
         return parse_args(read_source(self._members[member].source), environment=AS_THEY_STAND, where=member)
 
     def _default_verb(self) -> str:
-        tokens = self._tokens(ARGS_NAME) if ARGS_NAME in self._members else []
-        return tokens[0] if tokens and not tokens[0].startswith("-") else "cli"
+        """The one that `.args` names, else that of a recipe which names none; empty for engines without verbs."""
+        present = verb_of(self._tokens(ARGS_NAME)) if ARGS_NAME in self._members else ""
+        engine = self._order.engine
+        return present or ("cli" if engine is not None and engine.has_verbs else "")
+
+    def _models_of(self, old: list[str], words: list[str]) -> list[str]:
+        """The flags that name models in the old arguments, and are not given anew."""
+        kept: list[str] = []
+        for flag, value in itertools.pairwise(old):
+            in_file = value.startswith("/zip/") or value in self._members
+            if flag in MODEL_FLAGS and in_file and flag not in words:
+                kept += [flag, value]
+        return kept
 
     def _put_args(self, name: str, data: bytes) -> None:
         member = PackMember(name=name, role="args", place="tail", source=BytesSource(data))
         self._put[name] = self._members[name] = member
 
-    def _refuse_own(self, name: str) -> None:
+    def _refuse_own(self, name: str, *, key: str) -> None:
         if name.startswith(OWN_FOLDER) or name == ARGS_NAME:
-            raise self._refused("--file", f"{name} is made by lfbuild itself", hint="--args changes arguments")
+            raise self._refused(key, f"{name} is made by lfbuild itself", hint="--args changes arguments")
 
     def _refused(self, key: str, what: str, *, hint: str = "") -> RecipeError:
         return RecipeError(self._where, [Problem(where=self._where, key=key, what=what)], hint=hint)
 
 
 def _model_member(name: str, path: Path, old: PackMember | None, *, where: str) -> PackMember:
+    refuse_odd_name(path, place="a manifest")
     with opened(path) as file:
         descriptor, size = file.fileno(), path.stat().st_size
         header = read_gguf(lambda offset, length: read_at(descriptor, offset, length), size, where=f"{where}: {path}")
@@ -280,12 +296,3 @@ def _model_member(name: str, path: Path, old: PackMember | None, *, where: str) 
         origin=Origin(kind="path", location=path.name),
         facts=facts,
     )
-
-
-def _models_of(old: list[str], words: list[str]) -> list[str]:
-    """The flags that name models in the old arguments, and are not given anew."""
-    kept: list[str] = []
-    for flag, value in itertools.pairwise(old):
-        if flag in MODEL_FLAGS and value.startswith("/zip/") and flag not in words:
-            kept += [flag, value]
-    return kept

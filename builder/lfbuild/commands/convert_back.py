@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from lfbuild.archive.source import Source
     from lfbuild.commands.settings import Settings
     from lfbuild.formats.zip import CentralRecord
+    from lfbuild.manifest.model import EngineRecord
     from lfbuild.manifest.present import Present
     from lfbuild.report import Report
 
@@ -53,7 +54,7 @@ def convert_back(
 
     Raises:
         FormatError: the file is somebody else's already, or has no engine that could begin it.
-        RecipeError: it has engines for several machines, and none was named.
+        RecipeError: it has engines for several machines, and none was named, or has none for the one that was.
         IntegrityError: something in it is not what was promised.
         HostError: the disk refuses.
     """
@@ -64,11 +65,11 @@ def convert_back(
             raise FormatError(path, "has no manifest, so there is nothing to convert back")
         if engine:
             new = stack.enter_context(found_engine(engine, settings=settings, report=report))
-            told, head = new.told, _begins(new.head, new.slices, target, path)
+            told, head = new.told, _begins(new.head, new.slices, new.record, target, path)
         else:
             order_head = present.head()
             slices = order_head.slices if isinstance(order_head, LauncherHead) else ()
-            told, head = "its own", _begins(order_head, slices, target, path)
+            told, head = "its own", _begins(order_head, slices, present.manifest.engine, target, path)
         members = list(_members(present))
         total = head.source.size_bytes + sum(source.size_bytes for _, source in members)
         # Beyond this point nothing is decided any more.
@@ -113,14 +114,22 @@ def _check(present: Present, name: str) -> None:
 
 
 def _begins(
-    head: EngineHead | LauncherHead | None, slices: tuple[EngineSlice, ...], target: str, path: Path
+    head: EngineHead | LauncherHead | None,
+    slices: tuple[EngineSlice, ...],
+    record: EngineRecord | None,
+    target: str,
+    path: Path,
 ) -> EngineHead:
     """A program that can begin a file by itself; a launcher cannot, as it needs lfbuild's own members."""
+    targets = [item.target for item in slices] or list(record.targets if record else ())
+    names = ", ".join(targets) or "no machine"
+    if target and target not in targets:
+        what = f"there is no engine for {target}, only for {names}"
+        raise RecipeError(path, [Problem(where=str(path), key="--target", what=what)])
     if isinstance(head, EngineHead):
         return head
     chosen = [item for item in slices if target in {"", item.target}]
     if len(chosen) != 1:
-        names = ", ".join(item.target for item in slices) or "no machine"
         what = f"the file has engines for {names}, and a llamafile begins with one"
         raise RecipeError(path, [Problem(where=str(path), key="", what=what)], hint="--target TARGET, or --engine E")
     program = load_program(chosen[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.delta.make import make_delta
 from lfbuild.delta.side import Side
 from lfbuild.errors import HostError
@@ -55,12 +56,14 @@ def diff(old: Path, new: Path, output: Path | None, *, threads: int, report: Rep
     """Write the delta from `old` to `new`.
 
     Raises:
+        RecipeError: a file has a name that cannot stand in a difference.
         HostError: a file cannot be read, or the delta cannot be written.
         FormatError: a file of ours is malformed.
         IntegrityError: its indexes are not those that its manifest promises.
     """
     target = output or new.with_name(new.name + SUFFIX)
     for source in (old, new):
+        refuse_odd_name(source, place="a difference")
         _refuse_overwriting(target, source)
     with (
         Side.open(old, threads=threads, report=report) as old_side,

@@ -36,7 +36,7 @@ def extract(
         ours = load_manifest(reader)
         # All of the directory, not the table of names: in that, a name that stands twice is there once.
         records = [reader.record(name) for name in names] or [found.record for found in reader.directory.records]
-        check_names_differ(record.name for record in records)
+        check_names_differ((record.name for record in records), where=reader.where)
         targets = [(record, target_of(record, directory, where=reader.where)) for record in records]
         files = [(record, target) for record, target in targets if not record.name.endswith("/")]
         if not force:

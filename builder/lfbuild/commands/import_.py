@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lfbuild.archive.check import check_members
 from lfbuild.archive.reader import Reader
+from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import FormatError
 from lfbuild.host.inplace import used
 from lfbuild.manifest.foreign import order_of_foreign, take_apart
@@ -45,10 +46,13 @@ def import_file(
     """Write the file anew, with everything it holds and a manifest of it.
 
     Raises:
+        RecipeError: it is to be called by its file's name, which cannot stand in a manifest.
         FormatError: it is ours already, no llamafile, or holds something that a file of ours cannot.
         HostError: the disk refuses.
     """
     path = path.resolve()
+    if not name:
+        refuse_odd_name(path, place="a manifest")
     with used(path) as file:
         reader = Reader(path, file)
         if load_manifest(reader) is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from blake3 import blake3
 
 from lfbuild.channel.describe import describe_release
-from lfbuild.channel.index import INDEX_SUFFIX, LEAVES_SUFFIX, DeltaRecord
+from lfbuild.channel.index import INDEX_SUFFIX, LEAVES_SUFFIX, DeltaRecord, reference_to
 from lfbuild.commands.diff import SUFFIX as DELTA_SUFFIX
 from lfbuild.commands.diff import diff
 from lfbuild.commands.index import manifest_of
@@ -34,18 +34,18 @@ def write_increments(path: Path, older: Sequence[Path], *, threads: int, report:
     Raises:
         FormatError, IntegrityError: one of the files is damaged. HostError: the disk refuses.
     """
-    deltas = tuple(_deltas(path, older, threads=threads, report=report))
-    found = map_file(path, threads=threads)
-    described = describe_release(found, name=path.name, url=path.name, manifest=manifest_of(path), deltas=deltas)
+    deltas = dict(_deltas(path, older, threads=threads, report=report))
+    found, name = map_file(path, threads=threads), reference_to(path.name)
+    described = describe_release(found, name=name, url=name, manifest=manifest_of(path), deltas=tuple(deltas.values()))
     texts = {f"{path.name}{LEAVES_SUFFIX}": described.leaves} if described.leaves else {}
     texts |= {f"{path.name}{INDEX_SUFFIX}": described.index.to_bytes()}
     for name, data in texts.items():
         with replacing(path.with_name(name)) as file:
             file.write(data)
-    return (*(delta.url for delta in deltas), *texts)
+    return (*deltas, *texts)
 
 
-def _deltas(path: Path, older: Sequence[Path], *, threads: int, report: Report) -> Iterator[DeltaRecord]:
+def _deltas(path: Path, older: Sequence[Path], *, threads: int, report: Report) -> Iterator[tuple[str, DeltaRecord]]:
     seen: set[str] = set()
     for old in older:
         root = map_file(old, threads=threads).root.hex()
@@ -59,4 +59,5 @@ def _deltas(path: Path, older: Sequence[Path], *, threads: int, report: Report) 
             report.note(f"no difference from {old}: it would save little of {path.name}")
             continue
         data = target.read_bytes()
-        yield DeltaRecord(old=root, url=target.name, size_bytes=len(data), blake3=blake3(data).hexdigest())
+        url = reference_to(target.name)
+        yield target.name, DeltaRecord(old=root, url=url, size_bytes=len(data), blake3=blake3(data).hexdigest())

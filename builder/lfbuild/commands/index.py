@@ -10,7 +10,8 @@ from blake3 import blake3
 
 from lfbuild.archive.reader import Reader, opened, read_at
 from lfbuild.channel.describe import describe_release
-from lfbuild.channel.index import INDEX_SUFFIX, LEAVES_SUFFIX, DeltaRecord
+from lfbuild.channel.index import INDEX_SUFFIX, LEAVES_SUFFIX, DeltaRecord, reference_to
+from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import FormatError, IntegrityError
 from lfbuild.host.files import replacing
 from lfbuild.manifest.mapping import map_file
@@ -46,17 +47,20 @@ def index(path: Path, *, file_url: str, threads: int, report: Report, deltas: Se
     `deltas` are published differences to it, which will lie beside the control file.
 
     Raises:
+        RecipeError: one of them has a name that cannot stand in a control file.
         FormatError, IntegrityError: the file is damaged, or a difference is, or makes another file.
         HostError: something cannot be read or written.
     """
+    for named in (path, *deltas):
+        refuse_odd_name(named, place="a control file")
     with report.step(f"look at {path.name}") as step:
         found = map_file(path, threads=threads, on_bytes=step.advance)
     described = describe_release(
         found,
-        name=path.name,
-        url=file_url or path.name,
+        name=reference_to(path.name),
+        url=file_url or reference_to(path.name),
         manifest=manifest_of(path),
-        deltas=tuple(delta_record(delta, found, url=delta.name) for delta in deltas),
+        deltas=tuple(delta_record(delta, found, url=reference_to(delta.name)) for delta in deltas),
     )
     leaves_path = path.with_name(path.name + LEAVES_SUFFIX) if described.leaves else None
     if leaves_path is not None:

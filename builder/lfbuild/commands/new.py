@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lfbuild.archive.reader import opened, read_at
+from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import Problem, RecipeError
 from lfbuild.formats.gguf import read_gguf
 from lfbuild.formats.model import ModelFacts, model_facts
@@ -174,10 +175,7 @@ def _context(facts: ModelFacts) -> tuple[tuple[str, ...], str]:
 def _source(model: Path, *, beside: Path) -> str:
     """The model's path as the recipe has it: relative, from the recipe's folder, if it was given so."""
     text = str(model) if model.is_absolute() else os.path.relpath(model, beside)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise _refused(model, "its name is not UTF-8, as all text in a recipe is", hint="rename it") from None
+    refuse_odd_name(model, text, place="a recipe")
     return text
 
 

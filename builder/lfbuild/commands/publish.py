@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.channel.describe import describe_release
-from lfbuild.channel.index import INDEX_SUFFIX
+from lfbuild.channel.index import INDEX_SUFFIX, reference_to
+from lfbuild.channel.release import address_beside, index_address
 from lfbuild.commands.index import delta_record, manifest_of
+from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.fetch.shelf import shelf_for
 from lfbuild.manifest.mapping import map_file
 
@@ -44,8 +46,8 @@ class Published:
 
 
 def place_of(found: FileMap, name: str) -> str:
-    """Where a file lies under the folder that it is published to: a place that no other file will have."""
-    return f"{found.root.hex()[:_ROOT_DIGITS]}/{name}"
+    """Where a file lies under the folder that it is published to, as in an address: a place that no other will have."""
+    return reference_to(f"{found.root.hex()[:_ROOT_DIGITS]}/{name}")
 
 
 def publish(
@@ -54,11 +56,15 @@ def publish(
     """Put `path`, differences to it and its control file under `folder`, with or without a slash at its end.
 
     Raises:
+        RecipeError: one of them has a name that cannot stand in a control file.
         FetchError: nothing can be put there.
         FormatError, IntegrityError: the file is damaged, or a difference is, or makes another file.
         HostError: it cannot be read, or not be written there.
     """
-    shelf = shelf_for(f"{folder.rstrip('/')}/{path.name}", network)
+    for named in (path, *deltas):
+        refuse_odd_name(named, place="a control file")
+    index_url = index_address(f"{folder.rstrip('/')}/", path.name)
+    shelf = shelf_for(index_url.removesuffix(INDEX_SUFFIX), network)
     with report.step(f"look at {path.name}") as step:
         found = map_file(path, threads=threads, on_bytes=step.advance)
     place = place_of(found, path.name)
@@ -66,19 +72,19 @@ def publish(
     described = describe_release(
         found, name=place, url=place, manifest=manifest_of(path), deltas=[record for _, record in records]
     )
-    base, put = folder.rstrip("/"), []
-    wanted: list[tuple[str, Path | bytes, int]] = [(f"{base}/{place}", path, found.size_bytes)]
-    wanted += [(f"{base}/{record.url}", delta, record.size_bytes) for delta, record in records]
+    wanted: list[tuple[str, Path | bytes, int]] = [(place, path, found.size_bytes)]
+    wanted += [(record.url, delta, record.size_bytes) for delta, record in records]
     if described.index.leaves is not None:
-        wanted.append((f"{base}/{described.index.leaves.url}", described.leaves, len(described.leaves)))
+        wanted.append((described.index.leaves.url, described.leaves, len(described.leaves)))
+    put = []
     with report.step(f"publish {path.name}", total=sum(size for _, _, size in wanted)) as step:
-        for url, source, size in wanted:
+        for reference, source, size in wanted:
+            url = address_beside(index_url, reference)
             if shelf.size_of(url) == size:  # under its root: what is there can only be the same
                 step.advance(size)
                 continue
             shelf.put(source, url, cache=_FOREVER, on_bytes=step.advance)
             put.append(url)
-    index_url = f"{base}/{path.name}{INDEX_SUFFIX}"
     # Beyond this point the release is the newest.
     shelf.put(described.index.to_bytes(), index_url, cache=_NEVER, on_bytes=lambda _: None)
-    return Published(url=index_url, file_url=f"{base}/{place}", put=(*put, index_url))
+    return Published(url=index_url, file_url=address_beside(index_url, place), put=(*put, index_url))

@@ -12,6 +12,7 @@ from lfbuild.archive.reader import Reader
 from lfbuild.commands.changes import read_changes
 from lfbuild.commands.new_engine import found_engine
 from lfbuild.commands.recover import settled
+from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import FormatError, HostError, Problem, RecipeError
 from lfbuild.host.files import can_share
 from lfbuild.host.inplace import had_alone, used
@@ -206,6 +207,8 @@ class _Edit:
             raise FormatError(self._path, "is somebody else's file", hint=f"lfbuild import {self._path.name}")
         for finding in check_members(self._reader, content=False):
             raise FormatError(f"{self._path}: {finding.subject}", finding.what, hint="nothing is built on it")
+        if words.name is None:
+            refuse_odd_name(self._path, place="a manifest")
         foreign = take_apart(self._reader)
         release = Release(name=self._path.stem)
         order = order_of_foreign(foreign, release=release, epoch=self._epoch, align=self._options.align)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 from lfbuild.errors import FetchError, FormatError, ToolError
 from lfbuild.fetch.answers import NotThereError
@@ -68,7 +68,7 @@ class OciAddress:
         found = _ADDRESS.fullmatch(url)
         if found is None:
             raise FetchError(url, "is no address in a registry", hint="oci://HOST/REPOSITORY:TAG")
-        return cls(**{key: value or "" for key, value in found.groupdict().items()})
+        return cls(**found.groupdict(default="") | {"name": unquote(found["name"] or "")})
 
     @property
     def base(self) -> str:

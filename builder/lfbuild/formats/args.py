@@ -47,6 +47,11 @@ def verb_member(verb: str) -> str:
     return f".lfbuild/args/{verb}"
 
 
+def verb_of(tokens: Sequence[str]) -> str:
+    """The default verb, with which `.args` begins; empty if it begins with an argument, as in Mozilla's files."""
+    return tokens[0] if tokens and tokens[0] != USERS_OWN and not tokens[0].startswith("-") else ""
+
+
 def args_to_bytes(arguments: Sequence[str]) -> bytes:
     """Write arguments one a line; `...` stays bare, everything else that needs it is quoted.
 

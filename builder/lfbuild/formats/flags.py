@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.errors import FormatError
-from lfbuild.formats.args import AS_THEY_STAND, USERS_OWN, args_to_bytes, parse_args
+from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, USERS_OWN, args_to_bytes, parse_args, verb_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 MODEL_FLAGS: Final = ("-m", "--model", "--mmproj", "-mm", "--lora", "-md", "--model-draft")
 """Flags whose value is a GGUF: what they name may be a member."""
@@ -40,6 +40,11 @@ MIGRATIONS: Final = (
 """LLAMAFILE.md, section 3; checked before a table is believed: the engine must lack the old flag and have the new."""
 
 
+_MODES: Final = {"--server": "serve", "--chat": "cli", "--cli": "completion"}
+"""What tells Mozilla's engines what to do, and the verb that says so to llama.cpp's."""
+_OF_THE_SERVER: Final = ("--v2", "--host", "--port")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownFlags:
     """What is known of an engine's flags."""
@@ -50,6 +55,8 @@ class KnownFlags:
     """Whether the engine's own list was read; else its bytes were searched."""
     bare_names: bool = False
     """Whether the engine looks for a model that is no file in its own: Mozilla's before 0.10."""
+    verbs: bool = False
+    """Whether the engine wants a verb first: llama.cpp's own program, and not Mozilla's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,21 +86,49 @@ def migrate_args(data: bytes, known: KnownFlags, *, members: Collection[str], me
     """The same arguments for an engine with these flags; `members` are names of models in the file.
 
     Only a text that lfbuild or llamafile-convert would have written so is changed: comments, quotes and variables stay
-    as somebody wrote them, and then what has to be changed is told.
+    as somebody wrote them, and then what has to be changed is told. A verb is put in front of any text.
     """
     try:
         tokens = parse_args(data, environment=AS_THEY_STAND, where=member)
     except FormatError as error:
         return MigratedArgs(data=data, notes=(f"{member}: {error.what}, so its flags were not checked",))
     notes: list[str] = []
-    changed = list(_without_old(tokens, known, member, notes))
+    verb, changed = _with_verb(tokens, known, member, notes) if member == ARGS_NAME else (b"", tokens)
+    changed = list(_without_old(changed, known, member, notes))
     if not known.bare_names:
         changed = list(_named_in_file(changed, members, member, notes))
     if changed == tokens:
-        return MigratedArgs(data=data, notes=tuple(notes))
+        return MigratedArgs(data=verb + data, notes=tuple(notes))
     if args_to_bytes(tokens) != data:
-        return MigratedArgs(data=data, notes=(*notes, f"{member}: is written by hand, so it was left as it is"))
-    return MigratedArgs(data=args_to_bytes(changed), notes=tuple(notes))
+        return MigratedArgs(data=verb + data, notes=(*notes, f"{member}: is written by hand, so it was left as it is"))
+    return MigratedArgs(data=verb + args_to_bytes(changed), notes=tuple(notes))
+
+
+def _with_verb(tokens: list[str], known: KnownFlags, member: str, notes: list[str]) -> tuple[bytes, list[str]]:
+    """What is to stand in front, and the arguments behind it."""
+    present = verb_of(tokens)
+    if known.verbs and not present:
+        verb = _verb_for(tokens)
+        notes.append(f"{member}: begins with the verb {verb} from now on: the engine starts nothing without one")
+        return args_to_bytes([verb]), list(_without_modes(tokens, member, notes))
+    if present and not known.verbs:
+        notes.append(f"{member}: begins with the verb {present}, and the engine may know no verbs")
+    return b"", tokens
+
+
+def _verb_for(tokens: list[str]) -> str:
+    """What Mozilla's engine does with these arguments; without any it chats, with a server behind that."""
+    flags = set(_flags(tokens))
+    told = next((verb for flag, verb in _MODES.items() if flag in flags), "")
+    return told or ("serve" if flags.intersection(_OF_THE_SERVER) else "cli")
+
+
+def _without_modes(tokens: list[str], member: str, notes: list[str]) -> Iterator[str]:
+    for token in tokens:
+        if token in _MODES:
+            notes.append(f"{member}: {token} is dropped: the verb says so")
+        else:
+            yield token
 
 
 def _without_old(tokens: list[str], known: KnownFlags, member: str, notes: list[str]) -> Iterator[str]:
@@ -128,6 +163,15 @@ def _named_in_file(tokens: Iterable[str], members: Collection[str], member: str,
         else:
             yield token
         before = token
+
+
+def naming(tokens: Sequence[str], member: str) -> list[int]:
+    """Which of the arguments name a member: as `/zip/NAME`, or bare behind a flag of models, as in older llamafiles."""
+    return [
+        at
+        for at, token in enumerate(tokens)
+        if token == f"/zip/{member}" or (token == member and at > 0 and tokens[at - 1] in MODEL_FLAGS)
+    ]
 
 
 def looks_like_flag(token: str) -> bool:

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from lfbuild.errors import HostError
+from lfbuild.errors import FormatError, HostError
 from lfbuild.host.moving import NOT_HERE, SHARED_BYTES, copy_range, share_range
 
 if TYPE_CHECKING:
@@ -193,6 +193,27 @@ def _is_claimed(path: Path) -> bool:
     return False
 
 
+def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
+    """A descriptor of a regular file; with a pipe nobody waits for who writes into it.
+
+    Raises:
+        HostError: it cannot be opened, or is a folder.
+        FormatError: it is a pipe or a device.
+    """
+    more = ("O_CLOEXEC", "O_BINARY", "O_NONBLOCK")
+    try:
+        descriptor = os.open(path, flags | sum(getattr(os, name, 0) for name in more))
+    except OSError as error:
+        raise host_error(path, error) from error
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISDIR(mode):
+        raise host_error(path, OSError(errno.EISDIR, os.strerror(errno.EISDIR)))
+    raise FormatError(path, "is not a regular file")
+
+
 def host_error(where: Path | str, error: OSError) -> HostError:
     """The sentence for what the operating system refused at `where`."""
     known = {
@@ -202,6 +223,7 @@ def host_error(where: Path | str, error: OSError) -> HostError:
         errno.EACCES: ("permission denied", "check the owner and mode of the file and its folder"),
         errno.EPERM: ("the operation is not permitted", "check the owner and mode of the file and its folder"),
         errno.ENOENT: ("does not exist", "check the path"),
+        errno.EEXIST: ("there is a file of that name already", "remove it, or choose another name"),
         errno.ENOTDIR: ("a part of the path is not a folder", "check the path"),
         errno.EISDIR: ("is a folder, not a file", "name a file"),
         errno.ETXTBSY: ("is being run right now", "stop it first"),

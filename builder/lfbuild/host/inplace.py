@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from lfbuild.errors import HostError
-from lfbuild.host.files import host_error
+from lfbuild.host.files import open_regular
 from lfbuild.host.moving import write_all
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def had_alone(path: Path) -> Iterator[BinaryIO]:
 
     Raises:
         HostError: somebody does, or the file cannot be opened.
+        FormatError: it is no regular file.
     """
     with _opened(path, os.O_RDWR) as file:
         if not _lock(file.fileno(), alone=True):
@@ -58,6 +59,7 @@ def used(path: Path) -> Iterator[BinaryIO]:
 
     Raises:
         HostError: it is being changed, or cannot be opened.
+        FormatError: it is no regular file.
     """
     with _opened(path, os.O_RDONLY) as file:
         if not _lock(file.fileno(), alone=False):
@@ -130,10 +132,7 @@ def _fallocate(descriptor: int, mode: int, offset: int, size: int) -> bool:
 
 @contextlib.contextmanager
 def _opened(path: Path, flags: int) -> Iterator[BinaryIO]:
-    try:
-        descriptor = os.open(path, flags | os.O_CLOEXEC | getattr(os, "O_BINARY", 0))
-    except OSError as error:
-        raise host_error(path, error) from error
+    descriptor = open_regular(path, flags)
     with open(descriptor, "r+b" if flags & os.O_RDWR else "rb", buffering=0) as file:  # noqa: PTH123  # a descriptor
         yield file
 

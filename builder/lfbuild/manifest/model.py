@@ -80,6 +80,11 @@ class EngineRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     ui: bool = False
     """Whether the engine serves upstream's chat page."""
 
+    @property
+    def has_verbs(self) -> bool:
+        """Whether it is llama.cpp's program as lfbuild compiles it, which is told what to do by a verb."""
+        return self.toolchain.kind != "unknown"
+
 
 class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the file begins with, before the first member."""

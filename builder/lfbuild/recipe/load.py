@@ -84,6 +84,8 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         RecipeError: it is absent, unreadable or too big.
     """
+    if path.is_fifo():  # opening it would wait for who writes into it
+        raise RecipeError(path, [Problem(where=str(path), key="", what="is a pipe, and has to be a file")])
     try:
         with path.open("rb") as file:
             data = file.read(MAX_TEXT_BYTES + 1)

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     """Extract, and tell what was written."""
     from lfbuild.commands.extract import extract
 
-    directory = arguments.directory or Path(arguments.file.stem)
+    directory = arguments.directory or _folder_for(arguments.file)
     written = extract(
         context.settled(arguments.file),
         arguments.members,
@@ -50,3 +50,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     )
     context.output.show(written, *(str(path) for path in written))
     return 0
+
+
+def _folder_for(file: Path) -> Path:
+    """Named after the file, and never as the file."""
+    return Path(file.stem if file.suffix else f"{file.name}-members")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lfbuild.cli import values
+
 if TYPE_CHECKING:
     import argparse
 
@@ -28,8 +30,10 @@ def add(subparsers: Subparsers) -> Parser:
     parser.add_argument("file", type=Path, metavar="FILE", help="a llamafile without a manifest")
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="write there, and leave FILE as it is")
     parser.add_argument("--align", action="store_true", help="move weights to a multiple of 64 KiB")
-    parser.add_argument("--name", metavar="NAME", default="", help="what it is called (default: as FILE)")
-    parser.add_argument("--version", metavar="VERSION", default="", help="its version")
+    parser.add_argument(
+        "--name", type=values.text, metavar="NAME", default="", help="what it is called (default: as FILE)"
+    )
+    parser.add_argument("--version", type=values.text, metavar="VERSION", default="", help="its version")
     return parser
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lfbuild.cli import values
+
 if TYPE_CHECKING:
     import argparse
 
@@ -29,7 +31,11 @@ def add(subparsers: Subparsers) -> Parser:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a llamafile, a GGUF, or any other file")
     parser.add_argument(
-        "--file-url", default="", metavar="URL", help="where FILE will lie, if not beside its control file"
+        "--file-url",
+        type=values.text,
+        default="",
+        metavar="URL",
+        help="where FILE will lie, if not beside its control file",
     )
     parser.add_argument(
         "--delta",

@@ -43,7 +43,9 @@ def add(subparsers: Subparsers) -> Parser:
     parser.add_argument(
         "--push", default="", metavar="ADDRESS", help="put it into a registry too: oci://HOST/REPOSITORY:TAG"
     )
-    parser.add_argument("--builder", metavar="URI", help="who vouches for the build, in the provenance")
+    parser.add_argument(
+        "--builder", type=values.text, metavar="URI", help="who vouches for the build, in the provenance"
+    )
     parser.add_argument(
         "--target",
         dest="targets",

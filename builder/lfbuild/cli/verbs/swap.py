@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lfbuild.cli import values
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
@@ -52,6 +54,7 @@ def add(subparsers: Subparsers) -> Parser:
     )
     changes.add_argument(
         "--args",
+        type=values.text,
         metavar="[VERB=]WORDS",
         action="append",
         default=[],
@@ -61,9 +64,11 @@ def add(subparsers: Subparsers) -> Parser:
         "--file", metavar="NAME=PATH", dest="files", action="append", default=[], help="a file, new or another"
     )
     changes.add_argument("--remove", metavar="NAME", action="append", default=[], help="a file or model less")
-    changes.add_argument("--name", metavar="NAME", help="what the file is called, in its manifest")
-    changes.add_argument("--version", metavar="VERSION", help="its version")
-    changes.add_argument("--update-url", metavar="URL", help="where newer versions of it are; empty: nowhere")
+    changes.add_argument("--name", type=values.text, metavar="NAME", help="what the file is called, in its manifest")
+    changes.add_argument("--version", type=values.text, metavar="VERSION", help="its version")
+    changes.add_argument(
+        "--update-url", type=values.text, metavar="URL", help="where newer versions of it are; empty: nowhere"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="write there, and leave FILE as it is")
     parser.add_argument("--in-place", action="store_true", help="write what changes into FILE itself")
     parser.add_argument(
@@ -105,7 +110,12 @@ def _signing(command: str | None, context: Context) -> Callable[[Path], None] | 
     from lfbuild.cli.words import refused
     from lfbuild.commands.sign import sign_finished
 
-    if "{file}" not in shlex.split(command):
+    try:
+        said = shlex.split(command)
+    except ValueError as error:
+        what = f"argument --sign: '{command}' has a quote that is never closed"
+        raise refused("swap", what, hint="as in --sign 'signtool sign {file}'") from error
+    if "{file}" not in said:
         raise refused("swap", "--sign needs {file} as one of its words", hint="as in --sign 'signtool sign {file}'")
     return partial(sign_finished, command, folder=Path.cwd(), settings=context.settings())
 

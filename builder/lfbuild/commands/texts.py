@@ -1,0 +1,23 @@
+"""Text that is to stand in what is written: formats have UTF-8, and a file's name may be any bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lfbuild.errors import Problem, RecipeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def refuse_odd_name(path: Path, text: str = "", *, place: str) -> None:
+    """Refuse a file whose name, or what `text` has of its path, cannot stand in `place`.
+
+    Raises:
+        RecipeError: it is not UTF-8.
+    """
+    try:
+        (text or path.name).encode()
+    except UnicodeEncodeError:
+        what = f"its name is not UTF-8, as all text in {place} is"
+        raise RecipeError(path, [Problem(where=str(path), key="", what=what)], hint="rename it") from None
