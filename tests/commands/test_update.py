@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,7 +33,6 @@ from lfbuild.report import SilentReport
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from lfbuild.report import Step, Unit
 
@@ -43,10 +43,15 @@ QUICK = Manners(clock=Clock(now=lambda: 0.0, pause=lambda _: None), silence_s=5,
 
 
 class Noted(SilentReport):
-    """A report that keeps the notes."""
+    """A report that keeps the notes, and what was begun."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.steps: list[str] = []
+
+    def step(self, title: str, /, *, total: int | None = None, unit: Unit = "bytes") -> AbstractContextManager[Step]:
+        self.steps.append(title)
+        return super().step(title, total=total, unit=unit)
 
     def note(self, text: str, /) -> None:
         self.notes.append(text)
@@ -201,6 +206,32 @@ def test_an_address_may_be_a_folder_the_file_or_its_control_file(url: str, old: 
     updated(old, url.removesuffix("/tiny.llamafile") + end)
 
     assert old.read_bytes() == new.read_bytes()
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_link_stays_one_and_the_file_behind_it_is_updated(url: str, old: Path, new: Path, in_place: bool) -> None:
+    link = old.with_name("chat")
+    link.symlink_to(old.name)
+    folder = url.removesuffix("tiny.llamafile")
+
+    assert not updated(link, folder, how=check_for_update).is_current
+    outcome = updated(link, folder, in_place=in_place)
+
+    assert link.is_symlink()
+    assert old.read_bytes() == new.read_bytes()
+    assert beside(old) == ["chat"]
+    assert outcome.path == old
+
+
+def test_the_file_is_no_seed_of_itself(
+    url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch, report: Noted
+) -> None:
+    monkeypatch.chdir(old.parent)
+
+    updated(Path("tiny.llamafile"), url, report, seeds=(Path(),), in_place=True)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert report.steps.count("look at tiny.llamafile") == 1
 
 
 def test_a_release_may_lie_in_a_folder(old: Path, new: Path) -> None:

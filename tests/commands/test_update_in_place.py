@@ -124,6 +124,24 @@ def test_the_old_file_cannot_be_kept_where_it_is_written(old: Path, new: Path) -
     assert str(caught.value) == f"{old}: --in-place and --keep-old contradict each other"
 
 
+def test_through_a_link_the_journal_stands_beside_the_file_itself_where_recover_finds_it(
+    server: WebServer, tmp_path: Path, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = serve(server, new.parent)
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "chat"
+    link.symlink_to(old)
+    monkeypatch.setattr("lfbuild.channel.inplace.finish_journal", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        updated(link, url, in_place=True)
+
+    assert recover(link) == "finished"
+
+    assert old.read_bytes() == new.read_bytes()
+    assert [path.name for path in link.parent.iterdir()] == ["chat"]
+    assert link.is_symlink()
+
+
 def _update_until(path: Path, url: str, fault: Fault, at: int) -> None:
     with failing(fault, at):
         updated(path, url, in_place=True)

@@ -77,6 +77,7 @@ class Update:
     """What there was to do, and what was done."""
 
     path: Path
+    """Of the file itself, where the order named a link."""
     url: str
     name: str
     version: str
@@ -104,6 +105,7 @@ def check_for_update(order: UpdateOrder, *, network: Network, manners: Manners, 
         FetchError: the release could not be looked at.
         FormatError, IntegrityError, TrustError: what stands there is no release.
     """
+    order = _of_the_file_itself(order)
     places = Places(network, clock=manners.clock)
     release = load_release(places, _address(order), limit_bytes_per_s=manners.limit_bytes_per_s)
     seeds = _gather_seeds(order, release, threads=threads, report=report)
@@ -125,6 +127,7 @@ def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: i
     if order.in_place and order.keep_old:
         problem = Problem(where=str(order.path), key="", what="--in-place and --keep-old contradict each other")
         raise RecipeError(order.path, [problem], hint="`lfbuild update --help`")
+    order = _of_the_file_itself(order)
     places = Places(network, clock=manners.clock)
     means = Means(places=places, manners=manners, threads=threads, report=report, at_most_bytes=order.at_most_bytes)
     with updating(order.path):
@@ -141,6 +144,11 @@ def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: i
                 what = f"{changed.what}, and the control file does not tell of it"
                 raise FetchError(changed.where, what, hint=hint) from changed
             return _update_to(newer, order, means)
+
+
+def _of_the_file_itself(order: UpdateOrder) -> UpdateOrder:
+    """The order without links: what stands beside a file stands where every verb looks for it."""
+    return replace(order, path=order.path.resolve())
 
 
 def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
@@ -241,7 +249,9 @@ def _seed_files(order: UpdateOrder) -> Iterator[Path]:
             found = sorted(path for path in named.rglob("*") if path.suffix.lower() in _SEED_SUFFIXES)
         except OSError as error:
             raise host_error(named, error) from error
-        yield from (path for path in found if path.is_file() and SUFFIX not in path.name and path != order.path)
+        yield from (
+            path for path in found if path.is_file() and SUFFIX not in path.name and path.resolve() != order.path
+        )
 
 
 def _is_current(order: UpdateOrder, seeds: Sequence[Seed], release: Release) -> bool:
