@@ -141,8 +141,9 @@ def test_an_argument_that_the_engine_does_not_know_is_told_with_its_line(world: 
     assert "chat.toml:14: args.common: llama.cpp 1.0 has no flag '--tmp', did you mean '--temp'?" in said
 
 
-@pytest.mark.parametrize("output", ["tiny.gguf", "chat.toml"])
+@pytest.mark.parametrize("output", ["tiny.gguf", "chat.toml", "chat.lock"])
 def test_a_build_never_writes_over_its_own_sources(world: Path, capsys: Captured, output: str) -> None:
+    assert main(["lock", "chat.toml", "--quiet"]) == 0
     before = (world / output).read_bytes()
 
     assert main(["build", "chat.toml", "-o", output, "--quiet"]) == 2

@@ -355,3 +355,31 @@ def test_what_would_be_done_reads_like_a_table(world: Path, capsys: Captured) ->
     assert lines[1].split() == ["name", "becomes", "x", "appended", "tail"]
     assert lines[-1].startswith(f"{path}: generation 2, appended tail: ")
     assert lines[-1].endswith(" would be written")
+
+
+@pytest.mark.parametrize(
+    "words", [["--model", "new.gguf"], ["--model", f"{MODEL_NAME}=new.gguf"], ["--file", "x=new.gguf"]]
+)
+def test_a_new_file_is_never_written_over_what_it_is_made_of(world: Path, capsys: Captured, words: list[str]) -> None:
+    path, model = launcher_file(world), world / "new.gguf"
+    model.write_bytes(tiny_gguf())
+    refused = "lfbuild: {}: is one of the files that are read\nlfbuild: hint: -o names another\n"
+
+    assert refusal(capsys, path, *words, "-o", "new.gguf", code=8) == refused.format("new.gguf")
+    assert refusal(capsys, path, *words, "-o", "new.gguf", "--dry-run", code=8) == refused.format("new.gguf")
+
+    assert model.read_bytes() == tiny_gguf()
+
+
+@pytest.mark.parametrize("verb", ["swap", "convert-back"])
+def test_an_engine_is_never_written_over(world: Path, capsys: Captured, verb: str) -> None:
+    path, engine = launcher_file(world), world / "engine.bin"
+    engine.write_bytes(NEW_ENGINE)
+    capsys.readouterr()
+
+    assert main([verb, str(path), "--engine", "engine.bin", "-o", "engine.bin", "--quiet"]) == 8
+
+    assert capsys.readouterr().err == (
+        "lfbuild: engine.bin: is one of the files that are read\nlfbuild: hint: -o names another\n"
+    )
+    assert engine.read_bytes() == NEW_ENGINE

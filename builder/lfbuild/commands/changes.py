@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import shlex
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,7 +26,7 @@ from lfbuild.manifest.model import OWN_FOLDER, Origin
 from lfbuild.manifest.order import EngineHead, LauncherHead, PackMember
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from lfbuild.commands.new_engine import NewEngine
     from lfbuild.manifest.model import Release
@@ -51,6 +52,12 @@ class SwapWords:
     def says_nothing(self) -> bool:
         """Whether nothing is to be changed."""
         return self == SwapWords()
+
+    def paths(self) -> Iterator[Path]:
+        """What is read from this machine."""
+        yield from (path for _, path in (*self.models, *self.files))
+        if self.engine:
+            yield Path(self.engine)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,9 +17,10 @@ from lfbuild.errors import FetchError, LfbuildError, Problem, RecipeError
 from lfbuild.formats.blocks import Cuts
 from lfbuild.formats.gguf import cut_gguf
 from lfbuild.formats.model import model_facts
+from lfbuild.host.files import is_same_file
 from lfbuild.manifest.model import Origin
 from lfbuild.plan import SuppliedFile, Supplies, make_plan, unknown_flags
-from lfbuild.recipe import PathSource, check_lock, load_lock, lock_path
+from lfbuild.recipe import PathSource, check_lock, load_lock, lock_path, named_paths
 from lfbuild.sources import fetch_file, fetch_tree
 
 if TYPE_CHECKING:
@@ -106,6 +107,26 @@ def load_checked_lock(recipe: Recipe) -> LockFile:
     return lock
 
 
+def refuse_overwriting_sources(recipe: Recipe, target: Path, *, option: str) -> None:
+    """Keep what a build reads from being written over; `option` names another file than `target`.
+
+    Raises:
+        RecipeError: `target` is the recipe, its lock, or a file that the recipe names.
+    """
+    problems = [
+        recipe.problem(key, f"is the file that would be written, {target}")
+        for key, name in named_paths(recipe)
+        if is_same_file(recipe.resolve(name), target)
+    ]
+    problems += [
+        Problem(where=str(path), key="", what="is the file that would be written")
+        for path in (recipe.path, lock_path(recipe.path))
+        if is_same_file(path, target)
+    ]
+    if problems:
+        raise RecipeError(recipe.path, problems, hint=f"name another file with {option}")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceState:
     """Whether a source has to be fetched."""
@@ -144,7 +165,7 @@ class Preparation:
         """Fetch, check and decide."""
         recipe = self._recipe
         target = output or Path(recipe.output_name)
-        _refuse_overwriting_sources(recipe, target)
+        refuse_overwriting_sources(recipe, target, option="-o")
         known = self._known_source()
         plan = self._decide(known or self._fetched_source(), output=target, launcher=launcher, epoch=epoch)
         jobs = plan.engine_jobs
@@ -153,7 +174,7 @@ class Preparation:
         if known and not all(find_engine(job, settings=self._settings) for job in jobs):
             plan = self._decide(self._fetched_source(), output=target, launcher=launcher, epoch=epoch)
         for file in plan.files[1:]:  # decided only now
-            _refuse_overwriting_sources(recipe, file.output)
+            refuse_overwriting_sources(recipe, file.output, option="-o")
         told = tuple(note for job in jobs if (note := self._supply.notes(job, settings=self._settings)))
         return replace(plan, notes=(*plan.notes, *told))
 
@@ -313,27 +334,3 @@ def _read_icon(recipe: Recipe) -> bytes:
 
 def _manifest_origin(fetched: Fetched) -> Origin:
     return Origin(kind=fetched.kind, location=fetched.location, sha256=fetched.sha256)
-
-
-def _refuse_overwriting_sources(recipe: Recipe, output: Path) -> None:
-    """A model that is named as the output would be gone, and so would the recipe itself."""
-    tables = [("model", index, table.source) for index, table in enumerate(recipe.models)]
-    tables += [("file", index, table.source) for index, table in enumerate(recipe.files)]
-    sources = [
-        (recipe.resolve(source.path), (key, index, "source"))
-        for key, index, source in tables
-        if isinstance(source, PathSource)
-    ]
-    problems = [
-        recipe.problem(key, f"is the file that would be written, {output}")
-        for path, key in sources
-        if _same(path, output)
-    ]
-    if _same(recipe.path, output):
-        problems.append(Problem(where=str(recipe.path), key="", what="is the file that would be written"))
-    if problems:
-        raise RecipeError(recipe.path, problems, hint="choose another output with -o")
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()

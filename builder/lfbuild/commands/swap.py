@@ -13,7 +13,7 @@ from lfbuild.commands.changes import read_changes
 from lfbuild.commands.new_engine import found_engine
 from lfbuild.commands.recover import settled
 from lfbuild.errors import FormatError, HostError, Problem, RecipeError
-from lfbuild.host.files import can_share
+from lfbuild.host.files import can_share, refuse_overwriting
 from lfbuild.host.inplace import had_alone, used
 from lfbuild.host.moving import SHARED_BYTES
 from lfbuild.manifest.carry import append, rewrite, write_new_file
@@ -101,6 +101,8 @@ def swap(
         HostError: the file is in use, or the disk refuses.
     """
     _refuse_contradictions(path, words, options)
+    if options.output is not None:
+        refuse_overwriting(options.output, words.paths())
     path = path.resolve() if options.dry_run else settled(path, report=report)
     with contextlib.ExitStack() as stack:
         engine = _engine(stack, words, settings, report)
