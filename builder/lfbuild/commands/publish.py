@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from lfbuild.channel.describe import describe_release
 from lfbuild.channel.index import INDEX_SUFFIX
 from lfbuild.commands.index import delta_record, manifest_of
+from lfbuild.errors import Problem, RecipeError
 from lfbuild.fetch.shelf import shelf_for
 from lfbuild.manifest.mapping import map_file
 
@@ -54,11 +55,16 @@ def publish(
     """Put `path`, differences to it and its control file under `folder`, with or without a slash at its end.
 
     Raises:
+        RecipeError: no folder is named.
         FetchError: nothing can be put there.
         FormatError, IntegrityError: the file is damaged, or a difference is, or makes another file.
         HostError: it cannot be read, or not be written there.
     """
-    shelf = shelf_for(f"{folder.rstrip('/')}/{path.name}", network)
+    if not folder:
+        what = "is to be published, and the folder that was named for it is empty"
+        raise RecipeError(path, [Problem(where=str(path), key="", what=what)], hint="lfbuild publish FILE FOLDER")
+    base = folder.rstrip("/")
+    shelf = shelf_for(f"{base}/{path.name}", network)
     with report.step(f"look at {path.name}") as step:
         found = map_file(path, threads=threads, on_bytes=step.advance)
     place = place_of(found, path.name)
@@ -66,7 +72,7 @@ def publish(
     described = describe_release(
         found, name=place, url=place, manifest=manifest_of(path), deltas=[record for _, record in records]
     )
-    base, put = folder.rstrip("/"), []
+    put = []
     wanted: list[tuple[str, Path | bytes, int]] = [(f"{base}/{place}", path, found.size_bytes)]
     wanted += [(f"{base}/{record.url}", delta, record.size_bytes) for delta, record in records]
     if described.index.leaves is not None:
