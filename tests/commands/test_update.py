@@ -365,6 +365,7 @@ def test_more_than_was_allowed_is_not_fetched(url: str, old: Path, server: WebSe
     with pytest.raises(FetchError, match=r"\d+ bytes would have to be fetched, more than the 100 that --at-most"):
         updated(old, url, at_most_bytes=100)
     assert old.read_bytes() == before
+    assert beside(old) == [], "nothing came, so there is nothing to go on from"
 
 
 def test_an_update_that_broke_off_goes_on_and_fetches_nothing_twice(

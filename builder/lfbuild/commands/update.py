@@ -128,6 +128,9 @@ def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: i
         problem = Problem(where=str(order.path), key="", what="--in-place and --keep-old contradict each other")
         raise RecipeError(order.path, [problem], hint="`lfbuild update --help`")
     order = _of_the_file_itself(order)
+    if order.in_place and not order.path.exists():
+        hint = "without --in-place the whole file is fetched"
+        raise HostError(order.path, "does not exist, so nothing can be updated in place", hint=hint)
     places = Places(network, clock=manners.clock)
     means = Means(places=places, manners=manners, threads=threads, report=report, at_most_bytes=order.at_most_bytes)
     with updating(order.path):
