@@ -6,6 +6,7 @@ user acts on them differently: *malformed* (`FormatError`), *untrue* (`Integrity
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -27,6 +28,11 @@ class LfbuildError(Exception):
 
     def __str__(self) -> str:
         return f"{self.where}: {self.what}"
+
+
+def command(verb: str, *words: str | PurePath) -> str:
+    """What a hint tells the user to type, quoted for a shell where it has to be."""
+    return shlex.join(["lfbuild", verb, *map(str, words)])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -195,7 +195,7 @@ def test_a_foreign_llamafile_is_not_changed_in_place(world: Path, capsys: Captur
 
     said = refusal(capsys, path, "--name", "x", "--in-place", code=4)
 
-    assert said == f"lfbuild: {path}: is somebody else's file\nlfbuild: hint: lfbuild import moz.llamafile\n"
+    assert said == f"lfbuild: {path}: is somebody else's file\nlfbuild: hint: lfbuild import {path}\n"
 
 
 def test_another_model_and_the_arguments_that_name_it(world: Path, capsys: Captured) -> None:

@@ -198,7 +198,7 @@ def test_a_file_that_names_no_address_says_what_to_do(old: Path) -> None:
         updated(old, "")
 
     assert str(caught.value) == f"{old}: names no address of newer releases"
-    assert caught.value.hint == "lfbuild update tiny.llamafile URL"
+    assert caught.value.hint == f"lfbuild update {old} URL"
 
 
 @pytest.mark.parametrize("end", ["/", "/tiny.llamafile", "/tiny.llamafile.lfindex"])

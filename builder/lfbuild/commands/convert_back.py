@@ -14,7 +14,7 @@ from lfbuild.archive.source import BytesSource
 from lfbuild.archive.zipalign import write_zipaligned
 from lfbuild.commands.new_engine import found_engine
 from lfbuild.commands.recover import settled
-from lfbuild.errors import FormatError, IntegrityError, Problem, RecipeError
+from lfbuild.errors import FormatError, IntegrityError, Problem, RecipeError, command
 from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, Cuts
 from lfbuild.formats.executable import PROBE_BYTES, identify_program, signature_holes
 from lfbuild.host.files import refuse_overwriting, replacing
@@ -110,7 +110,7 @@ def _check(present: Present, name: str) -> None:
         crc = zlib.crc32(piece, crc)
     if crc != record.crc32:
         what = "its bytes are not the ones that were promised"
-        raise IntegrityError(f"{present.where}: {name}", what, hint=f"lfbuild verify {present.reader.path.name}")
+        raise IntegrityError(f"{present.where}: {name}", what, hint=command("verify", present.reader.path))
 
 
 def _begins(

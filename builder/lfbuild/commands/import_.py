@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from lfbuild.archive.check import check_members
 from lfbuild.archive.reader import Reader
-from lfbuild.errors import FormatError
+from lfbuild.commands.recover import settled
+from lfbuild.errors import FormatError, command
 from lfbuild.host.inplace import used
 from lfbuild.manifest.foreign import order_of_foreign, take_apart
 from lfbuild.manifest.model import Release
@@ -48,11 +49,11 @@ def import_file(
         FormatError: it is ours already, no llamafile, or holds something that a file of ours cannot.
         HostError: the disk refuses.
     """
-    path = path.resolve()
+    path = settled(path, report=report)
     with used(path) as file:
         reader = Reader(path, file)
         if load_manifest(reader) is not None:
-            raise FormatError(path, "has a manifest already", hint=f"lfbuild verify {path.name}")
+            raise FormatError(path, "has a manifest already", hint=command("verify", path))
         for finding in check_members(reader, content=False):
             raise FormatError(f"{path}: {finding.subject}", finding.what, hint="nothing is built on it")
         foreign = take_apart(reader)

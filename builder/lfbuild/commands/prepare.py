@@ -13,7 +13,7 @@ from lfbuild.commands.engines import find_engine, find_supply
 from lfbuild.commands.models import check_architecture, confirm_header, load_header
 from lfbuild.commands.origins import file_origin, tree_origin
 from lfbuild.engine.source import read_architectures, read_flags
-from lfbuild.errors import FetchError, LfbuildError, Problem, RecipeError
+from lfbuild.errors import FetchError, LfbuildError, Problem, RecipeError, command
 from lfbuild.formats.blocks import Cuts
 from lfbuild.formats.gguf import cut_gguf
 from lfbuild.formats.model import model_facts
@@ -103,7 +103,7 @@ def load_checked_lock(recipe: Recipe) -> LockFile:
     lock = load_lock(path)
     problems = check_lock(recipe, lock)
     if problems:
-        raise RecipeError(path, problems, hint=f"lfbuild lock {recipe.path}")
+        raise RecipeError(path, problems, hint=command("lock", recipe.path))
     return lock
 
 

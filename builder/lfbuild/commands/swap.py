@@ -12,7 +12,7 @@ from lfbuild.archive.reader import Reader
 from lfbuild.commands.changes import read_changes
 from lfbuild.commands.new_engine import found_engine
 from lfbuild.commands.recover import settled
-from lfbuild.errors import FormatError, HostError, Problem, RecipeError
+from lfbuild.errors import FormatError, HostError, Problem, RecipeError, command
 from lfbuild.host.files import can_share, refuse_overwriting
 from lfbuild.host.inplace import had_alone, used
 from lfbuild.host.moving import SHARED_BYTES
@@ -205,7 +205,7 @@ class _Edit:
     def _foreign(self, words: SwapWords, engine: NewEngine | None) -> Swapped:
         """Somebody else's file becomes one of ours, as everything in it is digested for the first time."""
         if self._options.in_place:
-            raise FormatError(self._path, "is somebody else's file", hint=f"lfbuild import {self._path.name}")
+            raise FormatError(self._path, "is somebody else's file", hint=command("import", self._path))
         for finding in check_members(self._reader, content=False):
             raise FormatError(f"{self._path}: {finding.subject}", finding.what, hint="nothing is built on it")
         foreign = take_apart(self._reader)

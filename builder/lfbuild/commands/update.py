@@ -26,7 +26,7 @@ from lfbuild.channel.plan import Seed, make_plan
 from lfbuild.channel.release import index_address, load_release
 from lfbuild.channel.work import Means, Work
 from lfbuild.commands.recover import settled
-from lfbuild.errors import FetchError, FormatError, HostError, Problem, RecipeError
+from lfbuild.errors import FetchError, FormatError, HostError, Problem, RecipeError, command
 from lfbuild.fetch.answers import ChangedError
 from lfbuild.fetch.places import Places
 from lfbuild.host.files import host_error
@@ -226,7 +226,7 @@ def _own_address(path: Path) -> str:
     if not url:
         what = "names no address of newer releases"
         problem = Problem(where=str(path), key="", what=what)
-        raise RecipeError(path, [problem], hint=f"lfbuild update {path.name} URL")
+        raise RecipeError(path, [problem], hint=command("update", path, "URL"))
     return url
 
 

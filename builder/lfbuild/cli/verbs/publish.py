@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from lfbuild.commands.publish import publish
 
     published = publish(
-        arguments.file,
+        context.settled(arguments.file),
         arguments.folder,
         network=context.settings().network(),
         threads=context.cores(),
