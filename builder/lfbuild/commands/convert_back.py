@@ -17,7 +17,7 @@ from lfbuild.commands.recover import settled
 from lfbuild.errors import FormatError, IntegrityError, Problem, RecipeError, command
 from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, Cuts
 from lfbuild.formats.executable import PROBE_BYTES, identify_program, signature_holes
-from lfbuild.host.files import refuse_overwriting, replacing
+from lfbuild.host.files import check_target, refuse_overwriting, replacing
 from lfbuild.host.inplace import used
 from lfbuild.host.moving import write_all
 from lfbuild.manifest.model import OWN_FOLDER
@@ -58,6 +58,7 @@ def convert_back(
         HostError: the disk refuses.
     """
     refuse_overwriting(output, [Path(engine)] if engine else [])
+    check_target(output)
     path = settled(path, report=report)
     with used(path) as file, contextlib.ExitStack() as stack:
         present = load_present(Reader(path, file), threads=settings.machine.cores)

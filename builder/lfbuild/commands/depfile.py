@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from lfbuild.commands.prepare import refuse_overwriting_sources
 from lfbuild.errors import Problem, RecipeError
-from lfbuild.host.files import is_same_file, replacing
+from lfbuild.host.files import check_target, is_same_file, replacing
 from lfbuild.recipe import files_at, lock_path, named_paths
 
 if TYPE_CHECKING:
@@ -43,11 +43,13 @@ def check_depfile(target: Path, recipe: Recipe, outputs: Iterable[Path]) -> None
 
     Raises:
         RecipeError: it would be written over one of the files that it tells of.
+        HostError: it could not be written.
     """
     refuse_overwriting_sources(recipe, target, option="--depfile")
     if any(is_same_file(target, output) for output in outputs):
         problem = Problem(where=str(target), key="", what="is the file that would be written")
         raise RecipeError(recipe.path, [problem], hint="name another file with --depfile")
+    check_target(target)
 
 
 def inputs_of(recipe: Recipe) -> tuple[Path, ...]:

@@ -17,7 +17,7 @@ from lfbuild.errors import FetchError, LfbuildError, Problem, RecipeError, comma
 from lfbuild.formats.blocks import Cuts
 from lfbuild.formats.gguf import cut_gguf
 from lfbuild.formats.model import model_facts
-from lfbuild.host.files import is_same_file
+from lfbuild.host.files import check_target, is_same_file
 from lfbuild.manifest.model import Origin
 from lfbuild.plan import SuppliedFile, Supplies, make_plan, unknown_flags
 from lfbuild.recipe import PathSource, check_lock, load_lock, lock_path, named_paths
@@ -107,6 +107,19 @@ def load_checked_lock(recipe: Recipe) -> LockFile:
     return lock
 
 
+def checked_output(recipe: Recipe, output: Path | None) -> Path:
+    """Where the file goes; told before anything is fetched or compiled if it cannot go there.
+
+    Raises:
+        RecipeError: it would be written over something that it is made of.
+        HostError: there is no such folder, or a folder has that name.
+    """
+    target = output or Path(recipe.output_name)
+    refuse_overwriting_sources(recipe, target, option="-o")
+    check_target(target)
+    return target
+
+
 def refuse_overwriting_sources(recipe: Recipe, target: Path, *, option: str) -> None:
     """Keep what a build reads from being written over; `option` names another file than `target`.
 
@@ -164,8 +177,7 @@ class Preparation:
     def plan(self, *, output: Path | None, launcher: str | None, epoch: int) -> Plan:
         """Fetch, check and decide."""
         recipe = self._recipe
-        target = output or Path(recipe.output_name)
-        refuse_overwriting_sources(recipe, target, option="-o")
+        target = checked_output(recipe, output)
         known = self._known_source()
         plan = self._decide(known or self._fetched_source(), output=target, launcher=launcher, epoch=epoch)
         jobs = plan.engine_jobs
@@ -174,7 +186,7 @@ class Preparation:
         if known and not all(find_engine(job, settings=self._settings) for job in jobs):
             plan = self._decide(self._fetched_source(), output=target, launcher=launcher, epoch=epoch)
         for file in plan.files[1:]:  # decided only now
-            refuse_overwriting_sources(recipe, file.output, option="-o")
+            checked_output(recipe, file.output)
         told = tuple(note for job in jobs if (note := self._supply.notes(job, settings=self._settings)))
         return replace(plan, notes=(*plan.notes, *told))
 

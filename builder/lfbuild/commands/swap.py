@@ -13,7 +13,7 @@ from lfbuild.commands.changes import read_changes
 from lfbuild.commands.new_engine import found_engine
 from lfbuild.commands.recover import settled
 from lfbuild.errors import FormatError, HostError, Problem, RecipeError, command
-from lfbuild.host.files import can_share, refuse_overwriting
+from lfbuild.host.files import can_share, check_target, refuse_overwriting
 from lfbuild.host.inplace import had_alone, used
 from lfbuild.host.moving import SHARED_BYTES
 from lfbuild.manifest.carry import append, rewrite, write_new_file
@@ -103,6 +103,7 @@ def swap(
     _refuse_contradictions(path, words, options)
     if options.output is not None:
         refuse_overwriting(options.output, words.paths())
+        check_target(options.output)
     path = path.resolve() if options.dry_run else settled(path, report=report)
     with contextlib.ExitStack() as stack:
         engine = _engine(stack, words, settings, report)

@@ -15,6 +15,7 @@ import re
 import threading
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlencode
 
@@ -165,6 +166,18 @@ class Registries:
             self._tokens[address.base] = token
 
 
+def push_target(url: str, network: Network) -> OciAddress:
+    """Where a release is going to be put; what keeps it from there is told before it is made.
+
+    Raises:
+        ToolError: the client is not installed.
+        FetchError: it is no address in a registry, or the network may not be used.
+    """
+    address = OciAddress.parse(url)
+    _refuse_without_client(address, network)
+    return address
+
+
 def push(
     files: Sequence[Path],
     address: OciAddress,
@@ -204,19 +217,23 @@ def push(
 
 def _client(address: OciAddress, network: Network) -> tuple[Any, Any]:
     """The client, and the tag in its own words."""
-    if network.offline:
-        raise FetchError(str(address), "--offline forbids to put it there", hint="run without --offline")
-    try:
-        import oras.client
-        import oras.container
-    except ModuleNotFoundError as error:
-        hint = 'pip install "lfbuild[oci]"'
-        raise ToolError("oras", "this Python package is needed for oci:// addresses", hint=hint) from error
+    _refuse_without_client(address, network)
+    import oras.client
+    import oras.container
+
     verify = str(network.ca_file) if network.ca_file else True
     client = oras.client.OrasClient(hostname=address.host, insecure=address.base.startswith("http:"), tls_verify=verify)
     container = oras.container.Container(f"{address.host}/{address.repository}:{address.tag}")
     client.auth.load_configs(container)
     return client, container
+
+
+def _refuse_without_client(address: OciAddress, network: Network) -> None:
+    if network.offline:
+        raise FetchError(str(address), "--offline forbids to put it there", hint="run without --offline")
+    if find_spec("oras") is None:
+        hint = 'pip install "lfbuild[oci]"'
+        raise ToolError("oras", "this Python package is needed for oci:// addresses", hint=hint)
 
 
 def _probe(address: OciAddress, network: Network) -> None:

@@ -46,11 +46,8 @@ def replacing(
         HostError: the folder is missing, read-only or full, `target` is a folder, or not the expected file any more.
     """
     folder = target.parent
+    check_target(target)
     try:
-        if target.is_dir():
-            raise HostError(target, "is a folder, so no file can be written there", hint="name a file")
-        if not folder.is_dir():
-            raise HostError(folder, "is no folder, so nothing can be written there", hint="make it, or name another")
         descriptor, hidden = _open_unnamed(folder, target.name, mode)
     except OSError as error:
         raise host_error(target, error) from error
@@ -102,6 +99,22 @@ def making_folder(target: Path) -> Iterator[Path]:
             fsync_folder(target.parent)
         finally:
             shutil.rmtree(hidden, ignore_errors=True)
+    except OSError as error:
+        raise host_error(target, error) from error
+
+
+def check_target(target: Path) -> None:
+    """Refuse what `replacing` would refuse at once: for who works long before there is something to write.
+
+    Raises:
+        HostError: the folder is missing, or `target` is a folder.
+    """
+    folder = target.parent
+    try:
+        if target.is_dir():
+            raise HostError(target, "is a folder, so no file can be written there", hint="name a file")
+        if not folder.is_dir():
+            raise HostError(folder, "is no folder, so nothing can be written there", hint="make it, or name another")
     except OSError as error:
         raise host_error(target, error) from error
 
