@@ -323,15 +323,42 @@ def test_an_engine_that_is_nowhere_is_refused(world: Path, capsys: Captured) -> 
     )
 
 
-def test_the_same_engine_once_more_changes_nothing_of_it(world: Path, capsys: Captured) -> None:
+@pytest.mark.parametrize("how", [[], ["--in-place"], ["--dry-run"], ["-o", "tiny.llamafile"]])
+def test_what_the_file_has_already_is_told_and_nothing_is_written(
+    world: Path, capsys: Captured, how: list[str]
+) -> None:
     path = launcher_file(world)
     other = launcher_file(world, name="other.llamafile")
+    (world / "new.gguf").write_bytes(tiny_gguf())
+    swapped(capsys, path, "--model", f"{MODEL_NAME}=new.gguf", "--name", "x", "--args", "--temp 1")
+    same = ["--engine", other, "--model", f"{MODEL_NAME}=new.gguf", "--name", "x", "--args", "--temp 1"]
+    before, facts = path.read_bytes(), path.stat()
 
-    told = swapped(capsys, path, "--engine", other, "--in-place")
+    told = swapped(capsys, path, *same, *how)
 
-    assert verified(path) == []
-    assert told["changes"] == []
+    assert (told["way"], told["changes"], told["written_bytes"], told["generation"]) == ("nothing", [], 0, 2)
     assert "the file has llama.cpp 0.5.0 of other.llamafile already, so its engine stays" in str(told["notes"])
+    assert (path.read_bytes(), path.stat()) == (before, facts)
+    assert main(["swap", str(path), *map(str, same), *how, "--quiet"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{told['output']}: is so already, nothing is written"
+
+
+def test_a_copy_is_made_where_another_file_is_named_though_nothing_changes(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+
+    told = swapped(capsys, path, "--name", "tiny", "-o", "copy.llamafile")
+
+    assert told["done"]
+    assert verified(world / "copy.llamafile") == []
+
+
+def test_another_mode_of_a_file_is_a_change(world: Path, capsys: Captured) -> None:
+    path, script = launcher_file(world), world / "run.sh"
+    script.write_bytes(b"true\n")
+    swapped(capsys, path, "--file", "run.sh=run.sh")
+    script.chmod(0o755)
+
+    assert swapped(capsys, path, "--file", "run.sh=run.sh")["done"]
 
 
 def test_an_interrupted_edit_is_told_and_finished_first(world: Path, capsys: Captured) -> None:
