@@ -72,8 +72,7 @@ align = "2 MiB"
 engine-room = "10 %"
 block-size = "256KiB"
 [update]
-url = "https://x.test/channel"
-channel = "beta"
+url = "https://x.test/chat/"
 """
     )
 
@@ -89,7 +88,7 @@ channel = "beta"
     assert (recipe.archive.align, recipe.archive.engine_room) == (2 << 20, Room(percent=10))
     assert recipe.archive.block_size == 256 * 1024
     assert recipe.update is not None
-    assert recipe.update.channel == "beta"
+    assert recipe.update.url == "https://x.test/chat/"
 
 
 def test_nobody_changes_a_recipe(loads: Loads) -> None:

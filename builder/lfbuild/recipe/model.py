@@ -232,8 +232,6 @@ class UpdateTable(Table):
 
     url: Url
     """Address of the release, of its `.lfindex`, or of the folder that has it (ending in `/`)."""
-    channel: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]*$")] = "stable"
-    """Name of the channel."""
 
 
 class Recipe(Table):
