@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import PurePath
 
 
@@ -45,6 +45,14 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.key}: {self.what}" if self.key else f"{self.where}: {self.what}"
+
+
+def problems_of(where: str, key: str, value: str, check: Callable[[str], object]) -> Iterator[Problem]:
+    """What `check` says in a `ValueError` that is wrong with the value of `key`."""
+    try:
+        check(value)
+    except ValueError as error:
+        yield Problem(where=where, key=key, what=str(error))
 
 
 class RecipeError(LfbuildError):

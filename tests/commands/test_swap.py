@@ -410,3 +410,42 @@ def test_an_engine_is_never_written_over(world: Path, capsys: Captured, verb: st
         "lfbuild: engine.bin: is one of the files that are read\nlfbuild: hint: -o names another\n"
     )
     assert engine.read_bytes() == NEW_ENGINE
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "what"),
+    [
+        ("--name", "", "must have 1 to 200 bytes"),
+        ("--name", "a/b", "must be usable as a file name: no slash, colon, quote, or '.', '-' at its start"),
+        ("--version", "", "must not be empty"),
+        ("--version", "1\n2", "must be one line, without control characters"),
+        ("--update-url", "nonsense", "must be an http://, https://, s3:// or oci:// address"),
+        ("--update-url", "ftp://x/", "must be an http://, https://, s3:// or oci:// address"),
+    ],
+)
+def test_what_a_recipe_would_refuse_is_refused(
+    world: Path, capsys: Captured, option: str, value: str, what: str
+) -> None:
+    path = launcher_file(world)
+    before = path.read_bytes()
+
+    assert refusal(capsys, path, option, value, code=2) == f"lfbuild: {path}: {option}: {what}\n"
+
+    assert path.read_bytes() == before
+
+
+def test_all_of_it_is_told_at_once_before_an_engine_is_looked_for(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+
+    said = refusal(capsys, path, "--engine", "none", "--name", "a/b", "--update-url", "x", code=2)
+
+    assert [line.split(": ")[2] for line in said.splitlines()] == ["--name", "--update-url"]
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/chat", "oci://registry.example/acme/chat:1/", ""])
+def test_updates_may_come_from_whatever_update_reads(world: Path, capsys: Captured, address: str) -> None:
+    path = launcher_file(world)
+
+    swapped(capsys, path, "--name", "x", "--update-url", address)
+
+    assert manifest_of(path).update_url == address

@@ -16,11 +16,12 @@ import msgspec
 
 from lfbuild.archive.reader import opened, read_at
 from lfbuild.archive.source import BytesSource, FileSource, read_source
-from lfbuild.errors import FormatError, Problem, RecipeError
+from lfbuild.errors import FormatError, Problem, RecipeError, problems_of
 from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, USERS_OWN, args_to_bytes, parse_args, verb_member
 from lfbuild.formats.flags import MODEL_FLAGS, asked_for, flags_of, migrate_args
 from lfbuild.formats.gguf import cut_gguf, read_gguf
 from lfbuild.formats.model import model_facts
+from lfbuild.formats.names import check_file_name, check_update_address, check_version
 from lfbuild.manifest.edit import Changes
 from lfbuild.manifest.model import OWN_FOLDER, Origin
 from lfbuild.manifest.order import EngineHead, LauncherHead, PackMember
@@ -52,6 +53,15 @@ class SwapWords:
     def says_nothing(self) -> bool:
         """Whether nothing is to be changed."""
         return self == SwapWords()
+
+    def problems(self, where: str) -> Iterator[Problem]:
+        """What a recipe would refuse too."""
+        if self.name is not None:
+            yield from problems_of(where, "--name", self.name, check_file_name)
+        if self.version is not None:
+            yield from problems_of(where, "--version", self.version, check_version)
+        if self.update_url:
+            yield from problems_of(where, "--update-url", self.update_url, check_update_address)
 
     def paths(self) -> Iterator[Path]:
         """What is read from this machine."""

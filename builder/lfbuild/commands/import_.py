@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from lfbuild.archive.check import check_members
 from lfbuild.archive.reader import Reader
 from lfbuild.commands.recover import settled
-from lfbuild.errors import FormatError, command
+from lfbuild.errors import FormatError, RecipeError, command, problems_of
+from lfbuild.formats.names import check_file_name, check_version
 from lfbuild.host.inplace import used
 from lfbuild.manifest.foreign import order_of_foreign, take_apart
 from lfbuild.manifest.model import Release
@@ -46,9 +47,14 @@ def import_file(
     """Write the file anew, with everything it holds and a manifest of it.
 
     Raises:
+        RecipeError: it cannot be called so.
         FormatError: it is ours already, no llamafile, or holds something that a file of ours cannot.
         HostError: the disk refuses.
     """
+    problems = [*problems_of(str(path), "--name", name, check_file_name)] if name else []
+    problems += [*problems_of(str(path), "--version", version, check_version)] if version else []
+    if problems:
+        raise RecipeError(path, problems)
     path = settled(path, report=report)
     with used(path) as file:
         reader = Reader(path, file)

@@ -11,7 +11,8 @@ from blake3 import blake3
 from lfbuild.archive.reader import Reader, opened, read_at
 from lfbuild.channel.describe import describe_release
 from lfbuild.channel.index import INDEX_SUFFIX, LEAVES_SUFFIX, DeltaRecord
-from lfbuild.errors import FormatError, IntegrityError
+from lfbuild.errors import FormatError, IntegrityError, RecipeError, problems_of
+from lfbuild.formats.names import check_file_address
 from lfbuild.host.files import replacing
 from lfbuild.manifest.mapping import map_file
 from lfbuild.manifest.verify import load_manifest
@@ -46,9 +47,12 @@ def index(path: Path, *, file_url: str, threads: int, report: Report, deltas: Se
     `deltas` are published differences to it, which will lie beside the control file.
 
     Raises:
+        RecipeError: nobody could read it there.
         FormatError, IntegrityError: the file is damaged, or a difference is, or makes another file.
         HostError: something cannot be read or written.
     """
+    if problems := list(problems_of(str(path), "--file-url", file_url, check_file_address)):
+        raise RecipeError(path, problems)
     with report.step(f"look at {path.name}") as step:
         found = map_file(path, threads=threads, on_bytes=step.advance)
     described = describe_release(

@@ -38,7 +38,7 @@ class Published:
     """What was put where."""
 
     url: str
-    """Of the control file: what `update` takes, and what `[update]` of a recipe names."""
+    """Of the control file: what `update` takes, and `[update]` of a recipe, if other machines see it there."""
     file_url: str
     put: tuple[str, ...]
     """What was not there already, in order."""

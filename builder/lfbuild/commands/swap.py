@@ -128,6 +128,8 @@ def _refuse_contradictions(path: Path, words: SwapWords, options: SwapOptions) -
         problem = "a file is not signed in place; leave out --in-place"
     if problem:
         raise RecipeError(path, [Problem(where=str(path), key="", what=problem)], hint="`lfbuild swap --help`")
+    if problems := list(words.problems(str(path))):
+        raise RecipeError(path, problems)
 
 
 class _Edit:
