@@ -51,7 +51,8 @@ class Change:
 
     what: str
     how: str
-    """Where its bytes go: `in the spare slot`, `appended tail`, `appended by journal`, `new file`, …"""
+    """Where its bytes go: `new file`, `in the spare slot`, `appended tail`, `over the head, by journal`, or `behind the
+    weights, by journal`."""
     bytes: int
     """Of the new content."""
 
