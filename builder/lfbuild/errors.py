@@ -6,11 +6,12 @@ user acts on them differently: *malformed* (`FormatError`), *untrue* (`Integrity
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import PurePath
 
 
@@ -29,6 +30,11 @@ class LfbuildError(Exception):
         return f"{self.where}: {self.what}"
 
 
+def command(verb: str, *words: str | PurePath) -> str:
+    """What a hint tells the user to type, quoted for a shell where it has to be."""
+    return shlex.join(["lfbuild", verb, *map(str, words)])
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
     """One thing that is wrong in a recipe: `where` is `file:line`, `key` the path inside it."""
@@ -39,6 +45,14 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.key}: {self.what}" if self.key else f"{self.where}: {self.what}"
+
+
+def problems_of(where: str, key: str, value: str, check: Callable[[str], object]) -> Iterator[Problem]:
+    """What `check` says in a `ValueError` that is wrong with the value of `key`."""
+    try:
+        check(value)
+    except ValueError as error:
+        yield Problem(where=where, key=key, what=str(error))
 
 
 class RecipeError(LfbuildError):

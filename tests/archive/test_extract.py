@@ -61,7 +61,7 @@ def test_damaged_bytes_are_refused(tmp_path: Path) -> None:
         extracted(path, "a", tmp_path)
 
     assert str(caught.value) == f"{path}: a: its bytes are not the ones that were promised"
-    assert caught.value.hint == "lfbuild verify x.zip tells which block is wrong"
+    assert caught.value.hint == f"lfbuild verify {path} tells which block is wrong"
 
 
 @pytest.mark.parametrize("name", ["a", "folder/a", "folder/", "tiny@home"])

@@ -57,7 +57,7 @@ def test_an_absent_member_is_refused_with_the_way_to_find_it(tmp_path: Path) -> 
         reader.read("b")
 
     assert str(caught.value) == f"{path}: has no member 'b'"
-    assert caught.value.hint == "lfbuild list x.zip"
+    assert caught.value.hint == f"lfbuild list {path}"
 
 
 def test_a_member_that_is_larger_than_expected_is_not_read_into_memory(tmp_path: Path) -> None:

@@ -124,6 +124,18 @@ def test_a_recipe_without_an_address_cannot_be_thin(project: Path, capsys: Captu
     )
 
 
+def test_an_address_that_is_no_web_server_s_cannot_be_thin(project: Path, capsys: Captured) -> None:
+    (project / "pyproject.toml").write_text(THIN, encoding="utf-8")
+    recipe = (project / "chat.toml").read_text(encoding="utf-8")
+    (project / "chat.toml").write_text(f'{recipe}[update]\nurl = "s3://bucket/chat"\n', encoding="utf-8")
+
+    with pytest.raises(backend.Refused):
+        backend.build_wheel(str(project))
+
+    what = "update.url: is s3://bucket/chat, and a thin wheel fetches its file from a web server"
+    assert f": {what}\n" in capsys.readouterr().err
+
+
 def test_a_project_that_does_not_say_what_a_thin_wheel_needs_is_told(project: Path, capsys: Captured) -> None:
     with pytest.raises(backend.Refused):
         backend.prepare_metadata_for_build_wheel(str(project), {"embed": "no"})

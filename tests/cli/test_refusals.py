@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from lfbuild import errors
 from lfbuild.cli import refusals
 from lfbuild.cli.verbs import doctor
-from lfbuild.errors import FormatError, LfbuildError, Problem, RecipeError
+from lfbuild.errors import FormatError, LfbuildError, Problem, RecipeError, command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,11 @@ def fail_with(monkeypatch: pytest.MonkeyPatch) -> FailWith:
         monkeypatch.setattr(doctor, "run", run)
 
     return arrange
+
+
+def test_what_a_hint_tells_to_type_is_quoted_for_a_shell_where_it_has_to_be() -> None:
+    assert command("recover", Path("models/chat.llamafile")) == "lfbuild recover models/chat.llamafile"
+    assert command("update", Path("my chat.llamafile"), "URL") == "lfbuild update 'my chat.llamafile' URL"
 
 
 def test_every_class_of_refusal_has_an_exit_code_of_its_own() -> None:

@@ -44,9 +44,7 @@ def test_a_release_is_published_looked_at_and_taken(lfbuild: Lfbuild, old: Path,
     taken = lfbuild("update", str(old), f"{www}/", "--keep-old", "--quiet")
     again = lfbuild("update", str(old), f"{www}/", "--check", "--quiet")
 
-    assert published.out == (
-        f"{www}/tiny.llamafile.lfindex: is what `lfbuild update` takes, and `[update]` of a recipe names\n"
-    )
+    assert published.out == f"{www}/tiny.llamafile.lfindex: is what `lfbuild update` takes\n"
     assert look.code == 10
     assert look.out.startswith(f"{old}: tiny 1 is newer; 22.6 KiB of it are here\nway ")
     assert "\nranges of what is missing  " in look.out
@@ -54,6 +52,22 @@ def test_a_release_is_published_looked_at_and_taken(lfbuild: Lfbuild, old: Path,
     assert taken.out == f"{old}: is now tiny 1; 5.9 KiB were fetched, 25.0 KiB were not\n"
     assert (again.code, again.out) == (0, f"{old}: is tiny 1, the newest there is\n")
     assert old.read_bytes() == new.read_bytes()
+
+
+@pytest.mark.parametrize("address", ["ftp://example.org/chat", "nonsense://x", "https://", "s3://a bucket/chat"])
+def test_an_address_that_nobody_can_read_is_put_into_no_index(lfbuild: Lfbuild, new: Path, address: str) -> None:
+    outcome = lfbuild("index", str(new), "--file-url", address, "--quiet")
+
+    what = "must be an http://, https://, s3:// or oci:// address"
+    assert (outcome.code, outcome.err) == (2, f"lfbuild: {new}: --file-url: {what}\n")
+    assert not new.with_name("tiny.llamafile.lfindex").exists()
+
+
+@pytest.mark.parametrize(
+    "address", ["../files/tiny 1.llamafile", "https://example.org/x", "oci://h/r:1/n", "file:///x"]
+)
+def test_a_name_beside_the_index_and_what_update_reads_are_addresses(lfbuild: Lfbuild, new: Path, address: str) -> None:
+    assert lfbuild("index", str(new), "--file-url", address, "--quiet").code == 0
 
 
 def test_a_look_is_a_document_too(lfbuild: Lfbuild, old: Path, new: Path) -> None:

@@ -141,14 +141,34 @@ def test_an_argument_that_the_engine_does_not_know_is_told_with_its_line(world: 
     assert "chat.toml:14: args.common: llama.cpp 1.0 has no flag '--tmp', did you mean '--temp'?" in said
 
 
-@pytest.mark.parametrize("output", ["tiny.gguf", "chat.toml"])
+@pytest.mark.parametrize("output", ["tiny.gguf", "chat.toml", "chat.lock"])
 def test_a_build_never_writes_over_its_own_sources(world: Path, capsys: Captured, output: str) -> None:
+    assert main(["lock", "chat.toml", "--quiet"]) == 0
     before = (world / output).read_bytes()
 
     assert main(["build", "chat.toml", "-o", output, "--quiet"]) == 2
 
     assert "is the file that would be written" in capsys.readouterr().err
     assert (world / output).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-o", "none/x"], "lfbuild: none: is no folder, so nothing can be written there\n"),
+        (["-o", "cache"], "lfbuild: cache: is a folder, so no file can be written there\n"),
+        (["--depfile", "none/x"], "lfbuild: none: is no folder, so nothing can be written there\n"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["build", "plan"])
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_compiled(
+    world: Path, capsys: Captured, verb: str, words: list[str], said: str
+) -> None:
+    (world / "cache").mkdir(exist_ok=True)
+
+    assert main([verb, "chat.toml", *words, "--quiet"]) == 8
+
+    assert capsys.readouterr().err.startswith(said)
 
 
 def test_a_model_that_is_not_there_is_one_sentence_also_for_plan(world: Path, capsys: Captured) -> None:

@@ -41,6 +41,25 @@ def test_a_plan_tells_the_files_that_a_recipe_names_and_its_lock(world: Path, ca
     assert others == [f"{name}:" for name in files]
 
 
+@pytest.mark.parametrize("verb", ["build", "plan"])
+@pytest.mark.parametrize("name", ["chat.toml", "chat.lock", "tiny.gguf", "notes.txt", "chat.llamafile"])
+def test_a_depfile_is_never_written_over_what_it_tells_of(world: Path, capsys: Captured, verb: str, name: str) -> None:
+    notes = '[[file]]\nname = "notes.txt"\nsource = { path = "notes.txt" }\n'
+    (world / "chat.toml").write_text(f"{RECIPE}{notes}", encoding="utf-8")
+    (world / "notes.txt").write_bytes(b"notes")
+    (world / "chat.llamafile").write_bytes(b"an earlier one")
+    assert main(["lock", "chat.toml", "--quiet"]) == 0
+    before = (world / name).read_bytes()
+    capsys.readouterr()
+
+    assert main([verb, "chat.toml", "--depfile", name, "--quiet"]) == 2
+
+    told = capsys.readouterr().err
+    assert "is the file that would be written" in told
+    assert told.endswith("lfbuild: hint: name another file with --depfile\n")
+    assert (world / name).read_bytes() == before
+
+
 @pytest.fixture
 def shell(world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tiny world with everything compiled, and `lfbuild` as a program on PATH that counts its starts."""

@@ -172,9 +172,18 @@ def test_a_chain_in_the_wrong_order_is_refused(
 
 
 def test_a_delta_over_one_of_its_files_is_refused(old: Path, new: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert said(capsys, "diff", old.name, new.name, "-o", new.name, code=8) == (
-        "lfbuild: chat-2.llamafile: is one of the files that are compared\nlfbuild: hint: -o names another\n"
-    )
+    refusal = "lfbuild: {}: is one of the files that are read\nlfbuild: hint: -o names another\n"
+    said(capsys, "diff", old.name, new.name, "-o", "12")
+    said(capsys, "diff", new.name, old.name, "-o", "21")
+    before = {path.name: path.read_bytes() for path in old.parent.iterdir() if path.is_file()}
+
+    assert said(capsys, "diff", old.name, new.name, "-o", new.name, code=8) == refusal.format(new.name)
+    for target in (old.name, "12", "21"):
+        assert said(capsys, "squash", old.name, "12", "21", "-o", target, code=8) == refusal.format(target)
+    for target in ("12", "21"):
+        assert said(capsys, "apply", old.name, "12", "21", "-o", target, code=8) == refusal.format(target)
+
+    assert {path.name: path.read_bytes() for path in old.parent.iterdir() if path.is_file()} == before
 
 
 def test_in_place_the_file_keeps_its_name_and_little_is_written(

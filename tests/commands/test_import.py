@@ -285,3 +285,16 @@ def test_a_pipe_is_no_recipe(world: Path, capsys: Captured) -> None:
     run("plan", "pipe.toml", code=2)
 
     assert capsys.readouterr().err == "lfbuild: pipe.toml: is a pipe, and has to be a file\n"
+
+
+def test_a_name_that_no_release_may_have_is_refused(world: Path, capsys: Captured) -> None:
+    path = write_mozilla_file(world / "moz.llamafile")
+    before = path.read_bytes()
+
+    run("import", path, "--name", "a/b", "--version", "1\n2", code=2)
+
+    assert capsys.readouterr().err == (
+        f"lfbuild: {path}: --name: must be usable as a file name: no slash, colon, quote, or '.', '-' at its start\n"
+        f"lfbuild: {path}: --version: must be one line, without control characters\n"
+    )
+    assert path.read_bytes() == before

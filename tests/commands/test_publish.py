@@ -9,7 +9,7 @@ from tests.commands.test_update import STRANGE_NAMES, updated
 from tests.world.releases import write_new, write_old
 
 from lfbuild.commands.publish import Published, publish
-from lfbuild.errors import FetchError
+from lfbuild.errors import FetchError, RecipeError
 from lfbuild.fetch.network import Network
 from lfbuild.manifest.mapping import map_file
 from lfbuild.report import SilentReport
@@ -103,6 +103,14 @@ def test_a_web_server_takes_no_files(new: Path) -> None:
 
     assert str(caught.value) == "https://a.test/x/tiny.llamafile: a web server takes no files"
     assert caught.value.hint == "name a folder that the server serves, or an s3:// address"
+
+
+def test_no_folder_is_not_the_root_of_the_file_system(new: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        published(new, "")
+
+    assert str(caught.value) == f"{new}: is to be published, and the folder that was named for it is empty"
+    assert caught.value.hint == "lfbuild publish FILE FOLDER"
 
 
 def test_without_the_network_no_store_is_asked(new: Path) -> None:

@@ -37,7 +37,9 @@ def interrupted(world: Path, *, before: str) -> Path:
 
 
 @pytest.mark.parametrize("before", ["reserve", "cut"], ids=["before the mark", "before the mark is cut off"])
-@pytest.mark.parametrize("words", [["list"], ["inspect"], ["verify"], ["swap", "--name", "x"], ["compact"]])
+@pytest.mark.parametrize(
+    "words", [["list"], ["inspect"], ["verify"], ["swap", "--name", "x"], ["compact"], ["index"], ["publish", "www"]]
+)
 def test_every_verb_finishes_it_first_and_says_so(world: Path, capsys: Captured, before: str, words: list[str]) -> None:
     path = interrupted(world, before=before)
     capsys.readouterr()
@@ -48,6 +50,43 @@ def test_every_verb_finishes_it_first_and_says_so(world: Path, capsys: Captured,
     assert not has_journal(path)
     assert verified(path) == []
     assert manifest_of(path).generation >= 2
+
+
+@pytest.mark.parametrize("verb", ["import", "reproduce"])
+def test_a_verb_that_is_of_no_use_for_the_file_says_so_of_the_finished_one(
+    world: Path, capsys: Captured, verb: str
+) -> None:
+    path = interrupted(world, before="cut")
+    capsys.readouterr()
+
+    assert main([verb, str(path)]) == 4
+
+    assert capsys.readouterr().err.count(FINISHED) == 1
+    assert not has_journal(path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["swap", "{torn}", "--name", "x", "-n"],
+        ["update", "{torn}", "--check"],
+        ["swap", "{whole}", "--engine", "{torn}"],
+    ],
+)
+def test_what_only_looks_writes_nothing_and_says_who_finishes_it(
+    world: Path, capsys: Captured, words: list[str]
+) -> None:
+    torn = interrupted(world, before="cut")
+    whole = launcher_file(world, name="whole.llamafile")
+    before, journal = torn.read_bytes(), journal_path(torn).read_bytes()
+    capsys.readouterr()
+
+    assert main([*(word.format(torn=torn, whole=whole) for word in words), "--quiet"]) == 5
+
+    assert capsys.readouterr().err == (
+        f"lfbuild: {torn}: seal: an update of this file was interrupted\nlfbuild: hint: lfbuild recover {torn}\n"
+    )
+    assert (torn.read_bytes(), journal_path(torn).read_bytes()) == (before, journal)
 
 
 def test_recover_tells_what_it_did(world: Path, capsys: Captured) -> None:
@@ -90,7 +129,10 @@ def test_a_torn_file_without_its_journal_is_told_by_verify(world: Path, capsys: 
 
     assert main(["verify", str(path), "-q"]) == 5
 
-    assert capsys.readouterr().out == f"{path}: seal: an update of this file was interrupted\n1 finding\n"
+    what = "an update of this file was interrupted, and the journal that would finish it is gone"
+    assert capsys.readouterr().out == f"{path}: seal: {what}\n1 finding\n"
+    assert main(["recover", str(path), "-q"]) == 5
+    assert capsys.readouterr().err == f"lfbuild: {path}: seal: {what}\nlfbuild: hint: get the file again\n"
 
 
 def test_a_link_to_the_file_will_do(world: Path) -> None:

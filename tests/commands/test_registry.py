@@ -151,6 +151,19 @@ def test_a_name_that_is_not_in_the_release_is_told(world: Path, registry: str, c
     assert capsys.readouterr().err.startswith(f"lfbuild: oci://{registry}/acme/chat:9: is not there\n")
 
 
+def test_a_client_that_is_not_installed_is_told_before_anything_is_made(
+    world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfbuild.fetch.oci.find_spec", lambda _name: None)
+
+    assert main(["release", "chat.toml", "-o", "one", "--push", "oci://localhost/acme/chat:1", "--quiet"]) == 3
+
+    assert capsys.readouterr().err == (
+        'lfbuild: oras: this Python package is needed for oci:// addresses\nlfbuild: hint: pip install "lfbuild[oci]"\n'
+    )
+    assert not (world / "one").exists()
+
+
 @needs_zig
 @needs_registry
 def test_a_private_registry_takes_and_gives_to_who_signed_in(

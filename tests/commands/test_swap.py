@@ -240,7 +240,7 @@ def test_a_foreign_llamafile_is_not_changed_in_place(world: Path, capsys: Captur
 
     said = refusal(capsys, path, "--name", "x", "--in-place", code=4)
 
-    assert said == f"lfbuild: {path}: is somebody else's file\nlfbuild: hint: lfbuild import moz.llamafile\n"
+    assert said == f"lfbuild: {path}: is somebody else's file\nlfbuild: hint: lfbuild import {path}\n"
 
 
 def test_another_model_and_the_arguments_that_name_it(world: Path, capsys: Captured) -> None:
@@ -377,15 +377,42 @@ def test_an_engine_that_is_nowhere_is_refused(world: Path, capsys: Captured) -> 
     )
 
 
-def test_the_same_engine_once_more_changes_nothing_of_it(world: Path, capsys: Captured) -> None:
+@pytest.mark.parametrize("how", [[], ["--in-place"], ["--dry-run"], ["-o", "tiny.llamafile"]])
+def test_what_the_file_has_already_is_told_and_nothing_is_written(
+    world: Path, capsys: Captured, how: list[str]
+) -> None:
     path = launcher_file(world)
     other = launcher_file(world, name="other.llamafile")
+    (world / "new.gguf").write_bytes(tiny_gguf())
+    swapped(capsys, path, "--model", f"{MODEL_NAME}=new.gguf", "--name", "x", "--args", "--temp 1")
+    same = ["--engine", other, "--model", f"{MODEL_NAME}=new.gguf", "--name", "x", "--args", "--temp 1"]
+    before, facts = path.read_bytes(), path.stat()
 
-    told = swapped(capsys, path, "--engine", other, "--in-place")
+    told = swapped(capsys, path, *same, *how)
 
-    assert verified(path) == []
-    assert told["changes"] == []
+    assert (told["way"], told["changes"], told["written_bytes"], told["generation"]) == ("nothing", [], 0, 2)
     assert "the file has llama.cpp 0.5.0 of other.llamafile already, so its engine stays" in str(told["notes"])
+    assert (path.read_bytes(), path.stat()) == (before, facts)
+    assert main(["swap", str(path), *map(str, same), *how, "--quiet"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{told['output']}: is so already, nothing is written"
+
+
+def test_a_copy_is_made_where_another_file_is_named_though_nothing_changes(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+
+    told = swapped(capsys, path, "--name", "tiny", "-o", "copy.llamafile")
+
+    assert told["done"]
+    assert verified(world / "copy.llamafile") == []
+
+
+def test_another_mode_of_a_file_is_a_change(world: Path, capsys: Captured) -> None:
+    path, script = launcher_file(world), world / "run.sh"
+    script.write_bytes(b"true\n")
+    swapped(capsys, path, "--file", "run.sh=run.sh")
+    script.chmod(0o755)
+
+    assert swapped(capsys, path, "--file", "run.sh=run.sh")["done"]
 
 
 def test_an_interrupted_edit_is_told_and_finished_first(world: Path, capsys: Captured) -> None:
@@ -409,3 +436,70 @@ def test_what_would_be_done_reads_like_a_table(world: Path, capsys: Captured) ->
     assert lines[1].split() == ["name", "becomes", "x", "appended", "tail"]
     assert lines[-1].startswith(f"{path}: generation 2, appended tail: ")
     assert lines[-1].endswith(" would be written")
+
+
+@pytest.mark.parametrize(
+    "words", [["--model", "new.gguf"], ["--model", f"{MODEL_NAME}=new.gguf"], ["--file", "x=new.gguf"]]
+)
+def test_a_new_file_is_never_written_over_what_it_is_made_of(world: Path, capsys: Captured, words: list[str]) -> None:
+    path, model = launcher_file(world), world / "new.gguf"
+    model.write_bytes(tiny_gguf())
+    refused = "lfbuild: {}: is one of the files that are read\nlfbuild: hint: -o names another\n"
+
+    assert refusal(capsys, path, *words, "-o", "new.gguf", code=8) == refused.format("new.gguf")
+    assert refusal(capsys, path, *words, "-o", "new.gguf", "--dry-run", code=8) == refused.format("new.gguf")
+
+    assert model.read_bytes() == tiny_gguf()
+
+
+@pytest.mark.parametrize("verb", ["swap", "convert-back"])
+def test_an_engine_is_never_written_over(world: Path, capsys: Captured, verb: str) -> None:
+    path, engine = launcher_file(world), world / "engine.bin"
+    engine.write_bytes(NEW_ENGINE)
+    capsys.readouterr()
+
+    assert main([verb, str(path), "--engine", "engine.bin", "-o", "engine.bin", "--quiet"]) == 8
+
+    assert capsys.readouterr().err == (
+        "lfbuild: engine.bin: is one of the files that are read\nlfbuild: hint: -o names another\n"
+    )
+    assert engine.read_bytes() == NEW_ENGINE
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "what"),
+    [
+        ("--name", "", "must have 1 to 200 bytes"),
+        ("--name", "a/b", "must be usable as a file name: no slash, colon, quote, or '.', '-' at its start"),
+        ("--version", "", "must not be empty"),
+        ("--version", "1\n2", "must be one line, without control characters"),
+        ("--update-url", "nonsense", "must be an http://, https://, s3:// or oci:// address"),
+        ("--update-url", "ftp://x/", "must be an http://, https://, s3:// or oci:// address"),
+    ],
+)
+def test_what_a_recipe_would_refuse_is_refused(
+    world: Path, capsys: Captured, option: str, value: str, what: str
+) -> None:
+    path = launcher_file(world)
+    before = path.read_bytes()
+
+    assert refusal(capsys, path, option, value, code=2) == f"lfbuild: {path}: {option}: {what}\n"
+
+    assert path.read_bytes() == before
+
+
+def test_all_of_it_is_told_at_once_before_an_engine_is_looked_for(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+
+    said = refusal(capsys, path, "--engine", "none", "--name", "a/b", "--update-url", "x", code=2)
+
+    assert [line.split(": ")[2] for line in said.splitlines()] == ["--name", "--update-url"]
+
+
+@pytest.mark.parametrize("address", ["s3://bucket/chat", "oci://registry.example/acme/chat:1/", ""])
+def test_updates_may_come_from_whatever_update_reads(world: Path, capsys: Captured, address: str) -> None:
+    path = launcher_file(world)
+
+    swapped(capsys, path, "--name", "x", "--update-url", address)
+
+    assert manifest_of(path).update_url == address

@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -33,7 +34,6 @@ from lfbuild.report import SilentReport
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from lfbuild.report import Step, Unit
 
@@ -47,10 +47,15 @@ STRANGE_NAMES = ["a#b", "a?b", "a%41b", "a:b", "two words", "grüße+日本"]
 
 
 class Noted(SilentReport):
-    """A report that keeps the notes."""
+    """A report that keeps the notes, and what was begun."""
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.steps: list[str] = []
+
+    def step(self, title: str, /, *, total: int | None = None, unit: Unit = "bytes") -> AbstractContextManager[Step]:
+        self.steps.append(title)
+        return super().step(title, total=total, unit=unit)
 
     def note(self, text: str, /) -> None:
         self.notes.append(text)
@@ -197,7 +202,7 @@ def test_a_file_that_names_no_address_says_what_to_do(old: Path) -> None:
         updated(old, "")
 
     assert str(caught.value) == f"{old}: names no address of newer releases"
-    assert caught.value.hint == "lfbuild update tiny.llamafile URL"
+    assert caught.value.hint == f"lfbuild update {old} URL"
 
 
 @pytest.mark.parametrize("end", ["/", "/tiny.llamafile", "/tiny.llamafile.lfindex"])
@@ -205,6 +210,32 @@ def test_an_address_may_be_a_folder_the_file_or_its_control_file(url: str, old: 
     updated(old, url.removesuffix("/tiny.llamafile") + end)
 
     assert old.read_bytes() == new.read_bytes()
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_link_stays_one_and_the_file_behind_it_is_updated(url: str, old: Path, new: Path, in_place: bool) -> None:
+    link = old.with_name("chat")
+    link.symlink_to(old.name)
+    folder = url.removesuffix("tiny.llamafile")
+
+    assert not updated(link, folder, how=check_for_update).is_current
+    outcome = updated(link, folder, in_place=in_place)
+
+    assert link.is_symlink()
+    assert old.read_bytes() == new.read_bytes()
+    assert beside(old) == ["chat"]
+    assert outcome.path == old
+
+
+def test_the_file_is_no_seed_of_itself(
+    url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch, report: Noted
+) -> None:
+    monkeypatch.chdir(old.parent)
+
+    updated(Path("tiny.llamafile"), url, report, seeds=(Path(),), in_place=True)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert report.steps.count("look at tiny.llamafile") == 1
 
 
 def test_a_release_may_lie_in_a_folder(old: Path, new: Path) -> None:
@@ -338,6 +369,7 @@ def test_more_than_was_allowed_is_not_fetched(url: str, old: Path, server: WebSe
     with pytest.raises(FetchError, match=r"\d+ bytes would have to be fetched, more than the 100 that --at-most"):
         updated(old, url, at_most_bytes=100)
     assert old.read_bytes() == before
+    assert beside(old) == [], "nothing came, so there is nothing to go on from"
 
 
 def test_an_update_that_broke_off_goes_on_and_fetches_nothing_twice(

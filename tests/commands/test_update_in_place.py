@@ -113,8 +113,16 @@ def test_somebody_else_s_file_is_not_updated_in_place(server: WebServer, tmp_pat
         with pytest.raises(FormatError) as caught:
             updated(path, url, in_place=True)
         assert str(caught.value) == (f"{path}: is not updated in place, as it or its release is not lfbuild's own file")
-    with pytest.raises(FormatError):
+    assert beside(path) == ["foreign release", "new"]
+
+
+def test_what_is_not_there_is_not_updated_in_place(tmp_path: Path, new: Path) -> None:
+    with pytest.raises(HostError) as caught:
         updated(tmp_path / "none", new, in_place=True)
+
+    assert str(caught.value) == f"{tmp_path / 'none'}: does not exist, so nothing can be updated in place"
+    assert caught.value.hint == "without --in-place the whole file is fetched"
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
 def test_the_old_file_cannot_be_kept_where_it_is_written(old: Path, new: Path) -> None:
@@ -122,6 +130,24 @@ def test_the_old_file_cannot_be_kept_where_it_is_written(old: Path, new: Path) -
         updated(old, new, in_place=True, keep_old=True)
 
     assert str(caught.value) == f"{old}: --in-place and --keep-old contradict each other"
+
+
+def test_through_a_link_the_journal_stands_beside_the_file_itself_where_recover_finds_it(
+    server: WebServer, tmp_path: Path, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = serve(server, new.parent)
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / "chat"
+    link.symlink_to(old)
+    monkeypatch.setattr("lfbuild.channel.inplace.finish_journal", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        updated(link, url, in_place=True)
+
+    assert recover(link) == "finished"
+
+    assert old.read_bytes() == new.read_bytes()
+    assert [path.name for path in link.parent.iterdir()] == ["chat"]
+    assert link.is_symlink()
 
 
 def _update_until(path: Path, url: str, fault: Fault, at: int) -> None:

@@ -45,7 +45,7 @@ KEYS = st.sampled_from(
             "license",
         ),
         *("external", "mode", "verb", "common", "cli", "serve", "bench", "arguments", "align", "engine-room", "url"),
-        *("block-size", "channel", "path", "pypi", "hf", "zip", "parts", "git", "member", "folder", "revision", "x"),
+        *("block-size", "path", "pypi", "hf", "zip", "parts", "git", "member", "folder", "revision", "x"),
     ]
 )
 SCALARS = st.one_of(

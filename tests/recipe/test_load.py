@@ -72,8 +72,7 @@ align = "2 MiB"
 engine-room = "10 %"
 block-size = "256KiB"
 [update]
-url = "https://x.test/channel"
-channel = "beta"
+url = "https://x.test/chat/"
 """
     )
 
@@ -89,7 +88,7 @@ channel = "beta"
     assert (recipe.archive.align, recipe.archive.engine_room) == (2 << 20, Room(percent=10))
     assert recipe.archive.block_size == 256 * 1024
     assert recipe.update is not None
-    assert recipe.update.channel == "beta"
+    assert recipe.update.url == "https://x.test/chat/"
 
 
 def test_nobody_changes_a_recipe(loads: Loads) -> None:
@@ -407,6 +406,20 @@ def test_systems_are_named_once_each(problems: Problems, systems: str, what: str
 )
 def test_a_signing_command_names_the_file(problems: Problems, command: str, what: str) -> None:
     assert problems(f'[sign]\nwindows = "{command}"\n') == [f"recipe.toml:7: sign.windows: {what}"]
+
+
+@pytest.mark.parametrize("url", ["https://x.test/chat/", "s3://bucket/chat", "oci://x.test/acme/chat:1/"])
+def test_updates_come_from_whatever_update_reads(loads: Loads, url: str) -> None:
+    recipe = loads(f'[update]\nurl = "{url}"\n')
+
+    assert recipe.update is not None
+    assert recipe.update.url == url
+
+
+@pytest.mark.parametrize("url", ["ftp://x.test/chat", "nonsense", "file:///srv/chat", "https://", "s3://a b"])
+def test_an_address_that_no_other_machine_updates_from_is_refused(problems: Problems, url: str) -> None:
+    what = "must be an http://, https://, s3:// or oci:// address"
+    assert problems(f'[update]\nurl = "{url}"\n') == [f"recipe.toml:7: update.url: {what}"]
 
 
 @pytest.mark.parametrize(

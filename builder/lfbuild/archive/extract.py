@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lfbuild.archive.hashing import HashPool
 from lfbuild.archive.layout import check_name
 from lfbuild.archive.source import FileSource
-from lfbuild.errors import FormatError, IntegrityError
+from lfbuild.errors import FormatError, IntegrityError, command
 from lfbuild.formats.blocks import Cuts
 from lfbuild.formats.zip import STORED
 from lfbuild.host.moving import write_all
@@ -68,7 +68,7 @@ def extract_member(
         raise IntegrityError(
             f"{reader.where}: {record.name}",
             "its bytes are not the ones that were promised",
-            hint=f"lfbuild verify {reader.path.name} tells which block is wrong",
+            hint=f"{command('verify', reader.path)} tells which block is wrong",
         )
 
 

@@ -7,7 +7,7 @@ import os
 import zlib
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
-from lfbuild.errors import FormatError
+from lfbuild.errors import FormatError, command
 from lfbuild.formats.seal import Seal
 from lfbuild.formats.zip import (
     DEFLATED,
@@ -71,7 +71,7 @@ class Reader:
             FormatError: there is none of that name.
         """
         if (record := self.records.get(name)) is None:
-            raise FormatError(self.where, f"has no member {name!r}", hint=f"lfbuild list {self.path.name}")
+            raise FormatError(self.where, f"has no member {name!r}", hint=command("list", self.path))
         return record
 
     def data_offset(self, record: CentralRecord) -> int:

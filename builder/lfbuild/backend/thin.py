@@ -74,4 +74,7 @@ def _address(order: Order) -> str:
     if recipe.update is None:
         what = "has no [update] url, from which a thin wheel could fetch the file"
         raise RecipeError(recipe.path, [Problem(where=str(recipe.path), key="", what=what)])
+    if not str(recipe.update.url).startswith("http"):
+        what = f"is {recipe.update.url}, and a thin wheel fetches its file from a web server"
+        raise RecipeError(recipe.path, [recipe.problem(("update", "url"), what)])
     return index_address(str(recipe.update.url), recipe.output_name).rpartition("/")[0]

@@ -189,15 +189,16 @@ def updating(target: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def opened_partial(target: Path, *, root: bytes, size_bytes: int) -> Iterator[Partial]:
-    """The new file beside `target`, as an earlier run left it or empty.
+    """The new file beside `target`, as an earlier run left it or empty; what holds nothing in the end is removed.
 
     Raises:
         HostError: the folder cannot be written, or the disk is full.
     """
-    path = _beside(target, SUFFIX, root)
+    path, journal_path = _beside(target, SUFFIX, root), _beside(target, _JOURNAL_SUFFIX, root)
     try:
         with contextlib.ExitStack() as stack:
-            descriptor, journal = (_open(name, stack) for name in (path, _beside(target, _JOURNAL_SUFFIX, root)))
+            stack.callback(_drop_without_records, path, journal_path)
+            descriptor, journal = (_open(name, stack) for name in (path, journal_path))
             partial = Partial(path=path, target=target, size_bytes=size_bytes, descriptor=descriptor, journal=journal)
             partial.resume(root)
             yield partial
@@ -234,6 +235,14 @@ def clear_leftovers(target: Path) -> None:
     """Remove everything that updates of `target` keep for going on."""
     for path in target.parent.glob(f"{_pattern(target)}*"):
         path.unlink(missing_ok=True)
+
+
+def _drop_without_records(path: Path, journal: Path) -> None:
+    """Remove a file at its full size in which nothing stands that the next run could go on from."""
+    with contextlib.suppress(FileNotFoundError):
+        if journal.stat().st_size <= _HEADER.size:
+            path.unlink(missing_ok=True)
+            journal.unlink()
 
 
 def _open(path: Path, stack: contextlib.ExitStack) -> int:

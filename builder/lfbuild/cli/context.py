@@ -37,14 +37,14 @@ class Context:
         return usable_cores()
 
     def settled(self, path: Path) -> Path:
-        """The path of a file that is to be read, once an update of it that was interrupted is finished."""
+        """`path` again, once an update of that file that was interrupted is finished, and it can be read."""
         from lfbuild.host.inplace import has_journal
 
-        if not has_journal(path.resolve()):  # as ever; it costs no import that `list` need not pay for
-            return path
-        from lfbuild.commands.recover import settled
+        if has_journal(path.resolve()):  # seldom: `list` need not pay for the import
+            from lfbuild.commands.recover import settled
 
-        return settled(path, report=self.report, for_reading=True)
+            settled(path, report=self.report, for_reading=True)
+        return path
 
     def settings(self) -> Settings:
         """The settings that a command takes. Only asked for by verbs that use them: it costs imports that `list` need

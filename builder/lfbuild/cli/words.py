@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TextIO, cast
 
 from lfbuild import __version__
-from lfbuild.errors import Problem, RecipeError
+from lfbuild.errors import Problem, RecipeError, command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -196,7 +196,9 @@ def _with_verb(given: Sequence[str]) -> list[str]:
     path = Path(first)
     if first.endswith(".gguf"):
         raise refused(
-            first, "this is a model, and lfbuild builds from a recipe", hint=f"`lfbuild new {first}` writes one for it"
+            first,
+            "this is a model, and lfbuild builds from a recipe",
+            hint=f"`{command('new', first)}` writes one for it",
         )
     if path.suffix == ".toml" or path.is_file():
         return ["build", *given]

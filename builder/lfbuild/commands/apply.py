@@ -16,7 +16,7 @@ from lfbuild.delta.apply import DeltaStream, apply_delta, prepare
 from lfbuild.delta.inplace import apply_in_place
 from lfbuild.delta.side import Side
 from lfbuild.errors import FormatError, HostError
-from lfbuild.host.files import host_error, replacing
+from lfbuild.host.files import host_error, refuse_overwriting, replacing
 from lfbuild.host.inplace import had_alone
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def apply(
     ):
         plan, resolved = prepare(side, delta)
         target = output or _named(plan, beside=old, where=delta.where, force=force)
+        refuse_overwriting(target, _files(deltas))
         # Beyond this point nothing is decided any more.
         with (
             report.step("applying", total=resolved.blocks_bytes) as step,
@@ -112,6 +113,7 @@ def squash(old: Path, deltas: Sequence[DeltaSource], output: Path, *, threads: i
     Raises:
         FormatError, IntegrityError, ToolError, HostError: as `apply`.
     """
+    refuse_overwriting(output, (old, *_files(deltas)))
     folder = _folder(old, output)
     with (
         Side.open(old, threads=threads, report=report) as first,
@@ -151,6 +153,10 @@ def _unnamed(folder: Path) -> Iterator[BinaryIO]:
         raise host_error(folder, error) from error
     with file:
         yield file
+
+
+def _files(deltas: Sequence[DeltaSource]) -> Iterator[Path]:
+    return (Path(delta.name) for delta in deltas if delta.pipe is None)
 
 
 def _folder(old: Path, output: Path | None) -> Path:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lfbuild.commands.choice import EVERYTHING
-from lfbuild.commands.depfile import write_depfile
+from lfbuild.commands.depfile import check_depfile, write_depfile
 from lfbuild.commands.prepare import prepare
 from lfbuild.commands.programs import make_head_of, make_programs
 from lfbuild.commands.sign import sign_finished
@@ -16,7 +17,6 @@ from lfbuild.recipe import load_recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from lfbuild.commands.choice import Choice
     from lfbuild.commands.programs import Programs
@@ -59,12 +59,15 @@ def build(
         RecipeError: the recipe, or its lock, cannot be carried out.
         ToolError, FormatError, IntegrityError, FetchError, HostError: as the steps find.
     """
+    if depfile is not None:
+        recipe = load_recipe(recipe_path)
+        check_depfile(depfile, recipe, (output or Path(recipe.output_name),))
     plan = prepare(
         recipe_path, output=output, locked=locked, choice=choice, epoch=epoch, settings=settings, report=report
     )
     built = carry_out(plan, jobs=jobs, settings=settings, report=report)
     if depfile is not None:
-        write_depfile(depfile, load_recipe(recipe_path), (built.path, *built.beside))
+        write_depfile(depfile, recipe, (built.path, *built.beside))
     return built
 
 

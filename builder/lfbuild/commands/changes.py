@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import shlex
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,17 +17,18 @@ import msgspec
 from lfbuild.archive.reader import opened, read_at
 from lfbuild.archive.source import BytesSource, FileSource, read_source
 from lfbuild.commands.texts import refuse_odd_name
-from lfbuild.errors import FormatError, Problem, RecipeError
+from lfbuild.errors import FormatError, Problem, RecipeError, problems_of
 from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, USERS_OWN, args_to_bytes, parse_args, verb_member, verb_of
 from lfbuild.formats.flags import MODEL_FLAGS, asked_for, flags_of, migrate_args, naming
 from lfbuild.formats.gguf import cut_gguf, read_gguf
 from lfbuild.formats.model import model_facts
+from lfbuild.formats.names import check_file_name, check_update_address, check_version
 from lfbuild.manifest.edit import Changes
 from lfbuild.manifest.model import OWN_FOLDER, Origin
 from lfbuild.manifest.order import EngineHead, LauncherHead, PackMember
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from lfbuild.commands.new_engine import NewEngine
     from lfbuild.manifest.model import Release
@@ -52,6 +54,21 @@ class SwapWords:
     def says_nothing(self) -> bool:
         """Whether nothing is to be changed."""
         return self == SwapWords()
+
+    def problems(self, where: str) -> Iterator[Problem]:
+        """What a recipe would refuse too."""
+        if self.name is not None:
+            yield from problems_of(where, "--name", self.name, check_file_name)
+        if self.version is not None:
+            yield from problems_of(where, "--version", self.version, check_version)
+        if self.update_url:
+            yield from problems_of(where, "--update-url", self.update_url, check_update_address)
+
+    def paths(self) -> Iterator[Path]:
+        """What is read from this machine."""
+        yield from (path for _, path in (*self.models, *self.files))
+        if self.engine:
+            yield Path(self.engine)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

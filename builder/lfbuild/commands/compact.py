@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lfbuild.archive.reader import Reader
 from lfbuild.commands.recover import settled
-from lfbuild.errors import FormatError
+from lfbuild.errors import FormatError, command
 from lfbuild.host.inplace import used
 from lfbuild.manifest.carry import write_new_file
 from lfbuild.manifest.edit import Changes, plan_new_file
@@ -47,7 +47,7 @@ def compact(path: Path, *, output: Path | None, threads: int, report: Report) ->
     with used(path) as file:
         present = load_present(Reader(path, file), threads=threads)
         if present is None:
-            raise FormatError(path, "is somebody else's file", hint=f"lfbuild import {path.name}")
+            raise FormatError(path, "is somebody else's file", hint=command("import", path))
         plan = plan_new_file(present, Changes())
         facts = os.fstat(file.fileno())
         target = output or path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lfbuild.archive.hashing import HashPool
@@ -13,10 +14,10 @@ from lfbuild.archive.source import BytesSource
 from lfbuild.archive.zipalign import write_zipaligned
 from lfbuild.commands.new_engine import found_engine
 from lfbuild.commands.recover import settled
-from lfbuild.errors import FormatError, IntegrityError, Problem, RecipeError
+from lfbuild.errors import FormatError, IntegrityError, Problem, RecipeError, command
 from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, Cuts
 from lfbuild.formats.executable import PROBE_BYTES, identify_program, signature_holes
-from lfbuild.host.files import replacing
+from lfbuild.host.files import check_target, refuse_overwriting, replacing
 from lfbuild.host.inplace import used
 from lfbuild.host.moving import write_all
 from lfbuild.manifest.model import OWN_FOLDER
@@ -26,7 +27,6 @@ from lfbuild.manifest.slices import load_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from lfbuild.archive.source import Source
     from lfbuild.commands.settings import Settings
@@ -58,6 +58,8 @@ def convert_back(
         IntegrityError: something in it is not what was promised.
         HostError: the disk refuses.
     """
+    refuse_overwriting(output, [Path(engine)] if engine else [])
+    check_target(output)
     path = settled(path, report=report)
     with used(path) as file, contextlib.ExitStack() as stack:
         present = load_present(Reader(path, file), threads=settings.machine.cores)
@@ -110,7 +112,7 @@ def _check(present: Present, name: str) -> None:
         crc = zlib.crc32(piece, crc)
     if crc != record.crc32:
         what = "its bytes are not the ones that were promised"
-        raise IntegrityError(f"{present.where}: {name}", what, hint=f"lfbuild verify {present.reader.path.name}")
+        raise IntegrityError(f"{present.where}: {name}", what, hint=command("verify", present.reader.path))
 
 
 def _begins(

@@ -14,7 +14,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lfbuild.host.files import replacing
+from lfbuild.commands.prepare import refuse_overwriting_sources
+from lfbuild.errors import Problem, RecipeError
+from lfbuild.host.files import check_target, is_same_file, replacing
 from lfbuild.recipe import files_at, lock_path, named_paths
 
 if TYPE_CHECKING:
@@ -28,10 +30,26 @@ def write_depfile(target: Path, recipe: Recipe, outputs: Sequence[Path]) -> None
     """Write the rule for `outputs`.
 
     Raises:
+        RecipeError: it would be written over one of the files that it tells of.
         HostError: it cannot be written.
     """
+    check_depfile(target, recipe, outputs)
     with replacing(target) as file:
         file.write(rule(outputs, inputs_of(recipe)).encode())
+
+
+def check_depfile(target: Path, recipe: Recipe, outputs: Iterable[Path]) -> None:
+    """Refuse what `write_depfile` would refuse, before anything is made.
+
+    Raises:
+        RecipeError: it would be written over one of the files that it tells of.
+        HostError: it could not be written.
+    """
+    refuse_overwriting_sources(recipe, target, option="--depfile")
+    if any(is_same_file(target, output) for output in outputs):
+        problem = Problem(where=str(target), key="", what="is the file that would be written")
+        raise RecipeError(recipe.path, [problem], hint="name another file with --depfile")
+    check_target(target)
 
 
 def inputs_of(recipe: Recipe) -> tuple[Path, ...]:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.delta.make import make_delta
 from lfbuild.delta.side import Side
-from lfbuild.errors import HostError
-from lfbuild.host.files import host_error, replacing
+from lfbuild.host.files import host_error, refuse_overwriting, replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +63,7 @@ def diff(old: Path, new: Path, output: Path | None, *, threads: int, report: Rep
     target = output or new.with_name(new.name + SUFFIX)
     for source in (old, new):
         refuse_odd_name(source, place="a difference")
-        _refuse_overwriting(target, source)
+    refuse_overwriting(target, (old, new))
     with (
         Side.open(old, threads=threads, report=report) as old_side,
         Side.open(new, threads=threads, report=report) as new_side,
@@ -102,8 +101,3 @@ def _is_executable(path: Path) -> bool:
         return bool(path.stat().st_mode & 0o111)
     except OSError as error:
         raise host_error(path, error) from error
-
-
-def _refuse_overwriting(target: Path, source: Path) -> None:
-    if target.exists() and source.exists() and target.samefile(source):
-        raise HostError(target, "is one of the files that are compared", hint="-o names another")

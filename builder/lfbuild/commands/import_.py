@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from lfbuild.archive.check import check_members
 from lfbuild.archive.reader import Reader
+from lfbuild.commands.recover import settled
 from lfbuild.commands.texts import refuse_odd_name
-from lfbuild.errors import FormatError
+from lfbuild.errors import FormatError, RecipeError, command, problems_of
+from lfbuild.formats.names import check_file_name, check_version
 from lfbuild.host.inplace import used
 from lfbuild.manifest.foreign import order_of_foreign, take_apart
 from lfbuild.manifest.model import Release
@@ -46,17 +48,21 @@ def import_file(
     """Write the file anew, with everything it holds and a manifest of it.
 
     Raises:
-        RecipeError: it is to be called by its file's name, which cannot stand in a manifest.
+        RecipeError: it cannot be called so, or not by its file's name.
         FormatError: it is ours already, no llamafile, or holds something that a file of ours cannot.
         HostError: the disk refuses.
     """
-    path = path.resolve()
+    problems = [*problems_of(str(path), "--name", name, check_file_name)] if name else []
+    problems += [*problems_of(str(path), "--version", version, check_version)] if version else []
+    if problems:
+        raise RecipeError(path, problems)
+    path = settled(path, report=report)
     if not name:
         refuse_odd_name(path, place="a manifest")
     with used(path) as file:
         reader = Reader(path, file)
         if load_manifest(reader) is not None:
-            raise FormatError(path, "has a manifest already", hint=f"lfbuild verify {path.name}")
+            raise FormatError(path, "has a manifest already", hint=command("verify", path))
         for finding in check_members(reader, content=False):
             raise FormatError(f"{path}: {finding.subject}", finding.what, hint="nothing is built on it")
         foreign = take_apart(reader)

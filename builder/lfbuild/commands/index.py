@@ -12,7 +12,8 @@ from lfbuild.archive.reader import Reader, opened, read_at
 from lfbuild.channel.describe import describe_release
 from lfbuild.channel.index import INDEX_SUFFIX, LEAVES_SUFFIX, DeltaRecord, reference_to
 from lfbuild.commands.texts import refuse_odd_name
-from lfbuild.errors import FormatError, IntegrityError
+from lfbuild.errors import FormatError, IntegrityError, RecipeError, problems_of
+from lfbuild.formats.names import check_file_address
 from lfbuild.host.files import replacing
 from lfbuild.manifest.mapping import map_file
 from lfbuild.manifest.verify import load_manifest
@@ -47,10 +48,12 @@ def index(path: Path, *, file_url: str, threads: int, report: Report, deltas: Se
     `deltas` are published differences to it, which will lie beside the control file.
 
     Raises:
-        RecipeError: one of them has a name that cannot stand in a control file.
+        RecipeError: nobody could read it there, or a name cannot stand in a control file.
         FormatError, IntegrityError: the file is damaged, or a difference is, or makes another file.
         HostError: something cannot be read or written.
     """
+    if problems := list(problems_of(str(path), "--file-url", file_url, check_file_address)):
+        raise RecipeError(path, problems)
     for named in (path, *deltas):
         refuse_odd_name(named, place="a control file")
     with report.step(f"look at {path.name}") as step:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lfbuild.commands.choice import EVERYTHING, load_chosen
 from lfbuild.commands.depfile import write_depfile
 from lfbuild.commands.engines import find_engine, find_supply
-from lfbuild.commands.prepare import Preparation, load_checked_lock
+from lfbuild.commands.prepare import Preparation, checked_output, load_checked_lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from lfbuild.commands.choice import Choice
     from lfbuild.commands.prepare import SourceState
@@ -87,18 +87,19 @@ def plan_build(
         RecipeError: recipe, lock or arguments cannot be carried out.
         ToolError: the toolchain, or a tool that it is used with, is not here.
         FormatError, IntegrityError: a source that is here is not what it should be.
+        HostError: the file could not be written.
     """
     recipe = load_chosen(recipe_path, choice, settings=settings)
+    target = checked_output(recipe, output)
     lock = load_checked_lock(recipe) if locked else None
     supply = find_supply(recipe, launcher=choice.launcher, settings=settings)
     preparation = Preparation(recipe, lock, supply=supply, settings=replace(settings, offline=True), report=report)
     if depfile is not None:
-        write_depfile(depfile, recipe, (output or Path(recipe.output_name),))
+        write_depfile(depfile, recipe, (target,))
     states = preparation.survey()
     if not all(state.here for state in states):
         note = "sizes and members are known once all sources are here"
-        target = str(output or recipe.output_name)
-        return Planned(output=target, sources=states, files=(), engines=(), total_bytes=0, notes=(note,))
+        return Planned(output=str(target), sources=states, files=(), engines=(), total_bytes=0, notes=(note,))
     return _planned(preparation.plan(output=output, launcher=choice.launcher, epoch=epoch), states, settings)
 
 

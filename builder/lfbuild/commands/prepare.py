@@ -13,13 +13,14 @@ from lfbuild.commands.engines import find_engine, find_supply
 from lfbuild.commands.models import check_architecture, confirm_header, load_header
 from lfbuild.commands.origins import file_origin, tree_origin
 from lfbuild.engine.source import read_architectures, read_flags
-from lfbuild.errors import FetchError, LfbuildError, Problem, RecipeError
+from lfbuild.errors import FetchError, LfbuildError, Problem, RecipeError, command
 from lfbuild.formats.blocks import Cuts
 from lfbuild.formats.gguf import cut_gguf
 from lfbuild.formats.model import model_facts
+from lfbuild.host.files import check_target, is_same_file
 from lfbuild.manifest.model import Origin
 from lfbuild.plan import SuppliedFile, Supplies, make_plan, unknown_flags
-from lfbuild.recipe import PathSource, check_lock, load_lock, lock_path
+from lfbuild.recipe import PathSource, check_lock, load_lock, lock_path, named_paths
 from lfbuild.sources import fetch_file, fetch_tree
 
 if TYPE_CHECKING:
@@ -102,8 +103,41 @@ def load_checked_lock(recipe: Recipe) -> LockFile:
     lock = load_lock(path)
     problems = check_lock(recipe, lock)
     if problems:
-        raise RecipeError(path, problems, hint=f"lfbuild lock {recipe.path}")
+        raise RecipeError(path, problems, hint=command("lock", recipe.path))
     return lock
+
+
+def checked_output(recipe: Recipe, output: Path | None) -> Path:
+    """Where the file goes; told before anything is fetched or compiled if it cannot go there.
+
+    Raises:
+        RecipeError: it would be written over something that it is made of.
+        HostError: there is no such folder, or a folder has that name.
+    """
+    target = output or Path(recipe.output_name)
+    refuse_overwriting_sources(recipe, target, option="-o")
+    check_target(target)
+    return target
+
+
+def refuse_overwriting_sources(recipe: Recipe, target: Path, *, option: str) -> None:
+    """Keep what a build reads from being written over; `option` names another file than `target`.
+
+    Raises:
+        RecipeError: `target` is the recipe, its lock, or a file that the recipe names.
+    """
+    problems = [
+        recipe.problem(key, f"is the file that would be written, {target}")
+        for key, name in named_paths(recipe)
+        if is_same_file(recipe.resolve(name), target)
+    ]
+    problems += [
+        Problem(where=str(path), key="", what="is the file that would be written")
+        for path in (recipe.path, lock_path(recipe.path))
+        if is_same_file(path, target)
+    ]
+    if problems:
+        raise RecipeError(recipe.path, problems, hint=f"name another file with {option}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,8 +177,7 @@ class Preparation:
     def plan(self, *, output: Path | None, launcher: str | None, epoch: int) -> Plan:
         """Fetch, check and decide."""
         recipe = self._recipe
-        target = output or Path(recipe.output_name)
-        _refuse_overwriting_sources(recipe, target)
+        target = checked_output(recipe, output)
         known = self._known_source()
         plan = self._decide(known or self._fetched_source(), output=target, launcher=launcher, epoch=epoch)
         jobs = plan.engine_jobs
@@ -153,7 +186,7 @@ class Preparation:
         if known and not all(find_engine(job, settings=self._settings) for job in jobs):
             plan = self._decide(self._fetched_source(), output=target, launcher=launcher, epoch=epoch)
         for file in plan.files[1:]:  # decided only now
-            _refuse_overwriting_sources(recipe, file.output)
+            checked_output(recipe, file.output)
         told = tuple(note for job in jobs if (note := self._supply.notes(job, settings=self._settings)))
         return replace(plan, notes=(*plan.notes, *told))
 
@@ -313,27 +346,3 @@ def _read_icon(recipe: Recipe) -> bytes:
 
 def _manifest_origin(fetched: Fetched) -> Origin:
     return Origin(kind=fetched.kind, location=fetched.location, sha256=fetched.sha256)
-
-
-def _refuse_overwriting_sources(recipe: Recipe, output: Path) -> None:
-    """A model that is named as the output would be gone, and so would the recipe itself."""
-    tables = [("model", index, table.source) for index, table in enumerate(recipe.models)]
-    tables += [("file", index, table.source) for index, table in enumerate(recipe.files)]
-    sources = [
-        (recipe.resolve(source.path), (key, index, "source"))
-        for key, index, source in tables
-        if isinstance(source, PathSource)
-    ]
-    problems = [
-        recipe.problem(key, f"is the file that would be written, {output}")
-        for path, key in sources
-        if _same(path, output)
-    ]
-    if _same(recipe.path, output):
-        problems.append(Problem(where=str(recipe.path), key="", what="is the file that would be written"))
-    if problems:
-        raise RecipeError(recipe.path, problems, hint="choose another output with -o")
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one.resolve() == other.resolve()

@@ -18,6 +18,7 @@ from lfbuild.channel.index import INDEX_SUFFIX, reference_to
 from lfbuild.channel.release import address_beside, index_address
 from lfbuild.commands.index import delta_record, manifest_of
 from lfbuild.commands.texts import refuse_odd_name
+from lfbuild.errors import Problem, RecipeError
 from lfbuild.fetch.shelf import shelf_for
 from lfbuild.manifest.mapping import map_file
 
@@ -39,7 +40,7 @@ class Published:
     """What was put where."""
 
     url: str
-    """Of the control file: what `update` takes, and what `[update]` of a recipe names."""
+    """Of the control file: what `update` takes, and `[update]` of a recipe, if other machines see it there."""
     file_url: str
     put: tuple[str, ...]
     """What was not there already, in order."""
@@ -56,11 +57,14 @@ def publish(
     """Put `path`, differences to it and its control file under `folder`, with or without a slash at its end.
 
     Raises:
-        RecipeError: one of them has a name that cannot stand in a control file.
+        RecipeError: no folder is named, or a name cannot stand in a control file.
         FetchError: nothing can be put there.
         FormatError, IntegrityError: the file is damaged, or a difference is, or makes another file.
         HostError: it cannot be read, or not be written there.
     """
+    if not folder:
+        what = "is to be published, and the folder that was named for it is empty"
+        raise RecipeError(path, [Problem(where=str(path), key="", what=what)], hint="lfbuild publish FILE FOLDER")
     for named in (path, *deltas):
         refuse_odd_name(named, place="a control file")
     index_url = index_address(f"{folder.rstrip('/')}/", path.name)

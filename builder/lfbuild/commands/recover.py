@@ -1,4 +1,4 @@
-"""`recover`: finishes or drops an edit in place that was interrupted; other verbs do so too when they meet one."""
+"""`recover`: finishes or drops an edit in place that was interrupted; other verbs do so too where they may write."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from lfbuild.commands.facts import load_facts, load_release, sha256_of
 from lfbuild.commands.increments import write_increments
 from lfbuild.commands.prepare import load_checked_lock, prepare_recipe
 from lfbuild.errors import Problem, RecipeError
-from lfbuild.fetch.oci import OciAddress, push
+from lfbuild.fetch.oci import push, push_target
 from lfbuild.host.files import making_folder, replacing
 from lfbuild.recipe import lock_path
 from lfbuild.release.bom import BOM_SUFFIX, bom_text
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from lfbuild.commands.choice import Choice
     from lfbuild.commands.settings import Settings
+    from lfbuild.fetch.oci import OciAddress
     from lfbuild.plan import Plan
     from lfbuild.recipe import Recipe
     from lfbuild.release.facts import FileFacts
@@ -77,7 +78,7 @@ def release(order: ReleaseOrder, *, jobs: int, settings: Settings, report: Repor
         RecipeError: a recipe, its lock or the tag does not fit.
         ToolError, FormatError, IntegrityError, FetchError, HostError: as the steps find. Nothing is left then.
     """
-    target = OciAddress.parse(order.push) if order.push else None
+    target = push_target(order.push, settings.network()) if order.push else None
     recipes = [load_chosen(path, order.choice, settings=settings) for path in order.recipes]
     _check(recipes, order)
     previous = [load_release(folder, report=report) for folder in order.previous]

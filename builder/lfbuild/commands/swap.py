@@ -13,12 +13,12 @@ from lfbuild.commands.changes import read_changes
 from lfbuild.commands.new_engine import found_engine
 from lfbuild.commands.recover import settled
 from lfbuild.commands.texts import refuse_odd_name
-from lfbuild.errors import FormatError, HostError, Problem, RecipeError
-from lfbuild.host.files import can_share
+from lfbuild.errors import FormatError, HostError, Problem, RecipeError, command
+from lfbuild.host.files import can_share, check_target, is_same_file, refuse_overwriting
 from lfbuild.host.inplace import had_alone, used
 from lfbuild.host.moving import SHARED_BYTES
 from lfbuild.manifest.carry import append, rewrite, write_new_file
-from lfbuild.manifest.edit import changed, plan_in_place, plan_new_file, written_bytes
+from lfbuild.manifest.edit import changed, changes_nothing, plan_in_place, plan_new_file, written_bytes
 from lfbuild.manifest.foreign import order_of_foreign, take_apart
 from lfbuild.manifest.model import Release
 from lfbuild.manifest.order import LauncherHead
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from lfbuild.manifest.present import Present
     from lfbuild.report import Report
 
-Way = Literal["appended tail", "journal", "new file, cloned", "new file, copied"]
+Way = Literal["appended tail", "journal", "new file, cloned", "new file, copied", "nothing"]
+"""`nothing`: the file is as it was asked for already."""
 _BLOCK_BYTES: Final = 4096
 """File systems share blocks of this size, at the same place in a block only."""
 
@@ -51,7 +52,8 @@ class Change:
 
     what: str
     how: str
-    """Where its bytes go: `in the spare slot`, `appended tail`, `appended by journal`, `new file`, …"""
+    """Where its bytes go: `new file`, `in the spare slot`, `appended tail`, `over the head, by journal`, or `behind the
+    weights, by journal`."""
     bytes: int
     """Of the new content."""
 
@@ -102,6 +104,9 @@ def swap(
         HostError: the file is in use, or the disk refuses.
     """
     _refuse_contradictions(path, words, options)
+    if options.output is not None:
+        refuse_overwriting(options.output, words.paths())
+        check_target(options.output)
     path = path.resolve() if options.dry_run else settled(path, report=report)
     with contextlib.ExitStack() as stack:
         engine = _engine(stack, words, settings, report)
@@ -125,6 +130,8 @@ def _refuse_contradictions(path: Path, words: SwapWords, options: SwapOptions) -
         problem = "a file is not signed in place; leave out --in-place"
     if problem:
         raise RecipeError(path, [Problem(where=str(path), key="", what=problem)], hint="`lfbuild swap --help`")
+    if problems := list(words.problems(str(path))):
+        raise RecipeError(path, problems)
 
 
 class _Edit:
@@ -147,6 +154,8 @@ class _Edit:
         with self._report.step("reading what is new") as step:
             plan_it = plan_in_place if self._options.in_place else plan_new_file
             plan = plan_it(present, wanted.changes, on_bytes=step.advance)
+        if self._stays_where_it_is() and changes_nothing(plan, present):
+            return self._unchanged(present, wanted)
         swapped = self._told(present, wanted, plan)
         if self._options.dry_run:
             return swapped
@@ -155,6 +164,23 @@ class _Edit:
         # Beyond this point nothing is decided any more: the plan is carried out.
         self._do(plan, present)
         return replace(swapped, done=True)
+
+    def _stays_where_it_is(self) -> bool:
+        """Whether no other file was asked for: one elsewhere, or one that is signed."""
+        return is_same_file(self._target, self._path) and self._options.sign is None
+
+    def _unchanged(self, present: Present, wanted: Wanted) -> Swapped:
+        return Swapped(
+            path=self._path,
+            output=self._target,
+            way="nothing",
+            changes=(),
+            notes=wanted.notes,
+            written_bytes=0,
+            shared_bytes=0,
+            generation=present.manifest.generation,
+            done=False,
+        )
 
     def _do(self, plan: EditPlan, present: Present) -> None:
         total = sum(part.source.size_bytes for part in (plan.fresh() if self._options.in_place else plan.parts))
@@ -204,7 +230,7 @@ class _Edit:
     def _foreign(self, words: SwapWords, engine: NewEngine | None) -> Swapped:
         """Somebody else's file becomes one of ours, as everything in it is digested for the first time."""
         if self._options.in_place:
-            raise FormatError(self._path, "is somebody else's file", hint=f"lfbuild import {self._path.name}")
+            raise FormatError(self._path, "is somebody else's file", hint=command("import", self._path))
         for finding in check_members(self._reader, content=False):
             raise FormatError(f"{self._path}: {finding.subject}", finding.what, hint="nothing is built on it")
         if words.name is None:

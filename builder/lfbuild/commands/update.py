@@ -26,7 +26,7 @@ from lfbuild.channel.plan import Seed, make_plan
 from lfbuild.channel.release import index_address, load_release
 from lfbuild.channel.work import Means, Work
 from lfbuild.commands.recover import settled
-from lfbuild.errors import FetchError, FormatError, HostError, Problem, RecipeError
+from lfbuild.errors import FetchError, FormatError, HostError, Problem, RecipeError, command
 from lfbuild.fetch.answers import ChangedError
 from lfbuild.fetch.places import Places
 from lfbuild.host.files import host_error
@@ -77,6 +77,7 @@ class Update:
     """What there was to do, and what was done."""
 
     path: Path
+    """Of the file itself, where the order named a link."""
     url: str
     name: str
     version: str
@@ -104,6 +105,7 @@ def check_for_update(order: UpdateOrder, *, network: Network, manners: Manners, 
         FetchError: the release could not be looked at.
         FormatError, IntegrityError, TrustError: what stands there is no release.
     """
+    order = _of_the_file_itself(order)
     places = Places(network, clock=manners.clock)
     release = load_release(places, _address(order), limit_bytes_per_s=manners.limit_bytes_per_s)
     seeds = _gather_seeds(order, release, threads=threads, report=report)
@@ -125,6 +127,10 @@ def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: i
     if order.in_place and order.keep_old:
         problem = Problem(where=str(order.path), key="", what="--in-place and --keep-old contradict each other")
         raise RecipeError(order.path, [problem], hint="`lfbuild update --help`")
+    order = _of_the_file_itself(order)
+    if order.in_place and not order.path.exists():
+        hint = "without --in-place the whole file is fetched"
+        raise HostError(order.path, "does not exist, so nothing can be updated in place", hint=hint)
     places = Places(network, clock=manners.clock)
     means = Means(places=places, manners=manners, threads=threads, report=report, at_most_bytes=order.at_most_bytes)
     with updating(order.path):
@@ -141,6 +147,11 @@ def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: i
                 what = f"{changed.what}, and the control file does not tell of it"
                 raise FetchError(changed.where, what, hint=hint) from changed
             return _update_to(newer, order, means)
+
+
+def _of_the_file_itself(order: UpdateOrder) -> UpdateOrder:
+    """The order without links: what stands beside a file stands where every verb looks for it."""
+    return replace(order, path=order.path.resolve())
 
 
 def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
@@ -215,7 +226,7 @@ def _own_address(path: Path) -> str:
     if not url:
         what = "names no address of newer releases"
         problem = Problem(where=str(path), key="", what=what)
-        raise RecipeError(path, [problem], hint=f"lfbuild update {path.name} URL")
+        raise RecipeError(path, [problem], hint=command("update", path, "URL"))
     return url
 
 
@@ -241,7 +252,9 @@ def _seed_files(order: UpdateOrder) -> Iterator[Path]:
             found = sorted(path for path in named.rglob("*") if path.suffix.lower() in _SEED_SUFFIXES)
         except OSError as error:
             raise host_error(named, error) from error
-        yield from (path for path in found if path.is_file() and SUFFIX not in path.name and path != order.path)
+        yield from (
+            path for path in found if path.is_file() and SUFFIX not in path.name and path.resolve() != order.path
+        )
 
 
 def _is_current(order: UpdateOrder, seeds: Sequence[Seed], release: Release) -> bool:

@@ -30,7 +30,7 @@ from lfbuild.delta.model import (
 from lfbuild.delta.resolve import CopyTask, FrameTask, cuts_of, resolve
 from lfbuild.delta.side import inflated
 from lfbuild.delta.target import NewFile
-from lfbuild.errors import FormatError, IntegrityError, ToolError
+from lfbuild.errors import FormatError, IntegrityError, ToolError, command
 from lfbuild.formats.blocks import DIGEST_BYTES
 from lfbuild.formats.delta import Header
 from lfbuild.host.files import host_error
@@ -196,7 +196,7 @@ class _Work:
             leaf = slice(DIGEST_BYTES * number, DIGEST_BYTES * (number + 1))
             if found[leaf] != expected[leaf]:
                 what = f"the block at {task.old_offset + start} is not the one that was promised"
-                raise IntegrityError(self._old.where, what, hint=f"lfbuild verify {self._old.path.name}")
+                raise IntegrityError(self._old.where, what, hint=command("verify", self._old.path))
 
     def make(self, task: FrameTask) -> None:
         """Make blocks from a frame; each is written once it is known to be right."""

@@ -182,6 +182,18 @@ class Registries:
         return token
 
 
+def push_target(url: str, network: Network) -> OciAddress:
+    """Where a release is going to be put; what keeps it from there is told before it is made.
+
+    Raises:
+        ToolError: the client is not installed.
+        FetchError: it is no address in a registry, or the network may not be used.
+    """
+    address = OciAddress.parse(url)
+    _refuse_without_client(address, network)
+    return address
+
+
 def push(
     files: Sequence[Path],
     address: OciAddress,

@@ -20,7 +20,7 @@ from lfbuild.errors import FormatError, HostError
 from lfbuild.host.moving import NOT_HERE, SHARED_BYTES, copy_range, share_range
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _IDENTITY: Final = ("st_dev", "st_ino", "st_size", "st_mtime_ns")
 """What tells a file from another that has its name."""
@@ -46,11 +46,8 @@ def replacing(
         HostError: the folder is missing, read-only or full, `target` is a folder, or not the expected file any more.
     """
     folder = target.parent
+    check_target(target)
     try:
-        if target.is_dir():
-            raise HostError(target, "is a folder, so no file can be written there", hint="name a file")
-        if not folder.is_dir():
-            raise HostError(folder, "is no folder, so nothing can be written there", hint="make it, or name another")
         descriptor, hidden = _open_unnamed(folder, target.name, mode)
     except OSError as error:
         raise host_error(target, error) from error
@@ -104,6 +101,40 @@ def making_folder(target: Path) -> Iterator[Path]:
             shutil.rmtree(hidden, ignore_errors=True)
     except OSError as error:
         raise host_error(target, error) from error
+
+
+def check_target(target: Path) -> None:
+    """Refuse what `replacing` would refuse at once: for who works long before there is something to write.
+
+    Raises:
+        HostError: the folder is missing, or `target` is a folder.
+    """
+    folder = target.parent
+    try:
+        if target.is_dir():
+            raise HostError(target, "is a folder, so no file can be written there", hint="name a file")
+        if not folder.is_dir():
+            raise HostError(folder, "is no folder, so nothing can be written there", hint="make it, or name another")
+    except OSError as error:
+        raise host_error(target, error) from error
+
+
+def is_same_file(one: Path, other: Path) -> bool:
+    """Whether two names mean one file, whether it is there yet or not."""
+    with contextlib.suppress(OSError):
+        if one.samefile(other):
+            return True
+    return one.resolve() == other.resolve()
+
+
+def refuse_overwriting(target: Path, sources: Iterable[Path]) -> None:
+    """Keep what is read from being written over.
+
+    Raises:
+        HostError: `target` is one of `sources`.
+    """
+    if any(is_same_file(target, source) for source in sources):
+        raise HostError(target, "is one of the files that are read", hint="-o names another")
 
 
 def _refuse_another(target: Path, expected: os.stat_result) -> None:

@@ -17,6 +17,7 @@ from lfbuild.archive.draft import Draft, InOrder, InPlace
 from lfbuild.archive.layout import place_end
 from lfbuild.errors import FormatError, HostError
 from lfbuild.formats.zip import TAIL_BYTES, local_header_size
+from lfbuild.manifest.model import MANIFEST_NAME
 from lfbuild.manifest.order import EngineHead, LauncherHead
 from lfbuild.manifest.record import Recording
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lfbuild.archive.layout import Closing
     from lfbuild.archive.writer import Entry
     from lfbuild.formats.seal import Seal
+    from lfbuild.formats.zip import CentralRecord
     from lfbuild.manifest.model import EngineRecord, Manifest, Release
     from lfbuild.manifest.order import EngineSlice, PackMember, PackOrder
     from lfbuild.manifest.present import Present
@@ -134,6 +136,19 @@ def plan_in_place(present: Present, changes: Changes, *, on_bytes: Callable[[int
         return _with_clearing(appended, present)
     start = max((part.end for part in appended.kept()), default=0)
     return _with_clearing(replace(_plan_at(present, order, start, kept_head, on_bytes), way="journal"), present)
+
+
+def changes_nothing(plan: EditPlan, present: Present) -> bool:
+    """Whether the new version has what the old one has, wherever it stands, and says the same of itself."""
+    new, old = plan.manifest, present.manifest
+    words = msgspec.structs.replace(new, generation=old.generation, directory=old.directory, regions=old.regions)
+    here = [found.record for found in present.reader.directory.records[old.head.own_members :]]
+    return words == old and _without_places(here) == _without_places([entry.record for entry in plan.entries])
+
+
+def _without_places(records: Sequence[CentralRecord]) -> list[CentralRecord]:
+    """What the directory says of members, but for where they are; the manifest's own is of its generation."""
+    return [replace(record, header_offset=0) for record in records if record.name != MANIFEST_NAME]
 
 
 def written_bytes(plan: EditPlan, present: Present) -> int:

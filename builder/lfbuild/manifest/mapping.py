@@ -15,7 +15,7 @@ from blake3 import blake3
 
 from lfbuild.archive.hashing import hash_region
 from lfbuild.archive.reader import Reader, opened, read_at
-from lfbuild.errors import FormatError, IntegrityError
+from lfbuild.errors import FormatError, IntegrityError, command
 from lfbuild.formats.blocks import BLOCK_BYTES, HEAD_BLOCK_BYTES, BlockIndex, Cuts
 from lfbuild.formats.executable import PROBE_BYTES, signature_holes
 from lfbuild.formats.gguf import MAGIC, cut_gguf, read_gguf
@@ -176,7 +176,7 @@ def _promised_index(
         index = _read_index(file.read_at, offset, plain, holes)
     if (promised.root and index.root != promised.root) or index.cuts.size_bytes != promised.size:
         what = "is not the block index that the manifest promises" if promised.index else "is not what was promised"
-        raise IntegrityError(where, what, hint=f"lfbuild verify {file.where}")
+        raise IntegrityError(where, what, hint=command("verify", file.where))
     return index
 
 

@@ -13,7 +13,7 @@ from lfbuild.archive.deflate import Decoded
 from lfbuild.archive.hashing import Digests, hash_region
 from lfbuild.archive.layout import WEIGHTS_ALIGN_BYTES, Kept
 from lfbuild.archive.source import BytesSource, OpenFileSource
-from lfbuild.errors import FormatError, IntegrityError
+from lfbuild.errors import FormatError, IntegrityError, command
 from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, BlockIndex, Cuts
 from lfbuild.formats.executable import PROBE_BYTES, certificate_table, signature_holes
 from lfbuild.manifest.order import EngineHead, EngineSlice, LauncherHead, PackMember, PackOrder
@@ -193,7 +193,7 @@ class Present:
 
     def _damaged(self, subject: str) -> IntegrityError:
         what = "its bytes are not the ones that were promised, so nothing is built on them"
-        return IntegrityError(f"{self.where}: {subject}", what, hint=f"lfbuild verify {self.reader.path.name}")
+        return IntegrityError(f"{self.where}: {subject}", what, hint=command("verify", self.reader.path))
 
     def _stretch(self, offset: int, size: int) -> OpenFileSource:
         return OpenFileSource(descriptor=self.reader.descriptor, path=self.reader.path, offset=offset, size_bytes=size)
@@ -229,6 +229,6 @@ def load_present(reader: Reader, *, threads: int) -> Present | None:
     manifest, seal = ours
     for finding in verify_structure(reader, manifest, seal):
         kind = IntegrityError if finding.verdict == "untrue" else FormatError
-        hint = f"lfbuild verify {reader.path.name}"
+        hint = command("verify", reader.path)
         raise kind(f"{reader.where}: {finding.subject}", f"{finding.what}, so nothing is built on it", hint=hint)
     return Present(reader=reader, manifest=manifest, seal=seal, threads=threads)

@@ -16,10 +16,11 @@ from blake3 import blake3
 from lfbuild.archive.check import Finding, check_end
 from lfbuild.archive.deflate import look_at
 from lfbuild.archive.hashing import HashPool
-from lfbuild.errors import FormatError, IntegrityError, LfbuildError
+from lfbuild.errors import FormatError, IntegrityError, LfbuildError, command
 from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, BlockIndex, Cuts
 from lfbuild.formats.executable import PROBE_BYTES, certificate_table, signature_holes
 from lfbuild.formats.zip import STORED, dos_time, end_records
+from lfbuild.host.inplace import has_journal
 from lfbuild.manifest.model import MANIFEST_NAME, parse_manifest
 from lfbuild.manifest.slices import check_encodings, check_slices, load_slices
 
@@ -51,8 +52,7 @@ def load_manifest(reader: Reader) -> tuple[Manifest, Seal] | None:
             return None
         raise FormatError(f"{reader.where}: seal", "is missing from the end record, though the file has a manifest")
     if seal.state == "redo":  # the directory is the one that the file will have: its members may not be there yet
-        hint = f"lfbuild recover {reader.path.name}"
-        raise IntegrityError(f"{reader.where}: seal", "an update of this file was interrupted", hint=hint)
+        raise _interrupted(reader)
     try:
         data = reader.read(MANIFEST_NAME)
     except FormatError as error:
@@ -60,6 +60,14 @@ def load_manifest(reader: Reader) -> tuple[Manifest, Seal] | None:
     if blake3(data).hexdigest() != seal.manifest_digest:
         raise IntegrityError(where, "is not the manifest that the file was sealed with")
     return parse_manifest(data, where=reader.where), seal
+
+
+def _interrupted(reader: Reader) -> IntegrityError:
+    what = "an update of this file was interrupted"
+    if has_journal(reader.path.resolve()):
+        return IntegrityError(f"{reader.where}: seal", what, hint=command("recover", reader.path))
+    what = f"{what}, and the journal that would finish it is gone"
+    return IntegrityError(f"{reader.where}: seal", what, hint="get the file again")
 
 
 def verify_structure(reader: Reader, manifest: Manifest, seal: Seal) -> Iterator[Finding]:

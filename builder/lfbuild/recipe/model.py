@@ -31,7 +31,9 @@ from lfbuild.recipe.values import (
     OptionValue,
     Sha256,
     Text,
+    UpdateUrl,
     Url,
+    Version,
     as_hashes,
 )
 
@@ -69,7 +71,7 @@ class LlamafileTable(Table):
 
     name: FileName
     """Name of the release; the file is called so unless `output` says otherwise."""
-    version: Filled = "0.1.0"
+    version: Version = "0.1.0"
     """Version of the release, recorded in the manifest."""
     description: Text = ""
     """One sentence for whoever lists or inspects the file."""
@@ -230,10 +232,8 @@ class SignTable(Table):
 class UpdateTable(Table):
     """Where newer releases of this file live: what `lfbuild update FILE` looks at."""
 
-    url: Url
-    """Address of the release, of its `.lfindex`, or of the folder that has it (ending in `/`)."""
-    channel: Annotated[str, Field(pattern="^[a-z0-9][a-z0-9._-]*$")] = "stable"
-    """Name of the channel."""
+    url: UpdateUrl
+    """Address (http, https, s3, oci) of the release, of its `.lfindex`, or of the folder that has it (`/` last)."""
 
 
 class Recipe(Table):

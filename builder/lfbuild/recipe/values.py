@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Strict, WithJsonSchema
 
+from lfbuild.formats.names import UPDATE_ADDRESS_PATTERN, check_file_name, check_update_address, check_version
+
 KIB = 1024
 _UNITS = {"": 1, "B": 1, "KiB": KIB, "MiB": KIB**2, "GiB": KIB**3, "TiB": KIB**4}
 _DECIMAL_UNITS = {"kB", "KB", "MB", "GB", "TB", "K", "M", "G", "T", "kb", "mb", "gb"}
@@ -132,14 +134,6 @@ def check_model_name(name: str) -> str:
     return name
 
 
-def _check_file_name(name: str) -> str:
-    if re.search(r'[\x00-\x1f\x7f/\\:*?"<>|]', name) or name.startswith((".", "-")) or name != name.strip():
-        raise ValueError("must be usable as a file name: no slash, colon, quote, or '.', '-' at its start")
-    if not name or len(name.encode()) > 200:
-        raise ValueError("must have 1 to 200 bytes")
-    return name
-
-
 def _check_url(url: str) -> str:
     if not re.match(r"https?://[^/\s]+", url) or re.search(r"\s", url):
         raise ValueError("must be an http:// or https:// address")
@@ -230,9 +224,15 @@ Flag = Annotated[bool, Strict()]
 Sha256 = Annotated[
     str, AfterValidator(_check_sha256), WithJsonSchema({"type": "string", "pattern": "^[0-9a-fA-F]{64}$"})
 ]
-FileName = Annotated[str, AfterValidator(_check_file_name)]
+FileName = Annotated[str, AfterValidator(check_file_name)]
 MemberName = Annotated[str, AfterValidator(check_member_name)]
 Url = Annotated[str, AfterValidator(_check_url), WithJsonSchema({"type": "string", "pattern": "^https?://[^/\\s]+"})]
+UpdateUrl = Annotated[
+    str,
+    AfterValidator(check_update_address),
+    WithJsonSchema({"type": "string", "pattern": f"^{UPDATE_ADDRESS_PATTERN}"}),
+]
+Version = Annotated[str, AfterValidator(check_version)]
 Command = Annotated[str, AfterValidator(_check_command)]
 Folder = Annotated[str, AfterValidator(_check_folder)]
 Mode = Annotated[str, AfterValidator(_check_mode), WithJsonSchema({"type": "string", "pattern": "^0?[0-7]{3}$"})]

@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from lfbuild.report import size_words
 
     made = index(
-        arguments.file,
+        context.settled(arguments.file),
         file_url=arguments.file_url,
         threads=context.cores(),
         report=context.report,

@@ -36,14 +36,16 @@ def add(subparsers: Subparsers) -> Parser:
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Publish, and tell the address."""
     from lfbuild.commands.publish import publish
+    from lfbuild.fetch.remote import local_path
 
     published = publish(
-        arguments.file,
+        context.settled(arguments.file),
         arguments.folder,
         network=context.settings().network(),
         threads=context.cores(),
         report=context.report,
         deltas=arguments.delta,
     )
-    context.output.show(published, f"{published.url}: is what `lfbuild update` takes, and `[update]` of a recipe names")
+    where = "" if local_path(published.url) is not None else ", and `[update]` of a recipe names"
+    context.output.show(published, f"{published.url}: is what `lfbuild update` takes{where}")
     return 0

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lfbuild.cli.words import Parser, Subparsers
 
 EXAMPLES = """\
-  lfbuild recover chat.llamafile   after a crash; other verbs do it by themselves when they meet one"""
+  lfbuild recover chat.llamafile   after a crash; other verbs do it by themselves where they may write"""
 
 
 def add(subparsers: Subparsers) -> Parser:
@@ -21,7 +21,8 @@ def add(subparsers: Subparsers) -> Parser:
         "recover",
         summary="finish or drop an edit in place that was interrupted",
         description="Brings a file to rest whose edit in place was interrupted: finishes it if its journal is "
-        "complete,\nelse leaves the file as it was before; nothing of the interrupted edit stays behind.",
+        "complete,\nelse leaves the file as it was before; nothing of the interrupted edit stays behind. So do other "
+        "verbs, but for\n`swap --dry-run` and `update --check`, which write nothing.",
         examples=EXAMPLES,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a llamafile of lfbuild")

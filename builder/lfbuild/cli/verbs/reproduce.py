@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
     settings = context.settings()
     outcome = reproduce(
-        arguments.file,
+        context.settled(arguments.file),
         folder=arguments.folder,
         jobs=arguments.jobs or settings.jobs,
         settings=settings,

@@ -147,6 +147,9 @@ def _blocks(swapped: Swapped) -> list[Block]:
 
     columns = [Column(title="change"), Column(title="how"), Column(title="size", right=True)]
     rows = [[item.what, item.how, size_words(item.bytes) if item.bytes else ""] for item in swapped.changes]
+    if swapped.way == "nothing":
+        notes = [Cell(f"note: {note}", "warn") for note in swapped.notes]
+        return [*notes, Cell(f"{swapped.output}: is so already, nothing is written", "good")]
     written = f"{size_words(swapped.written_bytes)} {'written' if swapped.done else 'would be written'}"
     shared = f", {size_words(swapped.shared_bytes)} shared with the old file" if swapped.shared_bytes else ""
     verdict = f"{swapped.output}: generation {swapped.generation}, {swapped.way}: {written}{shared}"

@@ -59,6 +59,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 def _blocks(verification: Verification) -> list[Block]:
     """Each finding a line, then the verdict."""
     from lfbuild.cli.render import Cell
+    from lfbuild.errors import command
 
     lines: list[Block] = [
         Cell(f"{verification.path}: {finding.subject}: {finding.what}", "bad") for finding in verification.findings
@@ -68,5 +69,5 @@ def _blocks(verification: Verification) -> list[Block]:
     count = len(verification.findings)
     lines.append(f"{count} finding{'s' if count > 1 else ''}")
     if all(finding.leftover for finding in verification.findings):
-        lines.append(f"an edit that was interrupted leaves such bytes: lfbuild recover {verification.path}")
+        lines.append(f"an edit that was interrupted leaves such bytes: {command('recover', verification.path)}")
     return lines
