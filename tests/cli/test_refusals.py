@@ -273,8 +273,17 @@ def test_an_epoch_that_a_zip_cannot_hold_is_refused(
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
 
-    told = lfbuild("cache", "list")
+    told = lfbuild("import", "chat.llamafile")
 
     assert told.code == 2
     assert told.err.startswith("lfbuild: SOURCE_DATE_EPOCH: ")
     assert told.err.endswith("lfbuild: hint: unset it, or set 315532800 for 1980-01-01\n")
+
+
+@pytest.mark.parametrize("words", [("cache", "list"), ("doctor",), ("toolchain", "list")])
+def test_who_dates_nothing_does_not_look_at_the_epoch(
+    lfbuild: Lfbuild, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "x")
+
+    assert "SOURCE_DATE_EPOCH" not in lfbuild(*words).err
