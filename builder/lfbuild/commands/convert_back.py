@@ -122,7 +122,8 @@ def _begins(
     if len(chosen) != 1:
         names = ", ".join(item.target for item in slices) or "no machine"
         what = f"the file has engines for {names}, and a llamafile begins with one"
-        raise RecipeError(path, [Problem(where=str(path), key="", what=what)], hint="--target TARGET, or --engine E")
+        hint = "--target TARGET, or --engine ENGINE"
+        raise RecipeError(path, [Problem(where=str(path), key="", what=what)], hint=hint)
     program = load_program(chosen[0])
     start = program[:PROBE_BYTES]
     return EngineHead(program=identify_program(start).kind, source=BytesSource(program), holes=signature_holes(start))

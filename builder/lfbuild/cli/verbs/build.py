@@ -35,7 +35,7 @@ def add(subparsers: Subparsers) -> Parser:
     )
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="the recipe, a TOML file")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="where to write (default: the recipe's `output`)"
+        "-o", "--output", type=Path, metavar="OUT", help="where to write (default: the recipe's `output`)"
     )
     add_build_options(parser)
     parser.add_argument(

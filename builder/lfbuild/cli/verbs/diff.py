@@ -31,7 +31,7 @@ def add(subparsers: Subparsers) -> Parser:
     parser.add_argument("old", type=Path, metavar="FILE", help="the file that others have")
     parser.add_argument("new", type=Path, metavar="FILE", help="the file that they are to have")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="where to write (default: NEW with .lfdelta behind it)"
+        "-o", "--output", type=Path, metavar="OUT", help="where to write (default: NEW with .lfdelta behind it)"
     )
     return parser
 
