@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from bisect import insort
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.errors import FetchError, IntegrityError
@@ -47,11 +47,11 @@ class Traffic:
 class Manners:
     """How a server is treated."""
 
+    clock: Clock
     most_connections: int = MOST_CONNECTIONS
     limit_bytes_per_s: int | None = None
     silence_s: float = 60
     """How long a body may all but stand still."""
-    clock: Clock = field(default_factory=Clock)
 
 
 def fetch_units(

@@ -16,7 +16,6 @@ from lfbuild.errors import FetchError
 from lfbuild.fetch.connection import Connections, PassingError
 from lfbuild.fetch.network import without_secrets
 from lfbuild.fetch.oci import Registries
-from lfbuild.fetch.pace import Clock
 from lfbuild.fetch.parallel import MOST_TRIES
 from lfbuild.fetch.ranges import MOST_CONNECTIONS
 from lfbuild.fetch.remote import FileRemote, HttpRemote, local_path
@@ -24,6 +23,7 @@ from lfbuild.report import part_words, size_words
 
 if TYPE_CHECKING:
     from lfbuild.fetch.network import Network
+    from lfbuild.fetch.pace import Clock
     from lfbuild.fetch.remote import Remote
 
 _HINT = "check the network, and HTTPS_PROXY if there is a proxy"
@@ -41,8 +41,8 @@ class SmallFile:
 class Places:
     """Everything that can be asked for bytes. Connections are shared by all that it opens."""
 
-    def __init__(self, network: Network, *, clock: Clock | None = None) -> None:
-        self._network, self._clock = network, clock or Clock()
+    def __init__(self, network: Network, *, clock: Clock) -> None:
+        self._network, self._clock = network, clock
         self._connections = Connections(network, kept=MOST_CONNECTIONS)
         self._registries = Registries(self._connections)
 

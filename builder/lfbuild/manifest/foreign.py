@@ -1,7 +1,7 @@
 """Somebody else's llamafile: which part is the engine, what was put behind it, and an order that packs both as ours.
 
 Mozilla's engines bring members of their own, linked in; their directory and end record stay in the file when members
-are appended, as bytes that nothing refers to. That tells where the engine ends (LLAMAFILE.md 1.1).
+are appended, as bytes that nothing refers to. That tells where the engine ends.
 """
 
 from __future__ import annotations

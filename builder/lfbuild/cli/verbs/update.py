@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,7 @@ def add(subparsers: Subparsers) -> Parser:
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Update, or only look."""
     from lfbuild.commands.update import NEWER_EXIT_CODE, UpdateOrder, check_for_update, update
+    from lfbuild.fetch.pace import Clock
     from lfbuild.fetch.parallel import Manners
 
     order = UpdateOrder(
@@ -83,7 +85,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     outcome = (check_for_update if arguments.check else update)(
         order,
         network=context.settings().network(),
-        manners=Manners(limit_bytes_per_s=arguments.limit),
+        manners=Manners(clock=Clock(now=time.monotonic), limit_bytes_per_s=arguments.limit),
         threads=context.cores(),
         report=context.report,
     )
