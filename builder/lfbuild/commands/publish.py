@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from lfbuild.channel.describe import describe_release
 from lfbuild.channel.index import INDEX_SUFFIX
-from lfbuild.commands.index import delta_record, manifest_of
+from lfbuild.commands.index import ROOT_DIGITS, delta_record, manifest_of
 from lfbuild.fetch.shelf import shelf_for
 from lfbuild.manifest.mapping import map_file
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _FOREVER: Final = "public, max-age=31536000, immutable, no-transform"
 _NEVER: Final = "no-cache, no-transform"
-_ROOT_DIGITS: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +44,7 @@ class Published:
 
 def place_of(found: FileMap, name: str) -> str:
     """Where a file lies under the folder that it is published to: a place that no other file will have."""
-    return f"{found.root.hex()[:_ROOT_DIGITS]}/{name}"
+    return f"{found.root.hex()[:ROOT_DIGITS]}/{name}"
 
 
 def publish(
