@@ -101,7 +101,12 @@ class Work:
             self._fetch(plan, plan.supplies.wanted)
 
     def mend(self, plan: Plan, new: NewBytes) -> NewBytes:
-        """Look at every byte, and fetch what files at hand had wrong; returns where the bytes are now."""
+        """Look at every byte, and fetch what files at hand had wrong; returns where the bytes are now.
+
+        Raises:
+            FetchError: something could not be had.
+            IntegrityError: what was written does not stand there, or something else than a block is wrong.
+        """
         threads, report = self._means.threads, self._means.report
         wrong = judge(new, plan.target, threads=threads, report=report)
         if not wrong:

@@ -41,6 +41,7 @@ def unpack_tree(archive: Path, sha256: str, *, subfolder: str | None = None, sto
     Raises:
         FetchError: there is no such folder in it.
         FormatError: it is damaged, or has something in it that could be written outside.
+        HostError: the cache cannot be written.
     """
     key = tree_key(sha256, subfolder)
     found = store.entry("trees", key)
