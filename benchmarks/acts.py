@@ -145,6 +145,7 @@ def act_fetch(url: str, spans: str, most: str) -> dict[str, float]:
     from blake3 import blake3
 
     from lfbuild.fetch.network import Network
+    from lfbuild.fetch.pace import Clock
     from lfbuild.fetch.parallel import Manners, fetch_units
     from lfbuild.fetch.places import Places
     from lfbuild.fetch.ranges import Line, Span
@@ -159,13 +160,14 @@ def act_fetch(url: str, spans: str, most: str) -> dict[str, float]:
 
     # What reading the control file would have told: how far the server is. That took two round trips.
     began = time.perf_counter()
-    places = Places(Network())
+    manners = Manners(clock=Clock(now=time.monotonic), most_connections=int(most))
+    places = Places(Network(), clock=manners.clock)
     with places.remote(url).open(Span(0, 1)) as body:
         body.read(1)
     line = Line(round_trip_s=measured(began) / 2, bytes_per_s=25e6)
     start = time.perf_counter()
-    remote = Places(Network()).remote(url)
-    traffic = fetch_units(remote, list(leaves), accept, manners=Manners(most_connections=int(most)), line=line)
+    remote = Places(Network(), clock=manners.clock).remote(url)
+    traffic = fetch_units(remote, list(leaves), accept, manners=manners, line=line)
     return {"act": measured(start), "requests": traffic.requests, "body": traffic.body_bytes}
 
 

@@ -67,3 +67,12 @@ def size_words(size_bytes: int) -> str:
         if size < 1023.95:
             return f"{size:.1f} {unit}"
     return f"{size / 1024:.1f} TiB"
+
+
+def part_words(done_bytes: int, total_bytes: int) -> str:
+    """`31.2 of 93.8 MiB`: the unit once where it is the same."""
+    done, total = size_words(done_bytes), size_words(total_bytes)
+    if not total_bytes:
+        return done
+    amount, _, unit = done.partition(" ")
+    return f"{amount} of {total}" if total.endswith(f" {unit}") else f"{done} of {total}"

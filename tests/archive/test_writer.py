@@ -127,7 +127,7 @@ def test_the_members_inside_a_head_stay_where_they_are(tmp_path: Path) -> None:
     path = tmp_path / "ape.llamafile"
     with path.open("w+b", buffering=0) as file, Writer(file, epoch=EPOCH, threads=1) as writer:
         writer.write_head(BytesSource(head), Cuts.plain(len(head)), own_records=own)
-        writer.store_bytes(".args", b"cli\n")
+        writer.store(writer.place(Member(name=".args", source=BytesSource(b"cli\n"))))
         digest = writer.directory_digest()
         writer.finish(b"")
 
@@ -174,7 +174,7 @@ def test_bytes_that_are_copied_are_told(tmp_path: Path) -> None:
         (tmp_path / "f").open("w+b", buffering=0) as file,
         Writer(file, epoch=EPOCH, threads=1, on_bytes=told.append) as writer,
     ):
-        writer.store_bytes("a", b"12345")
+        writer.store(writer.place(Member(name="a", source=BytesSource(b"12345"))))
         writer.finish(b"")
 
     assert told == [5]

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import ast
 import errno
 import json
 import os
+import re
 import signal
+import sys
+import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import lfbuild as lfbuild_package
 from lfbuild import errors
 from lfbuild.cli import refusals
 from lfbuild.cli.verbs import doctor
@@ -20,6 +25,12 @@ if TYPE_CHECKING:
     from conftest import Lfbuild
 
     FailWith = Callable[[BaseException], None]
+
+PACKAGES = {"cyclonedx": "cyclonedx_python_lib", "backports": "backports.zstd"}
+"""What a package is called where it is not called as it is imported."""
+BROUGHT_ALONG = {"botocore", "packaging", "pydantic_core", "requests"}
+"""Come with a package that is imported before them."""
+IN_PYTHON_314 = {"compression"}
 
 
 @pytest.fixture
@@ -164,16 +175,75 @@ def test_a_termination_unwinds_like_an_interrupt(lfbuild: Lfbuild, monkeypatch: 
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_package_that_is_not_installed_is_told_with_what_installs_it(lfbuild: Lfbuild, fail_with: FailWith) -> None:
-    fail_with(ModuleNotFoundError("No module named 'pydantic.types'", name="pydantic.types"))
+@pytest.mark.parametrize(
+    ("module", "package", "command"),
+    [
+        ("pydantic.types", "pydantic", 'pip install "lfbuild[zig]"'),
+        ("cyclonedx", "cyclonedx", 'pip install "lfbuild[release]"'),
+        ("blake3", "blake3", "pip install lfbuild"),
+    ],
+)
+def test_a_package_that_is_not_installed_is_told_with_what_installs_it(
+    lfbuild: Lfbuild, fail_with: FailWith, module: str, package: str, command: str
+) -> None:
+    fail_with(ModuleNotFoundError(f"No module named '{module}'", name=module))
 
     told = lfbuild("doctor")
 
     assert told.code == 3
     assert told.err == (
-        "lfbuild: pydantic: this Python package is needed here and is not installed\n"
-        'lfbuild: hint: pip install "lfbuild[zig]" installs all that building needs\n'
+        f"lfbuild: {package}: this Python package is needed here and is not installed\n"
+        f"lfbuild: hint: {command} installs it and what is needed beside it\n"
     )
+
+
+def test_the_extra_that_is_named_for_a_package_brings_it() -> None:
+    extras = _project()["optional-dependencies"]
+
+    for module, extra in refusals.EXTRAS.items():
+        assert PACKAGES.get(module, module) in _brought_by(extra, extras)
+
+
+def test_an_extra_is_named_for_every_package_that_only_an_extra_brings() -> None:
+    always = {_name_of(requirement) for requirement in _project()["dependencies"]}
+
+    for module in _imported() - BROUGHT_ALONG - IN_PYTHON_314:
+        assert module in refusals.EXTRAS or PACKAGES.get(module, module) in always, module
+
+
+def _project() -> dict[str, Any]:
+    text = (Path(lfbuild_package.__path__[0]).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    project: dict[str, Any] = tomllib.loads(text)["project"]
+    return project
+
+
+def _name_of(requirement: str) -> str:
+    name = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert name is not None
+    return name[0].replace("-", "_").lower()
+
+
+def _brought_by(extra: str, extras: dict[str, list[str]]) -> set[str]:
+    """The packages of an extra, and of those of ours that it names."""
+    brought: set[str] = set()
+    for requirement in extras[extra]:
+        ours = re.match(r"lfbuild\[(.*?)\]", requirement)
+        brought |= (
+            set().union(*(_brought_by(it, extras) for it in ours[1].split(","))) if ours else {_name_of(requirement)}
+        )
+    return brought
+
+
+def _imported() -> set[str]:
+    """The first word of every import in the package that is neither ours nor Python's."""
+    names: set[str] = set()
+    for path in Path(lfbuild_package.__path__[0]).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.partition(".")[0])
+    return names - sys.stdlib_module_names - {"lfbuild"}
 
 
 def test_a_mistake_of_ours_is_one_sentence_and_a_request(lfbuild: Lfbuild, fail_with: FailWith) -> None:
@@ -208,8 +278,17 @@ def test_an_epoch_that_a_zip_cannot_hold_is_refused(
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
 
-    told = lfbuild("cache", "list")
+    told = lfbuild("import", "chat.llamafile")
 
     assert told.code == 2
     assert told.err.startswith("lfbuild: SOURCE_DATE_EPOCH: ")
     assert told.err.endswith("lfbuild: hint: unset it, or set 315532800 for 1980-01-01\n")
+
+
+@pytest.mark.parametrize("words", [("cache", "list"), ("doctor",), ("toolchain", "list")])
+def test_who_dates_nothing_does_not_look_at_the_epoch(
+    lfbuild: Lfbuild, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "x")
+
+    assert "SOURCE_DATE_EPOCH" not in lfbuild(*words).err

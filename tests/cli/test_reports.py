@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lfbuild.cli.bars import RichReport, part_words
+from lfbuild.cli.bars import RichReport
 from lfbuild.cli.reports import JsonReport, PlainReport, choose_report
-from lfbuild.report import SilentReport
+from lfbuild.report import SilentReport, part_words
 
 if TYPE_CHECKING:
     from lfbuild.report import Report

@@ -200,4 +200,6 @@ def test_bash_completes_verbs_options_and_recipes(tmp_path: Path) -> None:
     assert completed("ver") == ["verify"]
     assert "--locked" in completed("build", "--")
     assert completed("build", "") == ["chat.toml"]
+    assert completed("swap", "-o", "n") == ["notes.txt"]
+    assert completed("swap", "--engine", "") == ["chat.toml", "notes.txt"]
     assert completed("cache", "p") == ["prune"]

@@ -96,8 +96,8 @@ def test_progress_is_told_as_events(lfbuild: Lfbuild, old: Path, new: Path) -> N
     assert [event["event"] for event in events if event["event"] == "note"] == ["note", "note"]
 
 
-@pytest.mark.parametrize(("words", "size"), [("100", 100), ("2k", 2000), ("1.5M", 1_500_000), ("2GB", 2 * 10**9)])
-def test_sizes_are_written_as_people_do(
+@pytest.mark.parametrize(("words", "size"), [("100", 100), ("2k", 2048), ("1.5M", 3 << 19), ("10GiB", 10 << 30)])
+def test_sizes_are_written_as_those_of_the_cache_are(
     lfbuild: Lfbuild, monkeypatch: pytest.MonkeyPatch, words: str, size: int
 ) -> None:
     asked: list[tuple[int | None, int | None]] = []
@@ -117,7 +117,7 @@ def test_what_is_no_size_is_refused(lfbuild: Lfbuild) -> None:
     for words in ("much", "0", "-1", "1.2.3"):
         outcome = lfbuild("update", "x", "--limit", words)
         assert outcome.code == RecipeError.exit_code
-    assert "argument --limit: '1.2.3' is no number of bytes such as 500k, 2M or 1.5G" in outcome.err
+    assert "argument --limit: '1.2.3' is not a size; write it as 500M or 10G" in outcome.err
 
 
 def test_a_file_that_is_absent_needs_an_address(lfbuild: Lfbuild, new: Path, tmp_path: Path) -> None:

@@ -15,11 +15,13 @@ from lfbuild.commands import toolchain
 from lfbuild.commands.choice import Choice
 from lfbuild.commands.settings import Settings
 from lfbuild.commands.toolchain import FoundToolchain
+from lfbuild.host.machine import look_at_machine
 from lfbuild.store import Store
 
 if TYPE_CHECKING:
     from conftest import Lfbuild
 
+HERE = look_at_machine(search_path="").target
 ZIG = FoundToolchain(kind="zig", version="0.17.1", path=Path("/opt/zig"))
 NO_COSMOCC = FoundToolchain(kind="cosmocc", problem="is not here", hint="lfbuild toolchain install cosmocc")
 
@@ -163,9 +165,8 @@ def test_a_build_tells_where_the_file_is_and_how_to_run_it(
 ) -> None:
     made = Path("my chat.llamafile")
     (tmp_path / made).write_bytes(bytes(2048))
-    monkeypatch.setattr(
-        "lfbuild.commands.build.build", lambda _recipe, **_: SimpleNamespace(path=made, starts=True, beside=())
-    )
+    built = SimpleNamespace(path=made, targets=(HERE,), beside=())
+    monkeypatch.setattr("lfbuild.commands.build.build", lambda _recipe, **_: built)
 
     told = lfbuild(*words)
 
@@ -176,6 +177,31 @@ def test_a_build_tells_where_the_file_is_and_how_to_run_it(
         "size_bytes": 2048,
         "beside": [],
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "targets", "told"),
+    [
+        ("chat.llamafile", ("windows-x86_64",), "runs on  windows-x86_64 (on Windows as chat.exe)"),
+        ("chat.exe", ("windows-x86_64",), "runs on  windows-x86_64"),
+        ("chat.llamafile", ("macos-aarch64", "macos-x86_64"), "runs on  macos-aarch64, macos-x86_64"),
+        ("chat.llamafile", ("windows-x86_64", HERE), "run it  ./chat.llamafile"),
+        ("chat.llamafile", ("cosmo",), "run it  ./chat.llamafile"),
+    ],
+)
+def test_a_file_that_does_not_start_here_is_told_with_where_it_does(
+    lfbuild: Lfbuild,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    name: str,
+    targets: tuple[str, ...],
+    told: str,
+) -> None:
+    (tmp_path / name).write_bytes(b"")
+    built = SimpleNamespace(path=Path(name), targets=targets, beside=())
+    monkeypatch.setattr("lfbuild.commands.build.build", lambda _recipe, **_: built)
+
+    assert lfbuild("chat.toml").out.splitlines()[-1] == told
 
 
 def test_a_build_is_told_everything_that_was_asked_for(

@@ -7,9 +7,15 @@ import pytest
 
 from lfbuild import __version__
 from lfbuild.cli import words
+from lfbuild.cli.verbs.completion import completers
 
 if TYPE_CHECKING:
     from conftest import Lfbuild
+
+FREE_TEXT = {
+    *("ADDRESS", "AGE", "COMMAND", "MEMBER", "N", "NAME", "NAME=PATH", "PROGRAM", "RATE", "SIZE", "TAG", "TARGET"),
+    *("URI", "URL", "VERSION", "[NAME=]PATH", "[VERB=]WORDS"),
+}
 
 
 @pytest.mark.parametrize("verb", words.VERBS)
@@ -142,6 +148,20 @@ def test_the_options_whose_value_is_skipped_are_those_of_build_that_take_one() -
     }
 
     assert with_value == words.VALUE_OPTIONS
+
+
+def test_every_word_that_is_no_free_text_is_completed() -> None:
+    _, subparsers = words.make_parser()
+    wordy = [it for verb in subparsers.parsers.values() for it in verb._actions if it.nargs != 0 and not it.choices]
+
+    assert {str(it.metavar) for it in wordy} == {*completers(), *FREE_TEXT}
+
+
+def test_what_is_written_is_called_alike_everywhere() -> None:
+    _, subparsers = words.make_parser()
+    outputs = [it.metavar for verb in subparsers.parsers.values() for it in verb._actions if "-o" in it.option_strings]
+
+    assert set(outputs) == {"OUT", "FOLDER"}
 
 
 @pytest.mark.parametrize("given", [["--json", "doctor"], ["doctor", "--json"], ["--json", "doctor", "--json"]])

@@ -20,6 +20,7 @@ from lfbuild.archive.deflate import deflate, encoder_version
 from lfbuild.cli import main
 from lfbuild.delta import apply as applying
 from lfbuild.delta import choose, covers
+from lfbuild.report import size_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +60,7 @@ def test_a_difference_is_told_region_by_region(old: Path, new: Path, capsys: pyt
     assert lines[0].split() == ["in", "the", "delta", "of", "copied", "what", "as"]
     assert [line.split()[-2:] for line in lines if " more " in line] == [["more", "compressed"]]
     size = (new.parent / "chat-2.llamafile.lfdelta").stat().st_size
-    assert f"chat-2.llamafile.lfdelta: {size} bytes, " in lines[-1]
+    assert f"chat-2.llamafile.lfdelta: {size_words(size)}, " in lines[-1]
     assert not any("Tiny.Q4_0.gguf" in line for line in lines[:-1] if "blocks" not in line)
 
 

@@ -139,7 +139,7 @@ def test_which_of_several_engines_has_to_be_said(world: Path, capsys: Captured) 
 
     assert capsys.readouterr().err == (
         f"lfbuild: {path}: the file has engines for linux-x86_64, windows-x86_64, and a llamafile begins with one\n"
-        "lfbuild: hint: --target TARGET, or --engine E\n"
+        "lfbuild: hint: --target TARGET, or --engine ENGINE\n"
     )
 
 

@@ -22,6 +22,7 @@ from lfbuild.cli import main
 from lfbuild.errors import FetchError, FormatError
 from lfbuild.fetch.network import Network
 from lfbuild.fetch.oci import OciAddress
+from lfbuild.fetch.pace import Clock
 from lfbuild.fetch.places import Places
 
 if TYPE_CHECKING:
@@ -221,6 +222,6 @@ def test_a_manifest_that_is_none_of_ours_is_refused(manifest: object) -> None:
         url = f"oci://{server.url.removeprefix('http://')}/chat:1"
 
         with pytest.raises(FormatError) as caught:
-            Places(Network()).read(f"{url}/a", limit_bytes=10)
+            Places(Network(), clock=Clock(now=lambda: 0.0)).read(f"{url}/a", limit_bytes=10)
 
     assert str(caught.value) == f"{url}: is no release of lfbuild's: its manifest has no named files"

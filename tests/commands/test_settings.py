@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from lfbuild.commands.settings import Settings, read_settings
+from lfbuild.commands.settings import CA_VARIABLES, Settings, read_settings
 from lfbuild.errors import HostError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def _read(environment: Mapping[str, str], *, cache_folder: Path | None = None) -> Settings:
@@ -78,3 +81,19 @@ def test_the_network_is_handed_everything_and_shows_no_password() -> None:
     assert (network.pypi_index, network.hf_token) == ("https://me:secret@pip.example", "secret")
     assert "secret" not in repr(settings)
     assert "secret" not in repr(network)
+
+
+def test_every_variable_that_is_read_stands_on_the_page_of_the_environment() -> None:
+    page = set(re.findall(r"`([A-Z_]+)`", (REPOSITORY / "docs/environment.md").read_text(encoding="utf-8")))
+    patterns = {
+        "builder/lfbuild/**/*.py": r"""\benviron(?:ment)?(?:\.get\(|\[)"([A-Z_]+)""",
+        "builder/lfbuild/formats/shell.py": r"\$\{([A-Z_]+)[-:]",
+        "stubs/**/*.c": r"""(?:getenv\(|variable\(|_VARIABLE |\{)"([A-Z_]{4,})\"""",
+    }
+    read = set(CA_VARIABLES)
+    for glob, pattern in patterns.items():
+        for path in REPOSITORY.glob(glob):
+            read |= set(re.findall(pattern, path.read_text(encoding="utf-8")))
+
+    assert {"SOURCE_DATE_EPOCH", "LFBUILD_DEBUG", "LFBUILD_NO_ARGS", "LOCALAPPDATA", "TMPDIR"} <= read
+    assert read - page == set()

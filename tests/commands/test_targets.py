@@ -190,6 +190,7 @@ def test_weights_that_nothing_starts_are_not_told_how_to_be_run(
 
     told = capsys.readouterr().out
     assert "run it" not in told
+    assert "runs on" not in told
     assert "for Windows  chat.exe" in told
     assert manifest_of(world / "chat.llamafile").engine is None
     assert main(["verify", "chat.llamafile", "--quiet"]) == 0

@@ -29,7 +29,7 @@ from lfbuild.fetch.parallel import Manners
 from lfbuild.manifest.model import Release
 from lfbuild.manifest.order import PackOrder
 from lfbuild.manifest.pack import pack
-from lfbuild.report import SilentReport
+from lfbuild.report import SilentReport, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,8 +132,8 @@ def test_the_plan_is_told_before_it_is_carried_out(url: str, old: Path, report: 
     updated(old, url, report)
 
     assert report.notes == [
-        "0.03 MB of 0.03 MB need not be fetched; what is missing, in ranges: 0.01 MB in 3 requests, about 0.0 s",
-        "instead of the whole file: 0.03 MB in 1 request, about 0.0 s",
+        "25.0 KiB of 30.9 KiB need not be fetched; what is missing, in ranges: 5.9 KiB in 3 requests, about 0.0 s",
+        "instead of the whole file: 30.9 KiB in 1 request, about 0.0 s",
     ]
 
 
@@ -296,7 +296,7 @@ def test_a_damaged_old_file_is_mended_on_the_way(url: str, old: Path, new: Path,
     updated(old, url, report)
 
     assert old.read_bytes() == new.read_bytes()
-    assert report.notes[-1] == "1 blocks (1020 bytes) of the files at hand are damaged; they are fetched"
+    assert report.notes[-1] == "1 blocks (1020 B) of the files at hand are damaged; they are fetched"
 
 
 def test_a_server_that_sends_only_whole_files_is_read_once_and_told(
@@ -308,7 +308,7 @@ def test_a_server_that_sends_only_whole_files_is_read_once_and_told(
 
     assert old.read_bytes() == new.read_bytes()
     told = f"{url}: the server sends only whole files (200 instead of 206)"
-    assert report.notes == [f"{told}; so all of it is read, {new.stat().st_size} bytes"]
+    assert report.notes == [f"{told}; so all of it is read, {size_words(new.stat().st_size)}"]
     assert [asked.range for asked in server.asked if asked.path == "/tiny.llamafile"][-1] is None
 
 
@@ -327,7 +327,7 @@ def test_a_server_that_stops_sending_parts_in_between_is_read_whole_from_then_on
 
     told = f"{url}: the server sends only whole files (200 instead of 206)"
     assert old.read_bytes() == new.read_bytes()
-    assert report.notes[-1] == f"{told}; so all of it is read, {new.stat().st_size} bytes"
+    assert report.notes[-1] == f"{told}; so all of it is read, {size_words(new.stat().st_size)}"
 
 
 def test_a_server_that_sends_only_whole_files_and_the_wrong_one_is_refused(
@@ -364,9 +364,9 @@ def test_more_than_was_allowed_is_not_fetched(url: str, old: Path, server: WebSe
         updated(old, url, at_most_bytes=100)
 
     assert str(caught.value).startswith(f"{url}.lfindex: ")
-    assert str(caught.value).endswith(" bytes would have to be fetched, more than the 100 that --at-most allows")
+    assert str(caught.value).endswith(" KiB would have to be fetched, more than the 100 B that --at-most allows")
     server.pages["/tiny.llamafile"].ignores_ranges = True
-    with pytest.raises(FetchError, match=r"\d+ bytes would have to be fetched, more than the 100 that --at-most"):
+    with pytest.raises(FetchError, match=r"\d KiB would have to be fetched, more than the 100 B that --at-most"):
         updated(old, url, at_most_bytes=100)
     assert old.read_bytes() == before
     assert beside(old) == [], "nothing came, so there is nothing to go on from"
@@ -587,7 +587,7 @@ def test_a_page_that_is_no_control_file_is_refused(server: WebServer, old: Path)
     for name in ("big", "endless"):
         with pytest.raises(FetchError) as caught:
             updated(old, f"{server.url}/{name}.lfindex")
-        assert caught.value.what == "is bigger than the 8388608 bytes that such a file may have"
+        assert caught.value.what == "is bigger than the 8.0 MiB that such a file may have"
     with pytest.raises(FetchError) as caught:
         updated(old, f"{server.url}/none")
     assert caught.value.what == "is not there (404)"

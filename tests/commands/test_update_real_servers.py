@@ -57,8 +57,8 @@ def test_a_thousand_scattered_stretches_arrive(name: str, folder: Path, tmp_path
         return bytes(found) == data[span.offset : span.end]
 
     with real_server(name, folder, tmp_path / name) as url:
-        remote = Places(Network()).remote(f"{url}/data.bin", size_bytes=len(data))
         manners = Manners(clock=Clock(now=lambda: 0.0))
+        remote = Places(Network(), clock=manners.clock).remote(f"{url}/data.bin", size_bytes=len(data))
         line = Line(round_trip_s=0.0, bytes_per_s=1e9)
         assert fetch_units(remote, units, accept, manners=manners, line=line).body_bytes == 100 * len(units)
 

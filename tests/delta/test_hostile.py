@@ -14,7 +14,7 @@ from tests.world.deltas import applied, apply_to, delta_of, written
 from tests.world.files import default_members, plain, weights, write_tiny_file
 from tests.world.models import DEFAULT_VALUES, STRING, tiny_gguf
 
-from lfbuild.delta import model, zstd
+from lfbuild.delta import model, resolve, zstd
 from lfbuild.delta.apply import DeltaStream
 from lfbuild.delta.model import (
     Copied,
@@ -212,6 +212,10 @@ PARTS = one(Made(1, SIZE, SIZE))
             "frame 0 decodes to more than 268435456 bytes",
         ),
         (
+            {"frame": ProgramFrame(1, 0, 0, 1 << 40, 5, None)},
+            "frame 0 refers to 1099511627776 bytes that would decode to 5",
+        ),
+        (
             {"frame": ProgramFrame(1, 0, 1 << 50, 64, 0, None)},
             "frame 0 refers to 64 bytes at 1125899906842624, outside of the old file",
         ),
@@ -227,6 +231,18 @@ def test_a_plan_that_lies_is_refused_before_anything_is_written(
 
     assert str(caught.value) == f"x.lfdelta: {told}"
     assert target.getvalue() == b""
+
+
+@pytest.mark.parametrize("frame", [StoredFrame(1, 0), PackedFrame(1, 0), ProgramFrame(1, 0, 0, 64, 0, None)])
+def test_no_frame_makes_more_than_is_held_in_memory(
+    tmp_path: Path, old: Path, delta: bytes, frame: Frame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resolve, "MOST_FRAME_BYTES", SIZE - 1)
+    monkeypatch.setattr(resolve, "MOST_PROGRAM_BYTES", SIZE - 1)
+
+    told = refusal(old, lying(delta, frame=frame, data=NEW), tmp_path)
+
+    assert told == f"x.lfdelta: frame 0 makes {SIZE} bytes, more than {SIZE - 1}"
 
 
 FRAME = "x.lfdelta: frame for the bytes at 0: "

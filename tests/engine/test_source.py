@@ -1,10 +1,10 @@
-"""A source tree tells its versions, verbs and flags without being run."""
+"""A source tree tells its verbs, flags and architectures without being run."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lfbuild.engine.source import SourceVersions, Verb, read_architectures, read_flags, read_verbs, read_versions
+from lfbuild.engine.source import Verb, read_architectures, read_flags, read_verbs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,17 +30,11 @@ static const command cmds[] = {
     {"fit-params",    "Compute",           {},           true,  llama_fit_params},
 };
 """
-CMAKE = """
-set(LLAMA_VERSION_MAJOR 0)
-set(LLAMA_VERSION_MINOR 5)
-set(LLAMA_VERSION_PATCH 0)
-option(LLAMA_BUILD_IS_DEV "llama: dev build" ON)
-"""
 
 
 def write_tree(folder: Path, **files: str) -> Path:
     for name, text in files.items():
-        path = folder / name.replace("__", "/").replace("_cpp", ".cpp").replace("_txt", ".txt")
+        path = folder / name.replace("__", "/").replace("_cpp", ".cpp")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return folder
@@ -61,23 +55,9 @@ def test_verbs_come_in_the_programs_order_with_their_aliases(tmp_path: Path) -> 
     assert read_verbs(tree) == (Verb(name="serve", aliases=("server",)), Verb(name="fit-params", aliases=()))
 
 
-def test_versions_are_those_the_tree_gives_itself(tmp_path: Path) -> None:
-    ggml = CMAKE.replace("LLAMA", "GGML").replace("MINOR 5", "MINOR 25")
-    tree = write_tree(tmp_path, CMakeLists_txt=CMAKE, ggml__CMakeLists_txt=ggml)
-
-    assert read_versions(tree) == SourceVersions(llama="0.5.0-dev", ggml="0.25.0")
-
-
-def test_a_release_is_no_development_version(tmp_path: Path) -> None:
-    tree = write_tree(tmp_path, CMakeLists_txt=CMAKE.replace('build" ON', 'build" OFF'))
-
-    assert read_versions(tree) == SourceVersions(llama="0.5.0", ggml="")
-
-
 def test_a_tree_laid_out_otherwise_tells_nothing(tmp_path: Path) -> None:
     assert read_flags(tmp_path) == frozenset()
     assert read_verbs(tmp_path) == ()
-    assert read_versions(tmp_path) == SourceVersions(llama="", ggml="")
 
 
 def test_model_architectures_are_those_there_is_code_for(tmp_path: Path) -> None:

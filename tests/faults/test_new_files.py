@@ -57,7 +57,7 @@ def test_importing(tmp_path: Path, tried: Counter[str], align: bool) -> None:
 
 def test_swapping_in_mozillas_llamafile(tmp_path: Path, tried: Counter[str]) -> None:
     path = write_mozilla_file(tmp_path / "moz.llamafile")
-    settings = Settings(cache_folder=tmp_path / "cache", machine=replace(PC, cores=1), jobs=1, now=0.0, epoch=EPOCH)
+    settings = Settings(cache_folder=tmp_path / "cache", machine=replace(PC, cores=1), jobs=1, now=0.0)
 
     def do(it: Path) -> None:
         swap(it, SwapWords(name="x"), options=SwapOptions(), settings=settings, report=SilentReport())

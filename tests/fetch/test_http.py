@@ -141,8 +141,8 @@ def test_a_later_run_goes_on_from_the_bytes_that_were_kept(
         fetcher(pauses, attempts=1).download(url, partial)
     report = Told()
 
-    assert str(caught.value) == f"{url}: the connection broke off after 1000 of 3000000 bytes; tried once"
-    assert caught.value.hint == "run again: 1000 bytes are kept, and it goes on from there"
+    assert str(caught.value) == f"{url}: the connection broke off after 1000 B of 2.9 MiB; tried once"
+    assert caught.value.hint == "run again: 1000 B are kept, and it goes on from there"
     assert fetcher(pauses, report).download(url, partial).sha256 == SHA256
     assert server.asked[-1].range == "bytes=1000-"
     assert report.done == len(DATA)
@@ -269,7 +269,7 @@ def test_a_body_without_end_is_cut_off(page: Page, url: str, partial: Path, paus
     with pytest.raises(FetchError) as caught:
         fetcher(pauses).download(url, partial, size_bytes=1_000_000)
 
-    assert str(caught.value) == f"{url}: the server sends more than the 1000000 bytes that the file has"
+    assert str(caught.value) == f"{url}: the server sends more than the 976.6 KiB that the file has"
     assert partial.stat().st_size == 0
 
 
@@ -299,7 +299,7 @@ def test_a_body_that_is_always_too_short_is_given_up_after_some_attempts(
     with pytest.raises(FetchError) as caught:
         fetcher(pauses, attempts=3).download(url, partial)
 
-    assert str(caught.value) == f"{url}: the connection broke off after 5 of 15 bytes; tried 3 times"
+    assert str(caught.value) == f"{url}: the connection broke off after 5 of 15 B; tried 3 times"
     assert len(server.asked) == 3
 
 
@@ -496,7 +496,7 @@ def test_a_full_disk_is_told_and_what_fits_is_kept(
     with pytest.raises(HostError) as caught:
         fetcher(pauses).download(url, partial)
 
-    assert str(caught.value) == f"{partial}: the disk is full, after 1000000 bytes of {url}"
+    assert str(caught.value) == f"{partial}: the disk is full, after 976.6 KiB of {url}"
     assert caught.value.hint == "free some space and run again: it goes on from there"
     monkeypatch.undo()
     assert fetcher(pauses).download(url, partial).sha256 == SHA256
@@ -589,7 +589,7 @@ def test_a_document_that_is_too_big_is_refused(server: WebServer, pauses: Pauses
     with pytest.raises(FetchError) as caught:
         fetcher(pauses).read(f"{server.url}/index", limit_bytes=2)
 
-    assert str(caught.value) == f"{server.url}/index: is bigger than the 2 bytes that such a document may have"
+    assert str(caught.value) == f"{server.url}/index: is bigger than the 2 B that such a document may have"
 
 
 @pytest.mark.parametrize(

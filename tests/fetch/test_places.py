@@ -56,7 +56,7 @@ def test_a_small_file_that_is_larger_is_refused_wherever_it_is(
     for url in (f"{server.url}/a", str(tmp_path / "a")):
         with pytest.raises(FetchError) as caught:
             places.read(url, limit_bytes=5)
-        assert str(caught.value) == f"{url}: is bigger than the 5 bytes that such a file may have"
+        assert str(caught.value) == f"{url}: is bigger than the 5 B that such a file may have"
 
 
 def test_a_file_of_a_folder_is_there_and_of_its_size(places: Places, tmp_path: Path) -> None:

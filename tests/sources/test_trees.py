@@ -245,7 +245,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(
     with pytest.raises(FormatError) as caught:
         unpack(archive)
 
-    assert str(caught.value) == f"{archive}: unpacks to more than 1000 bytes"
+    assert str(caught.value) == f"{archive}: unpacks to more than 1000 B"
 
 
 def test_an_archive_with_too_many_members_is_refused(

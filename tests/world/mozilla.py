@@ -1,4 +1,4 @@
-"""Llamafiles as Mozilla's tools make them, byte by byte and by no code of lfbuild's (LLAMAFILE.md 1.1 and 1.3).
+"""Llamafiles as Mozilla's tools make them, byte by byte and by no code of lfbuild's.
 
 An engine is an APE with members of its own, deflated, and its directory and end record; `zipalign` puts members behind
 it: every value in a ZIP64 field, data at multiples of 65536, 24 bytes of nothing behind each member, a new directory of

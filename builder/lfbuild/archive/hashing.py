@@ -86,7 +86,11 @@ class HashPool:
     def region(
         self, descriptor: int, offset: int, cuts: Cuts, *, crc: bool = True, holes: Sequence[tuple[int, int]] = ()
     ) -> RegionHash:
-        """Begin a region of `descriptor` that starts at `offset`; see `RegionHash`."""
+        """Begin a region of `descriptor` that starts at `offset`; see `RegionHash`.
+
+        Raises:
+            IntegrityError: told by `finish`: the file ends before the region does.
+        """
 
         def fill(view: memoryview, start: int) -> None:
             if read_into(descriptor, view, offset + start) != len(view):

@@ -96,7 +96,11 @@ class FileSource:
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[OpenSource]:
-        """Open the file; a file that has become shorter since it was measured is refused."""
+        """Open the file.
+
+        Raises:
+            HostError: it cannot be read, or became shorter since it was measured.
+        """
         try:
             descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
         except OSError as error:

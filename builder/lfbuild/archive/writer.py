@@ -15,7 +15,6 @@ from blake3 import blake3
 
 from lfbuild.archive.hashing import HashPool
 from lfbuild.archive.layout import Member, place, place_end
-from lfbuild.archive.source import BytesSource
 from lfbuild.errors import FormatError
 from lfbuild.formats.zip import dos_time
 from lfbuild.host.moving import write_all
@@ -99,10 +98,6 @@ class Writer:
         """Where a member goes: behind the last one."""
         (placement,) = place([member], start=self.cursor)
         return placement
-
-    def store_bytes(self, name: str, data: bytes) -> Entry:
-        """Write a small member behind the last one."""
-        return self.store(self.place(Member(name=name, source=BytesSource(data))))
 
     def directory_digest(self) -> str:
         """BLAKE3 of the directory records so far, as 64 hexadecimal digits."""

@@ -1,4 +1,4 @@
-"""Writes members as Mozilla's `zipalign` does, byte for byte but for the time (LLAMAFILE.md 1.3).
+"""Writes members as Mozilla's `zipalign` does, byte for byte but for the time.
 
 Every value is in a ZIP64 field, however small; all data begins at a multiple of 65536; behind each member stand 24
 bytes that nothing refers to, as zipalign counts the length of the directory's record where it means the local header's.

@@ -38,6 +38,7 @@ def _fetch(path: Path, index: Path, *, seeds: Path) -> None:
     from lfbuild.backend.words import LineReport
     from lfbuild.commands.settings import read_settings
     from lfbuild.commands.update import UpdateOrder, update
+    from lfbuild.fetch.pace import Clock
     from lfbuild.fetch.parallel import Manners
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +50,7 @@ def _fetch(path: Path, index: Path, *, seeds: Path) -> None:
     update(
         UpdateOrder(path=path, url=str(index), seeds=older),
         network=settings.network(),
-        manners=Manners(),
+        manners=Manners(clock=Clock(now=time.monotonic)),
         threads=settings.machine.cores,
         report=report,
     )

@@ -171,7 +171,11 @@ class NewBytes:
         return bytes(buffer)
 
     def read_into(self, view: memoryview, offset: int) -> None:
-        """Fill `view` from `offset` on; called from several threads."""
+        """Fill `view` from `offset` on; called from several threads.
+
+        Raises:
+            IntegrityError: what should have these bytes ends before.
+        """
         while view:
             descriptor, size = self._source(offset)
             piece = view[: min(size, len(view))]

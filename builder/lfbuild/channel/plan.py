@@ -9,6 +9,7 @@ from lfbuild.channel.leaves import complete, known_leaves, leaves_at_hand, missi
 from lfbuild.channel.release import fetch_leaves
 from lfbuild.channel.route import Route, Supplies, find_routes, find_supplies
 from lfbuild.fetch.answers import RangesRefusedError
+from lfbuild.report import size_words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -47,9 +48,9 @@ class Plan:
     def lines(self) -> tuple[str, ...]:
         """The plan in words, the way that is taken first."""
         size, moved = self.target.size_bytes, self.routes[0].body_bytes
-        saved = f"{_megabytes(max(size - moved, 0))} of {_megabytes(size)} need not be fetched"
+        saved = f"{size_words(max(size - moved, 0))} of {size_words(size)} need not be fetched"
         ways = [
-            f"{_WORDS[route.kind]}: {_megabytes(route.body_bytes)} in {route.requests} "
+            f"{_WORDS[route.kind]}: {size_words(route.body_bytes)} in {route.requests} "
             f"request{'' if route.requests == 1 else 's'}, about {route.seconds:.1f} s"
             for route in self.routes
         ]
@@ -93,7 +94,3 @@ def make_plan(release: Release, seeds: Sequence[Seed], begun: Begun, *, places: 
         routes=find_routes(supplies, release.index, old_roots=old_roots, line=release.line, done=done),
         kept_bytes=sum(block.span.size_bytes for block in supplies.wanted if block.span.offset in done),
     )
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.2f} MB" if size < 1e9 else f"{size / 1e9:.2f} GB"

@@ -21,6 +21,7 @@ from lfbuild.errors import FetchError, FormatError, IntegrityError, ToolError
 from lfbuild.fetch.answers import ChangedError, NotThereError, RangesRefusedError
 from lfbuild.formats.gguf import MAGIC
 from lfbuild.manifest.verify import load_manifest, verify_structure
+from lfbuild.report import size_words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -60,7 +61,7 @@ class Work:
         """See `Begun`."""
         size = self._release.index.file.size_bytes
         self._refuse_more_than_allowed(size)
-        self._means.report.note(f"{refused}; so all of it is read, {size} bytes")
+        self._means.report.note(f"{refused}; so all of it is read, {size_words(size)}")
         leaves, traffic = fetch_unknown(
             self._partial,
             self._release.index,
@@ -100,13 +101,18 @@ class Work:
             self._fetch(plan, plan.supplies.wanted)
 
     def mend(self, plan: Plan, new: NewBytes) -> NewBytes:
-        """Look at every byte, and fetch what files at hand had wrong; returns where the bytes are now."""
+        """Look at every byte, and fetch what files at hand had wrong; returns where the bytes are now.
+
+        Raises:
+            FetchError: something could not be had.
+            IntegrityError: what was written does not stand there, or something else than a block is wrong.
+        """
         threads, report = self._means.threads, self._means.report
         wrong = judge(new, plan.target, threads=threads, report=report)
         if not wrong:
             return new
         size = sum(block.span.size_bytes for block in wrong)
-        report.note(f"{len(wrong)} blocks ({size} bytes) of the files at hand are damaged; they are fetched")
+        report.note(f"{len(wrong)} blocks ({size_words(size)}) of the files at hand are damaged; they are fetched")
         self._partial.forget([block.span.offset for block in wrong])
         self._fetch(plan, wrong)
         new = new.without([block.span for block in wrong])
@@ -122,7 +128,7 @@ class Work:
         except RangesRefusedError as refused:
             size = self._release.index.file.size_bytes
             self._refuse_more_than_allowed(size)
-            self._means.report.note(f"{refused}; so all of it is read, {size} bytes")
+            self._means.report.note(f"{refused}; so all of it is read, {size_words(size)}")
             self._fetch_by(plan, wanted, is_whole=True)
 
     def _fetch_by(self, plan: Plan, wanted: Sequence[Wanted], *, is_whole: bool) -> None:
@@ -193,6 +199,8 @@ class Work:
     def _refuse_more_than_allowed(self, size: int) -> None:
         most = self._means.at_most_bytes
         if most is not None and size > most:
-            what = f"{size} bytes would have to be fetched, more than the {most} that --at-most allows"
+            what = (
+                f"{size_words(size)} would have to be fetched, more than the {size_words(most)} that --at-most allows"
+            )
             hint = "name a file that has more of it with --seed, or allow more"
             raise FetchError(self._release.where, what, hint=hint)

@@ -16,7 +16,7 @@ from rich.table import Column
 from rich.text import Text
 
 from lfbuild.cli.render import printable, time_words
-from lfbuild.report import size_words
+from lfbuild.report import part_words, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,15 +123,6 @@ def _done_words(task: Task) -> str:
     if not done:
         return ""
     return f"{size_words(done)} · " if task.fields["unit"] == "bytes" else f"{done} steps · "
-
-
-def part_words(done_bytes: int, total_bytes: int) -> str:
-    """`31.2 of 93.8 MiB`: the unit once where it is the same."""
-    done, total = size_words(done_bytes), size_words(total_bytes)
-    if not total_bytes:
-        return done
-    amount, _, unit = done.partition(" ")
-    return f"{amount} of {total}" if total.endswith(f" {unit}") else f"{done} of {total}"
 
 
 def _make_progress(console: Console) -> Progress:

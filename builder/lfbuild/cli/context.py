@@ -47,8 +47,8 @@ class Context:
         return path
 
     def settings(self) -> Settings:
-        """The settings that a command takes. Only asked for by verbs that use them: it costs imports that `list` need
-        not pay for, and a wrong SOURCE_DATE_EPOCH must not keep anyone from reading a file."""
+        """The settings that a command takes; only asked for by verbs that use them, as `list` need not pay for the
+        imports."""
         from urllib.request import getproxies
 
         from lfbuild.commands.settings import read_settings

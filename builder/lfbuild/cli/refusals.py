@@ -26,6 +26,21 @@ INTERRUPTED_EXIT_CODE = 130
 BROKEN_PIPE_EXIT_CODE = 141
 TERMINATED_EXIT_CODE = 143
 
+EXTRAS = {
+    "boto3": "s3",
+    "cyclonedx": "release",
+    "gguf": "zig",
+    "hdiffpatch": "delta",
+    "huggingface_hub": "zig",
+    "jinja2": "zig",
+    "oras": "oci",
+    "pydantic": "zig",
+    "pypi_simple": "zig",
+    "pyproject_metadata": "wheel",
+    "zipfile_deflate64": "zig",
+}
+"""Which extra brings the package that is imported by this name. Who builds is told of the one with a compiler."""
+
 
 class Terminated(BaseException):
     """The process was asked to end (SIGTERM): work unwinds as at Ctrl-C, so nothing half-made stays behind."""
@@ -82,11 +97,7 @@ def as_refusal(error: BaseException) -> LfbuildError:
         case Terminated():
             return LfbuildError("terminated", "the work was stopped, and what was unfinished is removed")
         case ModuleNotFoundError() if error.name and error.name.partition(".")[0] != "lfbuild":
-            return ToolError(
-                error.name.partition(".")[0],
-                "this Python package is needed here and is not installed",
-                hint='pip install "lfbuild[zig]" installs all that building needs',
-            )
+            return _missing_package(error.name.partition(".")[0])
         case OSError():
             return _host_refusal(error)
         case MemoryError():
@@ -106,6 +117,13 @@ def flushed(code: int) -> int:
     except BrokenPipeError:
         return _leave_the_broken_pipe()
     return code
+
+
+def _missing_package(name: str) -> ToolError:
+    extra = EXTRAS.get(name)
+    command = f'pip install "lfbuild[{extra}]"' if extra else "pip install lfbuild"
+    what = "this Python package is needed here and is not installed"
+    return ToolError(name, what, hint=f"{command} installs it and what is needed beside it")
 
 
 def _host_refusal(error: OSError) -> HostError:

@@ -33,6 +33,14 @@ def size_bytes(text: str) -> int:
     return int(float(found[1]) * _SIZE_UNITS[found[2]])
 
 
+def some_bytes(text: str) -> int:
+    """A size from one byte up."""
+    size = size_bytes(text)
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is less than a byte; write it as 500M or 10G")
+    return size
+
+
 def age_seconds(text: str) -> float:
     """An age such as `12h`, `30d`, `8w`."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([mhdw])", text.strip().lower(), re.ASCII)

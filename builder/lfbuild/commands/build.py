@@ -33,8 +33,8 @@ class Built:
     path: Path
     """The file with the weights."""
     manifest: Manifest
-    starts: bool = True
-    """Whether anything starts that file: not where Windows alone does, by a file of its own."""
+    targets: tuple[str, ...]
+    """Where that file starts; nowhere, if Windows alone is meant and has a file of its own."""
     beside: tuple[Path, ...] = ()
     """The program for Windows, where that is a file of its own."""
 
@@ -85,7 +85,7 @@ def carry_out(plan: Plan, *, jobs: int, settings: Settings, report: Report) -> B
     return Built(
         path=plan.output,
         manifest=manifests[0],
-        starts=bool(plan.files[0].targets),
+        targets=plan.files[0].targets,
         beside=tuple(file.output for file in plan.files[1:]),
     )
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from lfbuild.archive.reader import opened, read_at
 from lfbuild.archive.source import BytesSource, FileSource, read_source
+from lfbuild.commands.models import load_header
 from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import FormatError, Problem, RecipeError, problems_of
 from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, USERS_OWN, args_to_bytes, parse_args, verb_member, verb_of
 from lfbuild.formats.flags import MODEL_FLAGS, asked_for, flags_of, migrate_args, naming
-from lfbuild.formats.gguf import cut_gguf, read_gguf
+from lfbuild.formats.gguf import cut_gguf
 from lfbuild.formats.model import model_facts
 from lfbuild.formats.names import check_file_name, check_update_address, check_version
 from lfbuild.manifest.edit import Changes
@@ -299,15 +299,13 @@ class _Gathering:
 
 def _model_member(name: str, path: Path, old: PackMember | None, *, where: str) -> PackMember:
     refuse_odd_name(path, place="a manifest")
-    with opened(path) as file:
-        descriptor, size = file.fileno(), path.stat().st_size
-        header = read_gguf(lambda offset, length: read_at(descriptor, offset, length), size, where=f"{where}: {path}")
+    header = load_header(path, where=f"{where}: {path}")
     facts = model_facts(header)
     return PackMember(
         name=name,
         role=old.role if old and old.role in {"weights", "mmproj", "lora", "draft"} else "weights",
         place="aligned",
-        source=FileSource(path=path, size_bytes=size),
+        source=FileSource(path=path, size_bytes=header.size_bytes),
         cuts=cut_gguf(header),
         license=facts.license,
         origin=Origin(kind="path", location=path.name),

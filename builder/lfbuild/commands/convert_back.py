@@ -133,7 +133,8 @@ def _begins(
     chosen = [item for item in slices if target in {"", item.target}]
     if len(chosen) != 1:
         what = f"the file has engines for {names}, and a llamafile begins with one"
-        raise RecipeError(path, [Problem(where=str(path), key="", what=what)], hint="--target TARGET, or --engine E")
+        hint = "--target TARGET, or --engine ENGINE"
+        raise RecipeError(path, [Problem(where=str(path), key="", what=what)], hint=hint)
     program = load_program(chosen[0])
     start = program[:PROBE_BYTES]
     return EngineHead(program=identify_program(start).kind, source=BytesSource(program), holes=signature_holes(start))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from lfbuild.manifest.model import Manifest
     from lfbuild.report import Report
 
+ROOT_DIGITS: Final = 16
+"""So much of a root tells files apart where it is part of a name."""
 _PIECE_BYTES: Final = 1 << 20
 
 

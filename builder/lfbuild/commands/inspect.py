@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from lfbuild.archive.reader import Reader, opened, read_at
+from lfbuild.commands.models import load_header
 from lfbuild.errors import FormatError
 from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, parse_args, parse_args_lines
 from lfbuild.formats.delta import MAGIC as DELTA_MAGIC
@@ -14,6 +14,7 @@ from lfbuild.formats.executable import PROBE_BYTES, identify_program
 from lfbuild.formats.gguf import MAGIC, read_gguf
 from lfbuild.formats.model import ModelFacts, model_facts
 from lfbuild.formats.zip import STORED
+from lfbuild.manifest.foreign import scan_version
 from lfbuild.manifest.model import BESIDE_NAME, OWN_FOLDER
 from lfbuild.manifest.slices import load_slices
 from lfbuild.manifest.verify import load_manifest
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from lfbuild.manifest.model import Manifest
 
 FileKind = Literal["lfbuild", "llamafile", "zip", "gguf", "program", "delta"]
-_VERSION_SCAN_BYTES: Final = 128 << 20
-_PIECE_BYTES: Final = 8 << 20
-_LLAMAFILE_VERSION = re.compile(rb"llamafile v(\d+\.\d+\.\d+)")
 _FIRST_WITH_QUOTES = (0, 8, 17)
 """The llamafile from which on `.args` has quotes and comments; before, it is one argument a line."""
 _MAPPABLE_BYTES: Final = 16 << 10
@@ -98,22 +96,22 @@ def inspect(path: Path) -> Inspection:
     with opened(path) as file:
         start = read_at(file.fileno(), 0, PROBE_BYTES)
         size = path.stat().st_size
-        program = identify_program(start)
-        if start.startswith(MAGIC):
-            header = read_gguf(lambda offset, length: read_at(file.fileno(), offset, length), size, where=str(path))
-            model = InspectedModel(member="", size_bytes=size, data_offset=0, facts=model_facts(header))
-            return Inspection(path=path, kind="gguf", size_bytes=size, program=program, models=(model,))
-        if start.startswith(DELTA_MAGIC):
-            return Inspection(path=path, kind="delta", size_bytes=size, program=program, delta=_inspect_delta(path))
+    program = identify_program(start)
+    if start.startswith(MAGIC):
+        facts = model_facts(load_header(path, where=str(path)))
+        model = InspectedModel(member="", size_bytes=size, data_offset=0, facts=facts)
+        return Inspection(path=path, kind="gguf", size_bytes=size, program=program, models=(model,))
+    if start.startswith(DELTA_MAGIC):
+        return Inspection(path=path, kind="delta", size_bytes=size, program=program, delta=_inspect_delta(path))
     try:
         with Reader.open(path) as reader:
             return _inspect_zip(reader, program)
     except FormatError:
         if program.kind == "none" or b"PK\x05\x06" in _tail(path):
             raise
-        return Inspection(
-            path=path, kind="program", size_bytes=size, program=program, engine_version=_scan_version(path, size)
-        )
+        with opened(path) as file:
+            version = scan_version(lambda offset, length: read_at(file.fileno(), offset, length), size)
+        return Inspection(path=path, kind="program", size_bytes=size, program=program, engine_version=version)
 
 
 def _inspect_delta(path: Path) -> InspectedDelta:
@@ -139,7 +137,7 @@ def _inspect_delta(path: Path) -> InspectedDelta:
 def _inspect_zip(reader: Reader, program: Program) -> Inspection:
     ours = load_manifest(reader)
     models, notes = _find_models(reader)
-    version = "" if ours else _scan_version(reader.path, _first_member(reader))
+    version = "" if ours else scan_version(reader.read_at, _first_member(reader))
     foreign: FileKind = "zip"
     if program.kind != "none":  # a bare APE brings members of its own, such as time zones
         foreign = "llamafile" if models or ARGS_NAME in reader.records else "program"
@@ -211,17 +209,6 @@ def _tail(path: Path) -> bytes:
     with opened(path) as file:
         size = path.stat().st_size
         return read_at(file.fileno(), max(0, size - 65557), 65557)
-
-
-def _scan_version(path: Path, end: int) -> str:
-    """The version that Mozilla's engine names in its own bytes; nobody runs a file to learn about it."""
-    with opened(path) as file:
-        overlap = 64
-        for start in range(0, min(end, _VERSION_SCAN_BYTES), _PIECE_BYTES):
-            piece = read_at(file.fileno(), start, min(_PIECE_BYTES + overlap, end - start))
-            if match := _LLAMAFILE_VERSION.search(piece):
-                return match[1].decode()
-    return ""
 
 
 def inspection_document(inspection: Inspection) -> Mapping[str, object]:

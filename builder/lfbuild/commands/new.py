@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lfbuild.archive.reader import opened, read_at
+from lfbuild.commands.models import load_header
 from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import Problem, RecipeError
-from lfbuild.formats.gguf import read_gguf
 from lfbuild.formats.model import ModelFacts, model_facts
 from lfbuild.host.files import replacing
 from lfbuild.host.moving import write_all
@@ -70,10 +69,7 @@ def new_recipe(model: Path, *, output: Path | None, toolchain: str) -> NewRecipe
         FormatError: the model is not a GGUF, or is damaged.
         HostError: the model cannot be read, or the recipe cannot be written.
     """
-    with opened(model) as file:
-        descriptor = file.fileno()
-        size_bytes = os.fstat(descriptor).st_size
-        header = read_gguf(lambda offset, length: read_at(descriptor, offset, length), size_bytes, where=str(model))
+    header = load_header(model, where=str(model))
     facts = model_facts(header)
     _refuse_what_is_no_first_part(model, facts)
     name = _release_name(model.name)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from lfbuild.channel.describe import describe_release
 from lfbuild.channel.index import INDEX_SUFFIX, reference_to
 from lfbuild.channel.release import address_beside, index_address
-from lfbuild.commands.index import delta_record, manifest_of
+from lfbuild.commands.index import ROOT_DIGITS, delta_record, manifest_of
 from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import Problem, RecipeError
 from lfbuild.fetch.shelf import shelf_for
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _FOREVER: Final = "public, max-age=31536000, immutable, no-transform"
 _NEVER: Final = "no-cache, no-transform"
-_ROOT_DIGITS: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +47,7 @@ class Published:
 
 def place_of(found: FileMap, name: str) -> str:
     """Where a file lies under the folder that it is published to, as in an address: a place that no other will have."""
-    return reference_to(f"{found.root.hex()[:_ROOT_DIGITS]}/{name}")
+    return reference_to(f"{found.root.hex()[:ROOT_DIGITS]}/{name}")
 
 
 def publish(

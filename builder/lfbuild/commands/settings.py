@@ -42,8 +42,6 @@ class Settings:
     """Another index than PyPI's own; it may hold a password, so it is never shown."""
     hf_endpoint: str | None = None
     hf_token: str | None = field(default=None, repr=False)
-    epoch: int = FIRST_EPOCH
-    """Seconds since 1970 that every member of a built file is dated with."""
     offline: bool = False
     machine: Machine
     jobs: int
@@ -52,6 +50,17 @@ class Settings:
     """The environment as the front door found it; compilers and git are handed what they need of it."""
     now: float
     """Seconds since 1970, when this run began."""
+
+    @property
+    def epoch(self) -> int:
+        """Seconds since 1970 that every member of a built file is dated with.
+
+        Looked up only by who dates something: a wrong SOURCE_DATE_EPOCH keeps nobody from anything else.
+
+        Raises:
+            RecipeError: SOURCE_DATE_EPOCH cannot be understood.
+        """
+        return _read_epoch(self.environment.get("SOURCE_DATE_EPOCH", ""))
 
     def store(self) -> Store:
         """The cache on this machine."""
@@ -85,7 +94,6 @@ def read_settings(
     """The settings that the environment describes; `cache_folder`, when given, was asked for in so many words.
 
     Raises:
-        RecipeError: a variable of the environment cannot be understood.
         HostError: the cache folder is a file.
     """
     machine = look_at_machine(search_path=environment.get("PATH", os.defpath))
@@ -97,7 +105,6 @@ def read_settings(
         pypi_index=environment.get("LFBUILD_PYPI_INDEX") or environment.get("PIP_INDEX_URL") or None,
         hf_endpoint=environment.get("HF_ENDPOINT") or None,
         hf_token=environment.get("HF_TOKEN") or None,
-        epoch=_read_epoch(environment.get("SOURCE_DATE_EPOCH", "")),
         offline=offline,
         machine=machine,
         jobs=machine.cores,

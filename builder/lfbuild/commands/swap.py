@@ -141,7 +141,7 @@ class _Edit:
         self, reader: Reader, file: BinaryIO, options: SwapOptions, *, settings: Settings, report: Report
     ) -> None:
         self._reader, self._file, self._options = reader, file, options
-        self._threads, self._epoch, self._report = settings.machine.cores, settings.epoch, report
+        self._threads, self._settings, self._report = settings.machine.cores, settings, report
         self._path = reader.path
         self._target = options.output or reader.path
 
@@ -237,7 +237,7 @@ class _Edit:
             refuse_odd_name(self._path, place="a manifest")
         foreign = take_apart(self._reader)
         release = Release(name=self._path.stem)
-        order = order_of_foreign(foreign, release=release, epoch=self._epoch, align=self._options.align)
+        order = order_of_foreign(foreign, release=release, epoch=self._settings.epoch, align=self._options.align)
         wanted = read_changes(words, order, engine, where=str(self._path))
         order = changed(order, wanted.changes, where=str(self._path))
         swapped = self._foreign_told(order, wanted)

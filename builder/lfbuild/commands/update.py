@@ -33,6 +33,7 @@ from lfbuild.host.files import host_error
 from lfbuild.host.inplace import had_alone, has_journal, used
 from lfbuild.manifest.mapping import map_file
 from lfbuild.manifest.verify import load_manifest
+from lfbuild.report import size_words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -190,7 +191,7 @@ def _finish_in_place(
         _refuse_changed(order.path, before)
         standing = NewBytes(partial=partial, old=file.fileno(), standing=in_place.standing)
         written = commit(work.mend(in_place.plan, standing), order.path, file, report=report)
-    report.note(f"{written} bytes of the file were written anew, in their place")
+    report.note(f"{size_words(written)} of the file were written anew, in their place")
     clear_leftovers(order.path)
 
 

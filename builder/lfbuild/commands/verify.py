@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from lfbuild.archive.check import check_members
 from lfbuild.archive.reader import Reader, opened, read_at
+from lfbuild.commands.models import load_header
 from lfbuild.errors import FormatError, IntegrityError, LfbuildError
-from lfbuild.formats.gguf import MAGIC, read_gguf
+from lfbuild.formats.gguf import MAGIC
 from lfbuild.manifest.verify import Finding, load_manifest, verify_content, verify_structure
 
 if TYPE_CHECKING:
@@ -49,11 +50,10 @@ def verify(path: Path, *, quick: bool, threads: int, report: Report) -> Verifica
         HostError: it cannot be read.
     """
     with opened(path) as file:
-        start = read_at(file.fileno(), 0, len(MAGIC))
-        if start == MAGIC:
-            size = path.stat().st_size
-            read_gguf(lambda offset, length: read_at(file.fileno(), offset, length), size, where=str(path))
-            return Verification(path=path, checked="header", findings=())
+        is_gguf = read_at(file.fileno(), 0, len(MAGIC)) == MAGIC
+    if is_gguf:
+        load_header(path, where=str(path))
+        return Verification(path=path, checked="header", findings=())
     with Reader.open(path) as reader:
         try:
             ours = load_manifest(reader)

@@ -243,7 +243,11 @@ class _Work:
 
 
 def unpacked_planes(frame: PlanesFrame, data: bytes, old: bytes, *, where: str) -> bytes:
-    """The blocks of a frame of planes."""
+    """The blocks of a frame of planes.
+
+    Raises:
+        FormatError: the type is not known, or the frame is damaged.
+    """
     layout = layout_of(frame.tensor_type)
     if layout is None:
         raise FormatError(where, f"is of the type {frame.tensor_type}, which is not known")

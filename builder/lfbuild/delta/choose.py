@@ -15,6 +15,7 @@ from lfbuild.delta.apply import unpacked_program
 from lfbuild.delta.layouts import layout_of
 from lfbuild.delta.model import (
     MOST_ENCODED_BYTES,
+    MOST_PROGRAM_BYTES,
     Encoding,
     Frame,
     PackedFrame,
@@ -40,8 +41,6 @@ _GROUP_BYTES: Final = 8 << 20
 """Neighbouring blocks that are no tensor travel together up to here."""
 _LEAST_PROGRAM_BYTES: Final = 4096
 """A smaller one gains nothing from covers."""
-_MOST_PROGRAM_BYTES: Final = 512 << 20
-"""Finding covers takes five times the memory of both programs."""
 _POOR_PLANES: Final = 0.5
 """Planes that are larger than this share of a block say that it was moved rather than trained."""
 _TENSOR_LEVEL: Final = 3
@@ -154,7 +153,7 @@ class Chooser:
         old_region = self._counterparts.regions.get(region.name)
         if old_region is None or region.size_bytes < _LEAST_PROGRAM_BYTES or not self._is_program(region):
             return None
-        if region.size_bytes > _MOST_PROGRAM_BYTES or not covers.can_find_covers():
+        if region.size_bytes > MOST_PROGRAM_BYTES or not covers.can_find_covers():
             self.notes.append(f"{region.name or 'the head'} is not compared as a program: {_why_not(region)}")
             return None
         recorded = self._new.encodings.get(region.name)
@@ -246,8 +245,8 @@ def _cannot_encode(encoding: Encoding, program: bytes, stored: bytes) -> str:
 
 
 def _why_not(region: Blocks) -> str:
-    if region.size_bytes > _MOST_PROGRAM_BYTES:
-        return f"it has more than {_MOST_PROGRAM_BYTES >> 20} MiB"
+    if region.size_bytes > MOST_PROGRAM_BYTES:
+        return f"it has more than {MOST_PROGRAM_BYTES >> 20} MiB"
     return f"the package `{covers.PACKAGE}` is not here (pip install 'lfbuild[delta]')"
 
 

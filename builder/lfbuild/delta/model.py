@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 MOST_FRAME_BYTES: Final = 16 << 20
 """What a frame makes, if it is not a program: it is held in memory."""
+MOST_PROGRAM_BYTES: Final = 512 << 20
+"""What a program that is stored as it is may have: its frame is held in memory, and finding covers took five times
+the memory of both programs."""
 MOST_ENCODED_BYTES: Final = 256 << 20
 """What a compressed program decodes to: it is held in memory too."""
 

@@ -13,6 +13,7 @@ from lfbuild.delta.layouts import layout_of
 from lfbuild.delta.model import (
     MOST_ENCODED_BYTES,
     MOST_FRAME_BYTES,
+    MOST_PROGRAM_BYTES,
     Copied,
     GapPart,
     GluePart,
@@ -279,8 +280,11 @@ def _fault(frame: Frame, size: int, old_size: int) -> str:
         decoded = frame.old_decoded_bytes
         if (frame.encoding and makes > MOST_ENCODED_BYTES) or decoded > MOST_ENCODED_BYTES:
             return f"decodes to more than {MOST_ENCODED_BYTES} bytes"
-    elif not isinstance(frame, StoredFrame) and size > MOST_FRAME_BYTES:
-        return f"makes {size} bytes, more than {MOST_FRAME_BYTES}"
+        if decoded and frame.old_bytes > most_stored_bytes(decoded):
+            return f"refers to {frame.old_bytes} bytes that would decode to {decoded}"
+    most = MOST_PROGRAM_BYTES if isinstance(frame, ProgramFrame) else MOST_FRAME_BYTES
+    if size > most:
+        return f"makes {size} bytes, more than {most}"
     if isinstance(frame, StoredFrame) and frame.size_bytes != size:
         return f"has {frame.size_bytes} bytes instead of {size}"
     if frame.size_bytes > most_stored_bytes(makes):

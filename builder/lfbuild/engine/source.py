@@ -1,4 +1,4 @@
-"""What a source tree of llama.cpp tells about the program it makes: versions, verbs, flags.
+"""What a source tree of llama.cpp tells about the program it makes: verbs, flags, model architectures.
 
 Read from its text, as nobody runs a file to learn about it. A tree that is laid out otherwise tells less, never wrong.
 """
@@ -21,8 +21,6 @@ _COMPARED = re.compile(r'(?:==\s*|strcmp\([^,()]+,\s*)"(-{1,2}[A-Za-z][A-Za-z0-9
 _VERB = re.compile(r'^\s*\{"([a-z][a-z-]*)",\s*"[^"]*",\s*\{([^{}]*)\},', re.MULTILINE)
 _ARCHITECTURE = re.compile(r'\{\s*LLM_ARCH_\w+,\s*"([^"]+)"\s*\}')
 _ALIAS = re.compile(r'"([a-z][a-z-]*)"')
-_VERSION_PART = r"set\({name}_VERSION_{part}\s+(\d+)\)"
-_DEVELOPMENT = re.compile(r'option\(LLAMA_BUILD_IS_DEV\s+"[^"]*"\s+ON\)')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,15 +29,6 @@ class Verb:
 
     name: str
     aliases: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SourceVersions:
-    """The versions a source tree gives itself; empty where it gives none."""
-
-    llama: str
-    """`0.5.0-dev`."""
-    ggml: str
 
 
 def read_flags(source: Path) -> frozenset[str]:
@@ -68,23 +57,8 @@ def read_architectures(source: Path) -> frozenset[str]:
     return frozenset(_ARCHITECTURE.findall(_text(source / "src" / "llama-arch.cpp")))
 
 
-def read_versions(source: Path) -> SourceVersions:
-    """The versions of llama.cpp and ggml, as their CMakeLists.txt set them."""
-    top = _text(source / "CMakeLists.txt")
-    llama = _version(top, "LLAMA")
-    return SourceVersions(
-        llama=f"{llama}-dev" if llama and _DEVELOPMENT.search(top) else llama,
-        ggml=_version(_text(source / "ggml" / "CMakeLists.txt"), "GGML"),
-    )
-
-
 def _flags_in(texts: Iterable[str]) -> Iterable[str]:
     return (flag for text in texts for flag in _FLAG.findall(text))
-
-
-def _version(text: str, name: str) -> str:
-    parts = [re.search(_VERSION_PART.format(name=name, part=part), text) for part in ("MAJOR", "MINOR", "PATCH")]
-    return ".".join(found[1] for found in parts if found) if all(parts) else ""
 
 
 def _text(path: Path) -> str:

@@ -19,6 +19,7 @@ from lfbuild.fetch.network import Network, without_secrets
 from lfbuild.fetch.partial import PartialFile
 from lfbuild.fetch.transfer import Attempt, Transfer
 from lfbuild.host.files import host_error
+from lfbuild.report import size_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -151,7 +152,7 @@ class HttpFetcher:
         finally:
             response.close()
         if len(data) > limit_bytes:
-            raise FetchError(where, f"is bigger than the {limit_bytes} bytes that such a document may have")
+            raise FetchError(where, f"is bigger than the {size_words(limit_bytes)} that such a document may have")
         return Document(url=final_url, content_type=response.headers.get("Content-Type", ""), data=data)
 
     def _transfer(self, work: Transfer, held: PartialFile) -> None:
@@ -165,7 +166,7 @@ class HttpFetcher:
                     lambda: Attempt(self._connections, work, held, step, self._network).run(),
                 )
             except OSError as error:
-                what = f"{host_error(held.path, error).what}, after {held.size_bytes} bytes of {where}"
+                what = f"{host_error(held.path, error).what}, after {size_words(held.size_bytes)} of {where}"
                 hint = "free some space and run again: it goes on from there"
                 raise HostError(held.path, what, hint=hint) from error
 
@@ -180,7 +181,9 @@ class HttpFetcher:
                 failures = 1 if progress() - before >= GAIN_BYTES else failures + 1
                 if failures >= self._network.attempts:
                     kept = progress()
-                    hint = f"run again: {kept} bytes are kept, and it goes on from there" if kept else _NETWORK_HINT
+                    hint = (
+                        f"run again: {size_words(kept)} are kept, and it goes on from there" if kept else _NETWORK_HINT
+                    )
                     times = "once" if failures == 1 else f"{failures} times"
                     raise FetchError(without_secrets(url), f"{trouble.what}; tried {times}", hint=hint) from trouble
                 self._pause(trouble.wait_s if trouble.wait_s is not None else _pause_s(failures))

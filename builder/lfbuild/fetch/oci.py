@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from lfbuild.fetch.network import Network
 
-SCHEME: Final = "oci"
 ARTIFACT_TYPE: Final = "application/vnd.lfbuild.release.v1"
 FILE_TYPE: Final = "application/vnd.lfbuild.file.v1"
 TITLE: Final = "org.opencontainers.image.title"

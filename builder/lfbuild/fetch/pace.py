@@ -29,7 +29,8 @@ _FADING: Final = 0.97
 class Clock:
     """What time it is for whoever measures, and how to wait."""
 
-    now: Callable[[], float] = time.monotonic
+    now: Callable[[], float]
+    """Seconds since any moment; a front door has the clock."""
     pause: Callable[[float], None] = time.sleep
 
 

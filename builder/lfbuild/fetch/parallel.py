@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 from bisect import insort
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.errors import FetchError, IntegrityError
@@ -17,6 +17,7 @@ from lfbuild.fetch.connection import PassingError
 from lfbuild.fetch.pace import Clock, Floor, Limit, Tally
 from lfbuild.fetch.ranges import MOST_CONNECTIONS, Piece, next_piece, piece_bytes
 from lfbuild.fetch.remote import READ_BYTES, BusyError
+from lfbuild.report import size_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,11 +47,11 @@ class Traffic:
 class Manners:
     """How a server is treated."""
 
+    clock: Clock
     most_connections: int = MOST_CONNECTIONS
     limit_bytes_per_s: int | None = None
     silence_s: float = 60
     """How long a body may all but stand still."""
-    clock: Clock = field(default_factory=Clock)
 
 
 def fetch_units(
@@ -306,7 +307,7 @@ class _Flow:
         while done < len(view):
             data = self._crew.take(self._body, len(view) - done)
             if not data:
-                raise PassingError(f"the connection broke off after {self.position + done} bytes")
+                raise PassingError(f"the connection broke off after {size_words(self.position + done)}")
             view[done : done + len(data)] = data
             done += len(data)
             if not self._floor.holds(len(data)) and done < len(view):

@@ -16,13 +16,14 @@ from lfbuild.errors import FetchError
 from lfbuild.fetch.connection import Connections, PassingError
 from lfbuild.fetch.network import without_secrets
 from lfbuild.fetch.oci import Registries
-from lfbuild.fetch.pace import Clock
 from lfbuild.fetch.parallel import MOST_TRIES
 from lfbuild.fetch.ranges import MOST_CONNECTIONS
 from lfbuild.fetch.remote import FileRemote, HttpRemote, local_path
+from lfbuild.report import part_words, size_words
 
 if TYPE_CHECKING:
     from lfbuild.fetch.network import Network
+    from lfbuild.fetch.pace import Clock
     from lfbuild.fetch.remote import Remote
 
 _HINT = "check the network, and HTTPS_PROXY if there is a proxy"
@@ -40,8 +41,8 @@ class SmallFile:
 class Places:
     """Everything that can be asked for bytes. Connections are shared by all that it opens."""
 
-    def __init__(self, network: Network, *, clock: Clock | None = None) -> None:
-        self._network, self._clock = network, clock or Clock()
+    def __init__(self, network: Network, *, clock: Clock) -> None:
+        self._network, self._clock = network, clock
         self._connections = Connections(network, kept=MOST_CONNECTIONS)
         self._registries = Registries(self._connections, network.environment)
 
@@ -104,8 +105,8 @@ def _read_once(remote: Remote, limit_bytes: int) -> SmallFile:
         while piece := body.read(limit_bytes + 1 - len(data)):
             data += piece
             if len(data) > limit_bytes:
-                what = f"is bigger than the {limit_bytes} bytes that such a file may have"
+                what = f"is bigger than the {size_words(limit_bytes)} that such a file may have"
                 raise FetchError(remote.where, what)
         if body.size_bytes is not None and body.size_bytes != len(data):
-            raise PassingError(f"the connection broke off after {len(data)} of {body.size_bytes} bytes")
+            raise PassingError(f"the connection broke off after {part_words(len(data), body.size_bytes)}")
         return SmallFile(data=bytes(data), wait_s=body.wait_s)

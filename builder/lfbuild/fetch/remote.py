@@ -25,7 +25,6 @@ from lfbuild.fetch.answers import (
 )
 from lfbuild.fetch.connection import Connections, PassingError, in_words
 from lfbuild.fetch.network import without_secrets
-from lfbuild.fetch.pace import Clock
 from lfbuild.host.files import host_error
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     import urllib3
 
     from lfbuild.fetch.network import Network
+    from lfbuild.fetch.pace import Clock
     from lfbuild.fetch.ranges import Span
 
 READ_BYTES = 256 << 10
@@ -96,16 +96,16 @@ class HttpRemote:
         connections: Connections,
         network: Network,
         *,
+        clock: Clock,
         size_bytes: int | None = None,
         sign: Callable[[str], str] = lambda url: url,
         headers: Callable[[], Mapping[str, str]] = dict,
-        clock: Clock | None = None,
         is_fresh: bool = False,
     ) -> None:
         self.where = without_secrets(url)
         self._is_fresh = is_fresh
         self._url, self._sign, self._more_headers = url, sign, headers
-        self._connections, self._network, self._clock = connections, network, clock or Clock()
+        self._connections, self._network, self._clock = connections, network, clock
         self._lock = threading.Lock()
         self._promised = Promised(size_bytes=size_bytes)
         self._redirected: str | None = None

@@ -15,6 +15,7 @@ from lfbuild.fetch.answers import AskLater, BeginAgain, TakeBody, decide, strong
 from lfbuild.fetch.connection import Connections, PassingError, in_words
 from lfbuild.fetch.network import Network, without_secrets
 from lfbuild.fetch.partial import PartialFile, Version
+from lfbuild.report import part_words, size_words
 
 if TYPE_CHECKING:
     import urllib3
@@ -96,7 +97,7 @@ class Attempt:
             self._step.expect(total)
         self._copy(response, total)
         if total is not None and self._held.size_bytes < total:
-            raise PassingError(f"the connection broke off after {self._held.size_bytes} of {total} bytes")
+            raise PassingError(f"the connection broke off after {part_words(self._held.size_bytes, total)}")
 
     def _agreed_total(self, body: TakeBody, version: Version | None) -> int | None:
         promised, told = self._work.size_bytes, body.total_bytes
@@ -121,7 +122,7 @@ class Attempt:
                 self._restart()
                 hint = "the server, or a cache on the way, is broken"
                 raise FetchError(
-                    self._where, f"the server sends more than the {total} bytes that the file has", hint=hint
+                    self._where, f"the server sends more than the {size_words(total)} that the file has", hint=hint
                 )
             self._held.append(data)
             self._step.advance(len(data))
@@ -129,7 +130,7 @@ class Attempt:
     def _with_place(self, trouble: Exception, total: int | None) -> Exception:
         if not isinstance(trouble, PassingError):
             return trouble
-        return PassingError(f"{trouble.what} after {self._held.size_bytes}{f' of {total}' if total else ''} bytes")
+        return PassingError(f"{trouble.what} after {part_words(self._held.size_bytes, total or 0)}")
 
     def _restart(self) -> None:
         self._step.advance(-self._held.size_bytes)

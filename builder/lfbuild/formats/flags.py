@@ -37,7 +37,7 @@ MIGRATIONS: Final = (
     Migration(old="--mmap", new=(), why="newer engines map weights anyway"),
     Migration(old="--v2", new=(), why="newer engines have one server only"),
 )
-"""LLAMAFILE.md, section 3; checked before a table is believed: the engine must lack the old flag and have the new."""
+"""No row is believed without a look: the engine must lack the old flag and have the new one."""
 
 
 _MODES: Final = {"--server": "serve", "--chat": "cli", "--cli": "completion"}

@@ -10,7 +10,7 @@ offset size field
 33     64   BLAKE3 of the manifest member, hexadecimal: what the whole chain of digests hangs on
 97     1    a newline, so that tools that print the comment end their line
 
-The length never changes, so a commit rewrites the line in place without moving the end of the file.
+The length never changes, so the last 98 bytes of a file of ours are its seal, wherever its directory is.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Somebody else's llamafile: which part is the engine, what was put behind it, and an order that packs both as ours.
 
 Mozilla's engines bring members of their own, linked in; their directory and end record stay in the file when members
-are appended, as bytes that nothing refers to. That tells where the engine ends (LLAMAFILE.md 1.1).
+are appended, as bytes that nothing refers to. That tells where the engine ends.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def order_of_foreign(foreign: Foreign, *, release: Release, epoch: int, align: b
 
 def engine_record(reader: Reader, engine_bytes: int) -> EngineRecord:
     """What can be said of an engine that somebody else made."""
-    version = scan_version(reader, engine_bytes)
+    version = scan_version(reader.read_at, engine_bytes)
     machines = identify_program(reader.read_at(0, min(PROBE_BYTES, engine_bytes))).machines
     return EngineRecord(
         name="llamafile" if version else "unknown",
@@ -130,11 +130,11 @@ def engine_record(reader: Reader, engine_bytes: int) -> EngineRecord:
     )
 
 
-def scan_version(reader: Reader, end: int) -> str:
+def scan_version(read: ReadAt, end: int) -> str:
     """The version that Mozilla's engine names in its own bytes; nobody runs a file to learn about it."""
     overlap = 64
     for start in range(0, min(end, _VERSION_BYTES), _PIECE_BYTES):
-        if match := _LLAMAFILE_VERSION.search(reader.read_at(start, min(_PIECE_BYTES + overlap, end - start))):
+        if match := _LLAMAFILE_VERSION.search(read(start, min(_PIECE_BYTES + overlap, end - start))):
             return match[1].decode()
     return ""
 

@@ -178,11 +178,6 @@ def _check_cpu(cpu: str) -> str:
     return cpu
 
 
-def cpu_architecture(cpu: str) -> str:
-    """The architecture that a processor level belongs to."""
-    return "x86_64" if cpu.startswith("x86-64") else "aarch64"
-
-
 def check_option_name(name: str) -> str:
     """A CMake variable that lfbuild does not set itself."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):

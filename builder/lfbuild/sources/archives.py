@@ -40,7 +40,11 @@ class ArchiveMember:
 
 @contextlib.contextmanager
 def damage_in_words(path: Path) -> Iterator[None]:
-    """Turn what the standard library raises on a damaged archive into one sentence."""
+    """Turn what the standard library raises on a damaged archive into one sentence.
+
+    Raises:
+        FormatError: that sentence.
+    """
     import zipfile
 
     try:

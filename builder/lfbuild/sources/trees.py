@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from lfbuild.errors import FetchError, FormatError
 from lfbuild.host.files import host_error
+from lfbuild.report import size_words
 from lfbuild.sources.archives import ArchiveMember, chunks, damage_in_words, members
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def unpack_tree(archive: Path, sha256: str, *, subfolder: str | None = None, sto
     Raises:
         FetchError: there is no such folder in it.
         FormatError: it is damaged, or has something in it that could be written outside.
+        HostError: the cache cannot be written.
     """
     key = tree_key(sha256, subfolder)
     found = store.entry("trees", key)
@@ -117,7 +119,7 @@ def _unpack(archive: Path, folder: Path, subfolder: str | None) -> Iterator[str]
             continue
         size_bytes += member.size_bytes
         if size_bytes > MAX_TREE_BYTES:
-            raise FormatError(archive, f"unpacks to more than {MAX_TREE_BYTES} bytes")
+            raise FormatError(archive, f"unpacks to more than {size_words(MAX_TREE_BYTES)}")
         relative = path.relative_to(prefix)
         if member.kind == "link":
             links.append((relative, member.link_target))

@@ -78,7 +78,11 @@ class Store:
             yield Incoming(folder / "file", self)
 
     def take(self, path: Path, sha256: str) -> Path:
-        """Move `path`, complete and on the store's own file system, to the name of its content."""
+        """Move `path`, complete and on the store's own file system, to the name of its content.
+
+        Raises:
+            HostError: the cache cannot be written.
+        """
         target = self.blob_path(sha256)
         try:
             _flush_file(path)
@@ -113,6 +117,9 @@ class Store:
 
         Whoever makes holds `lock(f"{kind}/{key}")`, so that no other process does the same work. If the entry is
         there already, the first one stays.
+
+        Raises:
+            HostError: the cache cannot be written.
         """
         target = self.entry_path(kind, key)
         with self.incoming() as parent:

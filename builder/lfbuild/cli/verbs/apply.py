@@ -37,7 +37,7 @@ def add(subparsers: Subparsers) -> Parser:
         "-o",
         "--output",
         type=Path,
-        metavar="FILE",
+        metavar="OUT",
         help="where to write (default: the delta's name for it, beside FILE)",
     )
     parser.add_argument("--force", action="store_true", help="replace a file that has that name already")

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from lfbuild.cli.context import Context
     from lfbuild.cli.words import Parser, Subparsers
+    from lfbuild.commands.build import Built
     from lfbuild.commands.choice import Choice
+    from lfbuild.host.machine import Machine
 
 EXAMPLES = """\
   lfbuild chat.toml                      the short form
@@ -33,7 +35,7 @@ def add(subparsers: Subparsers) -> Parser:
     )
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="the recipe, a TOML file")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="where to write (default: the recipe's `output`)"
+        "-o", "--output", type=Path, metavar="OUT", help="where to write (default: the recipe's `output`)"
     )
     add_build_options(parser)
     parser.add_argument(
@@ -88,11 +90,19 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     )
     size_bytes = built.path.stat().st_size
     document = {"path": built.path, "size_bytes": size_bytes, "beside": list(built.beside)}
-    run_it = _runnable(built.path) if built.starts else ""
-    facts = [("made", str(built.path)), ("size", size_words(size_bytes)), ("run it", run_it)]
+    facts = [("made", str(built.path)), ("size", size_words(size_bytes)), _way_to_run(built, settings.machine)]
     facts += [("for Windows", str(path)) for path in built.beside]
     context.output.show(document, Facts(facts))
     return 0
+
+
+def _way_to_run(built: Built, machine: Machine) -> tuple[str, str]:
+    """The command that starts the file here, or where it has to be brought."""
+    if machine.target in built.targets or "cosmo" in built.targets:
+        return "run it", _runnable(built.path)
+    is_lacking_its_name = built.path.suffix != ".exe" and any(name.startswith("windows-") for name in built.targets)
+    named = f" (on Windows as {built.path.with_suffix('.exe').name})" if is_lacking_its_name else ""
+    return "runs on", ", ".join(built.targets) + named
 
 
 def _runnable(path: Path) -> str:

@@ -38,23 +38,32 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from lfbuild.cli.words import make_parser
 
     parser, subparsers = make_parser()
-    # What a word is can be read off its metavar: a verb need not import shtab to say it.
-    completers = {
-        "RECIPE": shtab.glob("*.toml"),
-        "MODEL": shtab.glob("*.gguf"),
-        "FILE": shtab.FILE,
-        "DELTA": shtab.glob("*.lfdelta"),
-        "FOLDER": shtab.DIRECTORY,
-    }
+    completing = completers()
     for action in _actions(parser, *subparsers.parsers.values()):
-        if isinstance(action.metavar, str) and action.metavar in completers:
-            action.complete = completers[action.metavar]  # type: ignore[attr-defined]  # shtab reads it there
+        if isinstance(action.metavar, str) and action.metavar in completing:
+            action.complete = completing[action.metavar]  # type: ignore[attr-defined]  # shtab reads it there
     for name, verb in subparsers.parsers.items():
         verb.description = subparsers.summaries[name]  # zsh shows it beside the verb, and has room for a line
     script = shtab.complete(parser, shell=arguments.shell)
     # `lfbuild chat.toml` needs no verb: where no word of ours fits, bash offers files.
     context.output.write(script.replace("complete -o bashdefault -F", "complete -o bashdefault -o default -F") + "\n")
     return 0
+
+
+def completers() -> dict[str, dict[str, str | dict[str, str]]]:
+    """What completes a word, by its metavar: a verb need not import shtab to say it."""
+    import shtab
+
+    return {
+        "RECIPE": shtab.glob("*.toml"),
+        "MODEL": shtab.glob("*.gguf"),
+        "DELTA": shtab.glob("*.lfdelta"),
+        "FILE": shtab.FILE,
+        "OUT": shtab.FILE,
+        "PATH": shtab.FILE,
+        "ENGINE": shtab.FILE,
+        "FOLDER": shtab.DIRECTORY,
+    }
 
 
 def _actions(*parsers: Parser) -> Iterator[argparse.Action]:

@@ -28,7 +28,9 @@ def add(subparsers: Subparsers) -> Parser:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a llamafile of lfbuild")
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", required=True, help="the llamafile to write")
-    parser.add_argument("--engine", metavar="E", default="", help="the engine it begins with, as in `lfbuild swap`")
+    parser.add_argument(
+        "--engine", metavar="ENGINE", default="", help="the engine it begins with, as in `lfbuild swap`"
+    )
     parser.add_argument("--target", metavar="TARGET", default="", help="which of several engines it begins with")
     return parser
 

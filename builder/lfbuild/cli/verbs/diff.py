@@ -31,7 +31,7 @@ def add(subparsers: Subparsers) -> Parser:
     parser.add_argument("old", type=Path, metavar="FILE", help="the file that others have")
     parser.add_argument("new", type=Path, metavar="FILE", help="the file that they are to have")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="where to write (default: NEW with .lfdelta behind it)"
+        "-o", "--output", type=Path, metavar="OUT", help="where to write (default: NEW with .lfdelta behind it)"
     )
     return parser
 
@@ -71,7 +71,7 @@ def blocks(diffed: Diffed) -> list[Block]:
     ]
     rows.append([size_words(diffed.rest_bytes), "", "", "the plan, and what is between", ""])
     share = 100 * diffed.size_bytes / max(diffed.new_bytes, 1)
-    told = f"{diffed.path}: {diffed.size_bytes} bytes, {share:.2f} % of {size_words(diffed.new_bytes)}"
+    told = f"{diffed.path}: {size_words(diffed.size_bytes)}, {share:.2f} % of {size_words(diffed.new_bytes)}"
     shown: list[Block] = [Table(columns=columns, rows=rows), Cell(told, "good")]
     shown += [Cell(f"note: {note}", "warn") for note in (*diffed.notes, *_advice(diffed))]
     return shown

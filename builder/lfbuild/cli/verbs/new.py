@@ -27,7 +27,7 @@ def add(subparsers: Subparsers) -> Parser:
     )
     parser.add_argument("model", type=Path, metavar="MODEL", help="a GGUF file; of a split one, its first part")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="RECIPE", help="the recipe to write (default: the model's name with .toml)"
+        "-o", "--output", type=Path, metavar="OUT", help="the recipe to write (default: the model's name with .toml)"
     )
     parser.add_argument(
         "--toolchain",

@@ -30,7 +30,7 @@ def add(subparsers: Subparsers) -> Parser:
         examples=EXAMPLES,
     )
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="the recipe, a TOML file")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where the build would write")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="where the build would write")
     add_build_options(parser)
     return parser
 

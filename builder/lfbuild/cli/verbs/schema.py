@@ -23,7 +23,7 @@ def add(subparsers: Subparsers) -> Parser:
         description="Prints the JSON Schema of a recipe. Editors with TOML support complete and check with it.",
         examples=EXAMPLES,
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write it there instead of to stdout")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="write it there instead of to stdout")
     return parser
 
 

@@ -25,7 +25,7 @@ def add(subparsers: Subparsers) -> Parser:
     )
     parser.add_argument("old", type=Path, metavar="FILE", help="the file that the first delta was made for")
     parser.add_argument("deltas", nargs="+", metavar="DELTA", help="in their order; - reads standard input")
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="where to write")
+    parser.add_argument("-o", "--output", type=Path, metavar="OUT", required=True, help="where to write")
     return parser
 
 

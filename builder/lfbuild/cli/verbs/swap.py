@@ -45,7 +45,7 @@ def add(subparsers: Subparsers) -> Parser:
     changes = parser.add_argument_group("what becomes another")
     changes.add_argument(
         "--engine",
-        metavar="E",
+        metavar="ENGINE",
         default="",
         help="a recipe, a key of an engine in the cache, another file, Mozilla's llamafile, or a program",
     )

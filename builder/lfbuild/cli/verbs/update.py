@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lfbuild.cli import values
 
 if TYPE_CHECKING:
     import argparse
@@ -19,9 +21,8 @@ EXAMPLES = """\
   lfbuild update chat.llamafile --check                      is there a newer one, and what would move
   lfbuild update chat.llamafile https://example.org/chat/    from a folder of a server
   lfbuild update chat.llamafile s3://bucket/chat.llamafile   from a store (pip install "lfbuild[s3]")
-  lfbuild update chat.llamafile --seed ~/models --limit 2M   blocks of other files serve too; 2 MB a second"""
+  lfbuild update chat.llamafile --seed ~/models --limit 2M   blocks of other files serve too; 2 MiB a second"""
 
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _WAYS = {"ranges": "ranges of what is missing", "delta": "published difference", "whole": "whole file"}
 
 
@@ -58,14 +59,19 @@ def add(subparsers: Subparsers) -> Parser:
         action="store_true",
         help="write only what differs into FILE itself, under a journal; nobody may use it meanwhile",
     )
-    parser.add_argument("--limit", metavar="RATE", type=_size, help="fetch at most so many bytes a second: 500k, 2M")
-    parser.add_argument("--at-most", metavar="SIZE", type=_size, help="refuse to fetch more than this: 100M, 2G")
+    parser.add_argument(
+        "--limit", metavar="RATE", type=values.some_bytes, help="fetch at most so many bytes a second: 500k, 2M"
+    )
+    parser.add_argument(
+        "--at-most", metavar="SIZE", type=values.some_bytes, help="refuse to fetch more than this: 100M, 2G"
+    )
     return parser
 
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Update, or only look."""
     from lfbuild.commands.update import NEWER_EXIT_CODE, UpdateOrder, check_for_update, update
+    from lfbuild.fetch.pace import Clock
     from lfbuild.fetch.parallel import Manners
 
     order = UpdateOrder(
@@ -79,7 +85,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     outcome = (check_for_update if arguments.check else update)(
         order,
         network=context.settings().network(),
-        manners=Manners(limit_bytes_per_s=arguments.limit),
+        manners=Manners(clock=Clock(now=time.monotonic), limit_bytes_per_s=arguments.limit),
         threads=context.cores(),
         report=context.report,
     )
@@ -119,13 +125,3 @@ def _blocks(outcome: Update) -> list[Block]:
         f"{outcome.path}: {what} is newer; {size_words(outcome.copied_bytes)} of it are here",
         Table(columns=(*columns, Column(title=f"at {speed}", right=True)), rows=rows),
     ]
-
-
-def _size(text: str) -> int:
-    import argparse
-
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgt]?)b?", text.lower())
-    size = int(float(match[1]) * _UNITS[match[2]]) if match else 0
-    if size < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is no number of bytes such as 500k, 2M or 1.5G")
-    return size
