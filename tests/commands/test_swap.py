@@ -285,6 +285,16 @@ def test_arguments_of_the_default_verb_and_of_another(world: Path, capsys: Captu
         assert reader.read(".lfbuild/args/serve") == b"--port\n9000\n...\n"
 
 
+@pytest.mark.parametrize("words", ["completion --temp 0", "serve=completion --temp 0"])
+def test_arguments_that_begin_with_a_verb_are_refused(world: Path, capsys: Captured, words: str) -> None:
+    path = launcher_file(world)
+
+    assert refusal(capsys, path, "--args", words, code=2) == (
+        f"lfbuild: {path}: --args: 'completion --temp 0' begins with 'completion', and no verb takes that: its "
+        "arguments begin with a flag\nlfbuild: hint: a verb stands before an equals sign: --args completion='…'\n"
+    )
+
+
 def test_files_come_and_go_and_arguments_that_name_one_are_told(world: Path, capsys: Captured) -> None:
     path, text = launcher_file(world), world / "license.txt"
     text.write_text("MIT\n", encoding="utf-8")

@@ -177,6 +177,9 @@ class _Gathering:
             words = shlex.split(text)
         except ValueError as error:
             raise self._refused("--args", f"'{text}' has a quote that is never closed") from error
+        if default and verb_of(words):
+            what = f"'{text}' begins with {words[0]!r}, and no verb takes that: its arguments begin with a flag"
+            raise self._refused("--args", what, hint=f"a verb stands before an equals sign: --args {words[0]}='…'")
         old = self._tokens(member) if member in self._members else []
         tokens = [*self._models_of(old, words), *words]
         tokens = tokens if USERS_OWN in tokens else [*tokens, USERS_OWN]
