@@ -19,7 +19,6 @@ _COPY_BYTES: Final = 64 << 20
 _PIECE_BYTES: Final = 1 << 20
 LARGE_PAGE_BYTES: Final = 2 << 20
 """What one entry of the processor's address cache (TLB) covers at most, on x86-64 and on most of arm64."""
-_ZEROS: Final = bytes(LARGE_PAGE_BYTES)
 _CLONE_RANGE = struct.Struct("=qQQQ")  # source descriptor, source offset, length, target offset
 NOT_HERE: Final = {
     errno.EXDEV,
@@ -120,41 +119,55 @@ def write_all(descriptor: int, data: bytes | memoryview, offset: int) -> None:
 class LargePageWriter:
     """Fills a stretch of a file, piece by piece in any order, so that it lies in memory in large pages.
 
-    Linux keeps what is written in pages as large as the write that touched them first, and who maps the file gets
-    those. So the first piece of a large page writes all of it, with zeros where the other pieces go; all of the stretch
-    must be written in the end. Measured in docs/benchmarks.md; not for several threads at once.
+    Linux keeps what is written in pages as large as the write that touches them first, and who maps the file gets
+    those. So a large page is written at once: pieces of it are kept until the last one comes. Not for several threads
+    at once. Memory is that of the pages which have begun, at most one for each thread that reads pieces, and one.
     """
 
     def __init__(self, descriptor: int, offset: int, size_bytes: int) -> None:
         self._descriptor = descriptor
-        self._first = -(-offset // LARGE_PAGE_BYTES)
-        """Number of the first page that lies in the stretch with all its bytes."""
-        self._begun = bytearray(max(0, (offset + size_bytes) // LARGE_PAGE_BYTES - self._first))
-        if not sys.platform.startswith("linux"):
-            self._begun = bytearray()
+        first, end = -(-offset // LARGE_PAGE_BYTES), (offset + size_bytes) // LARGE_PAGE_BYTES
+        self._whole = range(first, end) if sys.platform.startswith("linux") else range(0)
+        """Numbers of the pages that lie in the stretch with all their bytes."""
+        self._begun: dict[int, _Page] = {}
+        self._spare: list[_Page] = []
+        """Memory is used again: to have new memory for each page would cost more than to fill it."""
 
     def write(self, data: memoryview, offset: int) -> None:
-        """Write a piece where it belongs.
+        """Write a piece where it belongs, or keep it until its page is whole.
 
         Raises:
             OSError: what the system refuses.
         """
-        end = offset + len(data)
-        first, last = offset // LARGE_PAGE_BYTES, (end - 1) // LARGE_PAGE_BYTES
-        before = offset - first * LARGE_PAGE_BYTES if self._is_new(first) else 0
-        after = (last + 1) * LARGE_PAGE_BYTES - end if self._is_new(last) else 0
-        for page in range(max(first, self._first), min(last + 1, self._first + len(self._begun))):
-            self._begun[page - self._first] = 1
-        if not before and not after:
-            write_all(self._descriptor, data, offset)
-            return
-        offset -= before
-        pieces = [memoryview(_ZEROS)[:before], data, memoryview(_ZEROS)[:after]]
-        count = os.pwritev(self._descriptor, pieces, offset)
-        for piece in pieces:
-            write_all(self._descriptor, piece[count:], offset + min(count, len(piece)))
-            offset, count = offset + len(piece), max(0, count - len(piece))
+        while data:
+            number, start = divmod(offset, LARGE_PAGE_BYTES)
+            piece = data[: LARGE_PAGE_BYTES - start]
+            if number in self._whole:
+                self._add(number, start, piece)
+            else:
+                write_all(self._descriptor, piece, offset)
+            data, offset = data[len(piece) :], offset + len(piece)
 
-    def _is_new(self, page: int) -> bool:
-        number = page - self._first
-        return 0 <= number < len(self._begun) and not self._begun[number]
+    def _add(self, number: int, start: int, piece: memoryview) -> None:
+        if number not in self._begun:
+            self._begun[number] = self._spare.pop() if self._spare else _Page()
+        page, end = self._begun[number], start + len(piece)
+        if page.kept_bytes + len(piece) < LARGE_PAGE_BYTES:
+            page.memory[start:end] = piece
+            page.kept_bytes += len(piece)
+            return
+        offset, parts = number * LARGE_PAGE_BYTES, [page.memory[:start], piece, page.memory[end:]]
+        left = os.pwritev(self._descriptor, parts, offset)
+        for part in parts:
+            write_all(self._descriptor, part[left:], offset + min(left, len(part)))
+            offset, left = offset + len(part), max(0, left - len(part))
+        page.kept_bytes = 0
+        self._spare.append(self._begun.pop(number))
+
+
+class _Page:
+    """The pieces of a page so far, where they belong in it."""
+
+    def __init__(self) -> None:
+        self.memory = memoryview(bytearray(LARGE_PAGE_BYTES))
+        self.kept_bytes = 0
