@@ -12,8 +12,6 @@ import lfbuild
 from lfbuild.archive.source import BytesSource
 from lfbuild.backend.tags import program_name
 from lfbuild.backend.wheel import WheelFile
-from lfbuild.channel.index import INDEX_SUFFIX
-from lfbuild.engine.installed import ENTRY_POINTS, SHELF_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -104,6 +102,8 @@ def package_files(names: Names, *, summary: str, targets: Sequence[str], engine_
 
 def engine_files(names: Names, *, summary: str, shelf: bytes, engine_license: str) -> dict[str, bytes]:
     """The package of a wheel of engines, without the engines; it holds no code but its own name."""
+    from lfbuild.engine.installed import SHELF_NAME
+
     init = _filled("engines", _words(names, summary))
     files = {f"{names.package}/__init__.py": init, f"{names.package}/{SHELF_NAME}": shelf}
     return files | _license(names, engine_license)
@@ -119,6 +119,8 @@ def thin_files(
     names: Names, *, summary: str, program: str, index: ReleaseIndex, engine_license: str
 ) -> dict[str, bytes]:
     """The package of a thin wheel, whose program is fetched as `index` says."""
+    from lfbuild.channel.index import INDEX_SUFFIX
+
     file = f"{program}{INDEX_SUFFIX}"
     words = _words(names, summary) | {"program": program, "index": file, "root": index.root}
     files = _package(names, init=_filled("thin", words), words=words)
@@ -127,6 +129,8 @@ def thin_files(
 
 def engine_entry_point(names: Names) -> str:
     """The entry point by which lfbuild finds a package of engines."""
+    from lfbuild.engine.installed import ENTRY_POINTS
+
     return f"[{ENTRY_POINTS}]\n{names.package} = {names.package}\n"
 
 

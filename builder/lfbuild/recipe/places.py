@@ -59,6 +59,7 @@ class Table(BaseModel):
     """A closed table: keys as in TOML, values that nobody changes."""
 
     model_config = ConfigDict(
+        defer_build=True,  # one validator for a whole recipe, and none for each of its tables
         frozen=True,
         extra="forbid",
         alias_generator=lambda name: name.replace("_", "-"),
