@@ -28,6 +28,7 @@ class HostCompiler:
     kind: str = "host"
     sha256: str = ""
     compiler_type: str = "gcc"
+    libraries: tuple[str, ...] = ()
 
     @property
     def targets(self) -> Mapping[str, tuple[str, ...]]:
@@ -46,6 +47,10 @@ class HostCompiler:
 
     def environment(self, *, cache: Path, scratch: Path) -> Mapping[str, str]:
         return {"HOST_CACHE": str(cache), "HOST_SCRATCH": str(scratch)}
+
+    def libraries_command(self, goal: Goal, *, folder: Path, jobs: int) -> Sequence[str | Path]:
+        del goal, folder, jobs
+        return self.libraries
 
     def finish(self, programs: Mapping[str, Path], head: Path, *, call: Callable[[Sequence[str | Path]], None]) -> None:
         call(["/bin/cp", next(iter(programs.values())), head])

@@ -24,6 +24,8 @@ from lfbuild.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from tests.engine.conftest import HostCompiler
+
     from lfbuild.engine.job import Engine, EngineJob
     from lfbuild.engine.toolchain import Toolchain
     from lfbuild.host.machine import Machine
@@ -70,6 +72,30 @@ def answer(engine: Engine) -> str:
 
 def left_behind(store: Store) -> list[Path]:
     return list((store.root / "incoming").iterdir())
+
+
+def test_a_compiler_that_makes_libraries_of_its_own_makes_them_first(
+    source: Path, store: Store, compiler: HostCompiler
+) -> None:
+    made = store.root / "made"
+    report = Told()
+
+    build(tiny_job(source, replace(compiler, libraries=("/usr/bin/touch", str(made)))), store, report=report)
+
+    assert made.is_file()
+    assert report.titles[:2] == ["making host's libraries for linux-x86_64", "configuring tiny for linux-x86_64"]
+
+
+def test_libraries_that_cannot_be_made_are_the_end_of_it(source: Path, store: Store, compiler: HostCompiler) -> None:
+    order = tiny_job(source, replace(compiler, libraries=("/bin/sh", "-c", "echo no room >&2; exit 3")))
+
+    with pytest.raises(ToolError) as caught:
+        build(order, store)
+
+    said = str(caught.value).splitlines()
+    assert said[0] == "tiny 1.0: host's libraries were not made by"
+    assert said[-1] == "  no room"
+    assert left_behind(store) == []
 
 
 def test_an_order_becomes_a_head_with_its_facts_and_its_log(source: Path, store: Store, compiler: Toolchain) -> None:

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.engine.tiny import ANSWER, tiny_job, write_tiny_project
+from tests.world.zig import libraries_folder
 
 from lfbuild.commands.origins import tree_origin
 from lfbuild.commands.settings import read_settings
 from lfbuild.engine.compile import compile_engine
 from lfbuild.engine.cosmocc import find_cosmocc
 from lfbuild.engine.job import LLAMA_CPP, EngineJob, digest_folder
-from lfbuild.engine.zig import Zig, find_zig
+from lfbuild.engine.zig import TRIPLES, Zig, find_zig
 from lfbuild.errors import ToolError
 from lfbuild.formats.executable import Program, identify_program
 from lfbuild.host.machine import look_at_machine
@@ -73,16 +74,16 @@ def folder() -> Iterator[Path]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Builder:
-    """Builds in a store of its own, with zig's libraries from the runs before."""
+    """Builds in a store of its own, with zig's libraries from the user's."""
 
     machine: Machine
-    libraries: Path
 
     def build(self, order: EngineJob, root: Path, **passed: str) -> Engine:
         store = Store(root)
-        kept = store.entry_path("toolchains", f"zig-{order.toolchain.version}-libraries")
+        libraries = libraries_folder()
+        kept = store.entry_path("toolchains", libraries.name)
         kept.parent.mkdir(parents=True)
-        kept.symlink_to(self.libraries)
+        kept.symlink_to(libraries)
         environment = {"HOME": str(root)} | passed
         return compile_engine(
             order, store=store, machine=self.machine, jobs=2, report=SilentReport(), passed=environment
@@ -90,10 +91,8 @@ class Builder:
 
 
 @pytest.fixture
-def builder(machine: Machine, pytestconfig: pytest.Config) -> Builder:
-    cache = pytestconfig.cache
-    assert cache is not None
-    return Builder(machine=machine, libraries=cache.mkdir("zig-libraries"))
+def builder(machine: Machine) -> Builder:
+    return Builder(machine=machine)
 
 
 def order_in(folder: Path, toolchain: Zig, *, launcher: str | None = None) -> EngineJob:
@@ -155,6 +154,32 @@ def _wait_until_it_listens(port: int) -> None:
             return
         time.sleep(0.05)
     pytest.fail("distccd does not listen")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("target", TRIPLES)
+def test_once_zigs_libraries_are_made_a_build_makes_no_more_of_them(folder: Path, zig: Zig, target: str) -> None:
+    """From an empty cache, which takes minutes: `ci/full` runs it."""
+    cpus = ("armv8.2-a+dotprod",) if target.endswith("aarch64") else ("x86-64-v3",)
+    (goal,) = replace(order_in(folder, zig), target=target, cpus=cpus).goals()
+    scratch = folder / "scratch"
+    (scratch / "bin").mkdir(parents=True)
+    rendering = zig.rendering(goal)
+    for name, text in rendering.files.items():
+        (scratch / name).write_text(text)
+    environment = os.environ | zig.environment(cache=folder / "cache", scratch=scratch)
+    subprocess.run(zig.libraries_command(goal, folder=scratch, jobs=2), env=environment, check=True)
+    kept = {path.name for path in (folder / "cache").glob("*/o/*")}
+
+    order = replace(order_in(folder / "build", zig), target=target, cpus=cpus)
+    store = Store(folder / "store")
+    toolchains = store.entry_path("toolchains", f"zig-{zig.version}-libraries")
+    toolchains.parent.mkdir(parents=True)
+    toolchains.symlink_to(folder / "cache")
+    machine = look_at_machine(search_path=os.environ["PATH"])
+    compile_engine(order, store=store, machine=machine, jobs=2, report=SilentReport(), passed={"HOME": str(folder)})
+
+    assert {path.name for path in (folder / "cache").glob("*/o/*")} - kept == set()
 
 
 def test_zig_gives_the_same_bytes_in_two_folders(folder: Path, builder: Builder, zig: Zig) -> None:

@@ -18,6 +18,7 @@ from tests.launcher.conftest import ENGINE_SOURCE, World, answer, start
 from tests.launcher.files import Engine, change, find_data, write_file
 from tests.launcher.files import Plan as FilePlan
 from tests.stubs.conftest import compile_program, find_compiler
+from tests.world.zig import libraries_folder
 
 from lfbuild.engine.launcher import compile_launcher, launcher_sources
 from lfbuild.engine.zig import TRIPLES, Zig, find_zig
@@ -42,7 +43,7 @@ def zig() -> Zig:
 
 @dataclass(frozen=True, kw_only=True)
 class Maker:
-    """Launchers out of a store that lasts from session to session: an unchanged source is not compiled again."""
+    """Launchers out of the user's own store: an unchanged source is not compiled again."""
 
     zig: Zig
     kept: Path
@@ -55,10 +56,9 @@ class Maker:
 
     def new_store(self, root: Path) -> Store:
         """An empty one, but for the libraries that zig builds for itself."""
-        libraries = f"zig-{self.zig.version}-libraries"
-        (self.kept / "toolchains" / libraries).mkdir(parents=True, exist_ok=True)
+        libraries = libraries_folder()
         (root / "toolchains").mkdir(parents=True)
-        (root / "toolchains" / libraries).symlink_to(self.kept / "toolchains" / libraries)
+        (root / "toolchains" / libraries.name).symlink_to(libraries)
         return Store(root)
 
     def engine(self, target: str, folder: Path) -> bytes:
@@ -74,17 +74,14 @@ class Maker:
             ENGINE_SOURCE,
             "-lshell32",
         ]
-        libraries = self.kept / "toolchains" / f"zig-{self.zig.version}-libraries"
-        cache = {**os.environ, **self.zig.environment(cache=libraries, scratch=folder)}
+        cache = {**os.environ, **self.zig.environment(cache=libraries_folder(), scratch=folder)}
         subprocess.run([*command, "-o", program], env=cache, check=True)
         return program.read_bytes()
 
 
 @pytest.fixture(scope="session")
-def maker(zig: Zig, pytestconfig: pytest.Config) -> Maker:
-    cache = pytestconfig.cache
-    assert cache is not None
-    return Maker(zig=zig, kept=cache.mkdir("launchers"))
+def maker(zig: Zig) -> Maker:
+    return Maker(zig=zig, kept=libraries_folder().parents[1])
 
 
 @pytest.mark.parametrize("target", TRIPLES)

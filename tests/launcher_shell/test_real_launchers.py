@@ -16,18 +16,11 @@ import pytest
 from tests.launcher_shell.test_zip_and_signature import FACTS
 from tests.launcher_shell.world import SHELLS, World, host_target, needs
 
+from lfbuild.engine.zig import TRIPLES
 from lfbuild.formats.executable import Program, identify_program
 from lfbuild.formats.head import TARGETS, lay_out_head, make_head
 
 pytestmark = pytest.mark.real
-
-ZIG_TARGETS = {
-    "linux-x86_64": "x86_64-linux-musl",
-    "linux-aarch64": "aarch64-linux-musl",
-    "windows-x86_64": "x86_64-windows-gnu",
-    "macos-aarch64": "aarch64-macos",
-    "macos-x86_64": "x86_64-macos",
-}
 
 
 @pytest.fixture(scope="session")
@@ -35,11 +28,11 @@ def launchers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     pytest.importorskip("ziglang", reason="zig is not installed")
     folder = tmp_path_factory.mktemp("launchers")
     source = str(Path(__file__).parent / "stand_in.c")
-    for target, name in ZIG_TARGETS.items():
+    for target, name in TRIPLES.items():
         command = [sys.executable, "-m", "ziglang", "cc", "-target", name, "-Os", "-s", source, "-o", folder / target]
         finished = subprocess.run(command, capture_output=True, text=True, check=False)
         assert finished.returncode == 0, finished.stderr
-    return {target: (folder / target).read_bytes() for target in ZIG_TARGETS}
+    return {target: (folder / target).read_bytes() for target in TRIPLES}
 
 
 @pytest.fixture
@@ -155,7 +148,7 @@ def test_independent_readers_take_the_polyglot_for_a_windows_program(polyglot: P
     assert program.sections[-1].name == ".rsrc"
     assert {library.name.lower() for library in program.imports} >= {"kernel32.dll"}
     assert identify_program(polyglot.read_bytes()[:4096]) == Program(kind="polyglot", machines=("x86_64", "aarch64"))
-    assert set(ZIG_TARGETS) == set(TARGETS)
+    assert set(TRIPLES) == set(TARGETS)
     if shutil.which("objdump"):
         said = subprocess.run(["objdump", "-x", polyglot], capture_output=True, text=True, check=False)
         if "pei-x86-64" in said.stdout:  # an objdump without PE says nothing

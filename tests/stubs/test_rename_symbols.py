@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.stubs.conftest import STUBS, find_compiler
 
+from lfbuild.engine.zig import TRIPLES
+
 if TYPE_CHECKING:
     from pathlib import Path
     from types import ModuleType
@@ -33,7 +35,6 @@ extern "C" int outside(int value) { return value; }
 int main() { printf("%d %d", first_one(), first_two()); return 0; }
 """
 CONSTRUCTOR = "int begin();\nint started = begin();\n"
-TARGETS = ("x86_64-linux-musl", "aarch64-linux-musl", "x86_64-windows-gnu", "aarch64-macos.13.0", "x86_64-macos.13.0")
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,7 @@ def test_each_copy_calls_its_own_functions_and_templates(tmp_path: Path) -> None
     assert subprocess.run([program], capture_output=True, text=True, check=True).stdout == "101 202"
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", TRIPLES.values())
 def test_what_is_defined_elsewhere_keeps_its_name(
     zig: list[str], target: str, renaming: ModuleType, tmp_path: Path
 ) -> None:
@@ -94,7 +95,7 @@ def test_what_is_defined_elsewhere_keeps_its_name(
     assert not {mark + b"first", mark + b"second"} & names
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", TRIPLES.values())
 def test_code_that_would_run_before_main_is_refused(zig: list[str], target: str, tmp_path: Path) -> None:
     made = compiled([*zig, "-target", target], tmp_path, CONSTRUCTOR)
 
@@ -116,7 +117,7 @@ def test_what_is_no_object_is_refused(renaming: ModuleType, data: bytes) -> None
     assert str(caught.value).startswith("a.o: ")
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", TRIPLES.values())
 def test_an_object_of_nothing_stays_as_it_is(zig: list[str], tmp_path: Path, target: str) -> None:
     empty = compiled(zig, tmp_path, "// for other machines\n", "-target", target)
 

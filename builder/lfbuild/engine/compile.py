@@ -110,7 +110,11 @@ def _compile(
             )
             workshop.furnish()
             programs = {goal.architecture: _build(workshop, goal, report) for goal in goals}
-            job.toolchain.finish(programs, entry / HEAD, call=lambda argv: workshop.join(argv, goal=goals[0]))
+            job.toolchain.finish(
+                programs,
+                entry / HEAD,
+                call=lambda argv: workshop.call(argv, goal=goals[0], what="the finished head was"),
+            )
         _write_entry(entry, facts, read_flags(job.source), log_path)
     log_path.unlink()
 
@@ -119,6 +123,10 @@ def _build(workshop: Workshop, goal: Goal, report: Report) -> Path:
     """Configure and compile for one architecture; returns the linked program."""
     job = workshop.job
     workshop.lay_out(goal)
+    libraries_command = workshop.libraries_command(goal)
+    if libraries_command:
+        with report.step(f"making {job.toolchain.kind}'s libraries for {goal.name}", unit="steps"):
+            workshop.call(libraries_command, goal=goal, what=f"{job.toolchain.kind}'s libraries were")
     with report.step(f"configuring {job.name} for {goal.name}", unit="steps"):
         workshop.configure(goal)
     if job.ui:

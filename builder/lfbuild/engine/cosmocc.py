@@ -85,6 +85,11 @@ class Cosmocc:
         del cache, scratch
         return {}
 
+    def libraries_command(self, goal: Goal, *, folder: Path, jobs: int) -> Sequence[str | Path]:
+        """Nothing: its libraries come with it."""
+        del goal, folder, jobs
+        return ()
+
     def finish(self, programs: Mapping[str, Path], head: Path, *, call: Callable[[Sequence[str | Path]], None]) -> None:
         """Join the architectures into one APE, and have Windows' view of it checked."""
         tools = self.root / "bin"

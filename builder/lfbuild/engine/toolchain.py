@@ -59,5 +59,11 @@ class Toolchain(Protocol):
     def environment(self, *, cache: Path, scratch: Path) -> Mapping[str, str]:
         """The variables it needs: `cache` outlives the build, `scratch` does not."""
 
+    def libraries_command(self, goal: Goal, *, folder: Path, jobs: int) -> Sequence[str | Path]:
+        """What compiles the libraries that it does not come with, for programs of this goal; empty if it makes none.
+
+        Run in `folder`, where the files of `rendering` are. They stay in the cache.
+        """
+
     def finish(self, programs: Mapping[str, Path], head: Path, *, call: Callable[[Sequence[str | Path]], None]) -> None:
         """Make the file `head` out of each architecture's linked program; `call` runs a command or raises."""

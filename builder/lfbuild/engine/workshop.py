@@ -95,6 +95,10 @@ class Workshop:
             milliseconds = int(self.job.source_sha256[:10], 16)
             _write(self.folder / CLOCK, render("fixed-clock.cjs", milliseconds=milliseconds))
 
+    def libraries_command(self, goal: Goal) -> Sequence[str | Path]:
+        """How the compiler makes the libraries that it does not come with; empty if there are none."""
+        return self.job.toolchain.libraries_command(goal, folder=self._slice(goal), jobs=self.jobs)
+
     def configure(self, goal: Goal) -> None:
         """Run CMake for one architecture."""
         folder = self._slice(goal)
@@ -133,12 +137,12 @@ class Workshop:
             raise self._failed(f"the build ended well but made no {self.job.program}", ())
         return program
 
-    def join(self, argv: Sequence[str | Path], *, goal: Goal) -> None:
-        """Run a command that has a part in making the head."""
+    def call(self, argv: Sequence[str | Path], *, goal: Goal, what: str) -> None:
+        """Run a command that makes something; `what` names that in the sentence if it fails."""
         finished = self._call(argv, goal=goal)
         if finished.returncode != 0:
             words = (" ".join(map(str, argv)), *finished.tail[-SHOWN_LINES:])
-            raise self._failed("the finished head was not made by", words)
+            raise self._failed(f"{what} not made by", words)
 
     def build_folder(self, goal: Goal) -> Path:
         """CMake's folder for one architecture."""
