@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     from lfbuild.engine.toolchain import Toolchain
 
-ANSWER = "110 /lfbuild/source/part3.c made /text.cpp\n/lfbuild/source/near/tiny.h /lfbuild/source/near/tiny.h\n"
+ANSWER = (
+    "110 /lfbuild/source/part3.c made /text.cpp\n/lfbuild/source/near/tiny.h /lfbuild/source/near/tiny.h\naardvark\n"
+)
 """What the program says: of the build's folder, the launcher and the order of folders it knows nothing."""
 TINY = Project(cmake_target="tiny", program="bin/tiny", stubs=False)
 
@@ -46,12 +48,17 @@ _MAIN = """#include <stdio.h>
 int main(void) {
     printf("%d %s %s\\n", part0(part1(part2(part3(part4(100))))), where3(), text());
     printf("%s %s\\n", header3(), forced());
+    printf("%s\\n", animal(3));
     return 0;
 }
 """
 _TEXT = """#include <string.h>
 extern "C" const char *text(void) { return strrchr(__FILE__, '/'); }
 extern "C" const char *forced(void) { return header(); }
+extern "C" const char *animal(int number) {
+    static const char *const names[] = {"zebra", "sealion", "lion", "aardvark", ""};
+    return names[number];
+}
 """
 
 
@@ -66,7 +73,7 @@ def write_tiny_project(folder: Path) -> Path:
         f"int part{number}(int);\nconst char *where{number}(void), *header{number}(void);\n"
         for number in range(len(names))
     )
-    declarations += "const char *text(void), *forced(void);\n"
+    declarations += "const char *text(void), *forced(void), *animal(int);\n"
     header = f'#pragma once\n#ifdef __cplusplus\nextern "C" {{\n#endif\n{declarations}'
     header += "static inline const char *header(void) { return __FILE__; }\n"
     files = {
