@@ -2,7 +2,7 @@
 #ifndef LFBUILD_LAUNCHER_PRIVATE_FOLDER_H
 #define LFBUILD_LAUNCHER_PRIVATE_FOLDER_H
 
-#include "system.h"
+#include "folder.h"
 
 /* Why each of the folders so far was not used, for the sentence at the end. */
 struct lfbuild_tried {

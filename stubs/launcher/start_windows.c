@@ -1,12 +1,9 @@
 /* Starting, as Windows has it: no program becomes another, so the launcher starts the engine, waits, and ends with its
  * exit code. Streams, console and command line are the engine's as they were the launcher's. See system.h. */
-#include "system.h"
+#include "windows_files.h"
 
 #include <stdlib.h>
 #include <wchar.h>
-
-#define WIN32_LEAN_AND_MEAN
-#include <windows.h>
 
 /* Ctrl-C goes to every program of the console: the engine decides what it means, and the launcher waits for it. When
  * the console closes, Windows ends a program as soon as this returns, and the engine with it: so it does not. */
@@ -84,7 +81,7 @@ enum lfbuild_start lfbuild_start(const struct lfbuild_program *program, char **a
     SetConsoleCtrlHandler(leave_it_to_the_engine, TRUE);
     if (!create(program, &process)) {
         DWORD error = GetLastError();
-        lfbuild_system_set_problem(error);
+        lfbuild_windows_keep(error);
         SetConsoleCtrlHandler(leave_it_to_the_engine, FALSE);
         return error == ERROR_ACCESS_DENIED || error == ERROR_ACCESS_DISABLED_BY_POLICY ? LFBUILD_START_NOT_HERE
                                                                                         : LFBUILD_START_FAILED;

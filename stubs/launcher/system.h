@@ -1,13 +1,10 @@
 /* System: what a launcher needs of an operating system beyond platform.h. Paths and variables are UTF-8 on Windows, and
- * whatever bytes the user has elsewhere. system_posix.c and system_windows.c carry it out; start_*.c start programs. */
+ * whatever bytes the user has elsewhere. system_posix.c and system_windows.c carry it out; start_*.c start programs,
+ * folder.h has folders. */
 #ifndef LFBUILD_LAUNCHER_SYSTEM_H
 #define LFBUILD_LAUNCHER_SYSTEM_H
 
 #include "../platform.h"
-
-enum {
-    LFBUILD_NAME_CAPACITY_BYTES = 64,
-};
 
 /* The file of the running program, absolute. */
 bool lfbuild_system_program(char *path);
@@ -25,27 +22,6 @@ const char *lfbuild_system_last_part(const char *path);
 /* The user's number, for folders that stand beside those of other users; 0 where there are none such. */
 unsigned lfbuild_system_user(void);
 
-/* A folder that nobody else can write to and that programs may be started from. */
-struct lfbuild_folder {
-    char path[LFBUILD_PATH_CAPACITY_BYTES];
-    int fd; /* on Windows nothing */
-};
-
-/* Makes up to `levels` missing folders at the end of the path, and opens the last. NULL, or why it cannot be used. */
-const char *lfbuild_folder_open(const char *path, unsigned levels, struct lfbuild_folder *folder);
-void lfbuild_folder_close(struct lfbuild_folder *folder);
-
-/* Opens a regular program file that nobody else can have written; NULL, or why there is none. While it is open on
- * Windows, nobody can write to it or put another in its place. */
-const char *lfbuild_folder_open_file(const struct lfbuild_folder *folder, const char *name, int *fd);
-
-/* A new file under a name that nobody else has; -1 with *problem. */
-int lfbuild_folder_create(const struct lfbuild_folder *folder, char *name, const char **problem);
-bool lfbuild_folder_rename(const struct lfbuild_folder *folder, const char *old_name, const char *new_name);
-void lfbuild_folder_remove(const struct lfbuild_folder *folder, const char *name);
-/* Removes what launchers that were killed left behind, once it is a day old. */
-void lfbuild_folder_sweep(const struct lfbuild_folder *folder);
-
 /* A new file in an ordinary folder, which must not be there yet; -1 when it cannot be made. */
 int lfbuild_system_create(const char *path);
 bool lfbuild_system_rename(const char *old_path, const char *new_path);
@@ -62,7 +38,6 @@ bool lfbuild_system_seal(int fd);
 /* Why the last call failed, in words. */
 const char *lfbuild_system_problem(void);
 #if defined(_WIN32)
-void lfbuild_system_set_problem(unsigned long error);
 #define LFBUILD_SEPARATOR "\\"
 #else
 #define LFBUILD_SEPARATOR "/"

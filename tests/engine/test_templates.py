@@ -91,10 +91,10 @@ def test_a_target_is_named_in_zigs_words_and_in_cmakes(target: str, identity: st
 def test_a_compile_is_told_its_target_and_forgets_its_folder(zig: Zig, tmp_path: Path) -> None:
     script = zig.rendering(X86).commands["zig-0.17.1-x86_64-linux-musl-cc"]
 
-    assert wrapped(tmp_path, script, "-c", "a b.c", build="/some where") == [
+    assert wrapped(tmp_path, script, "-MD", "-c", "a b.c", build="/some where") == [
         *("cc", "-target", "x86_64-linux-musl", "-g0"),
         *("-ffile-prefix-map=/some where=/lfbuild", "-ffile-prefix-map=../..=/lfbuild"),
-        *("-ffile-prefix-map=./../..=/lfbuild", "-c", "a b.c"),
+        *("-ffile-prefix-map=./../..=/lfbuild", "-MD", "-c", "a b.c"),
     ]
 
 
@@ -113,12 +113,14 @@ def test_folders_for_headers_have_no_dots_unless_a_link_is_behind_them(zig: Zig,
 
 
 @pytest.mark.parametrize(("suffix", "language"), [("i", "c"), ("ii", "c++")])
-def test_a_distcc_server_compiles_what_is_preprocessed_already(
+def test_a_distcc_server_compiles_what_is_preprocessed_already_as_if_headers_were_asked_for(
     zig: Zig, tmp_path: Path, suffix: str, language: str
 ) -> None:
     script = zig.rendering(X86).commands["zig-0.17.1-x86_64-linux-musl-c++"]
 
-    assert wrapped(tmp_path, script, "-c", f"sent.{suffix}")[4:] == ["-x", language, "-c", f"sent.{suffix}"]
+    passed = wrapped(tmp_path, script, "-c", f"sent.{suffix}")[4:]
+
+    assert passed == ["-x", language, "-MD", "-MF", "/dev/null", "-c", f"sent.{suffix}"]
 
 
 @pytest.mark.parametrize(

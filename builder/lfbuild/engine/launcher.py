@@ -123,7 +123,7 @@ def launcher_sources(target: str) -> tuple[str, ...]:
     """The C files of a target's launcher, relative to `stubs/`."""
     system = target.partition("-")[0]
     flavour = "windows" if system == "windows" else "posix"
-    own = (*_PORTABLE, f"main_{flavour}.c", f"start_{flavour}.c", f"system_{flavour}.c")
+    own = (*_PORTABLE, *(f"{name}_{flavour}.c" for name in ("folder", "main", "start", "system")))
     return (*_SHARED, f"platform_{flavour}.c", *(f"launcher/{name}" for name in own))
 
 
