@@ -179,7 +179,9 @@ def test_once_zigs_libraries_are_made_a_build_makes_no_more_of_them(folder: Path
     machine = look_at_machine(search_path=os.environ["PATH"])
     compile_engine(order, store=store, machine=machine, jobs=2, report=SilentReport(), passed={"HOME": str(folder)})
 
-    assert {path.name for path in (folder / "cache").glob("*/o/*")} - kept == set()
+    made = [path for path in (folder / "cache").glob("*/o/*/*") if path.parent.name not in kept]
+    # Windows' own libraries are lists of names, made when one is asked for.
+    assert [path.name for path in made if path.suffix != ".lib"] == []
 
 
 def test_zig_gives_the_same_bytes_in_two_folders(folder: Path, builder: Builder, zig: Zig) -> None:

@@ -98,6 +98,12 @@ def test_a_compile_is_told_its_target_and_forgets_its_folder(zig: Zig, tmp_path:
     ]
 
 
+def test_every_program_is_stripped(zig: Zig, tmp_path: Path) -> None:
+    script = zig.rendering(X86).commands["zig-0.17.1-x86_64-linux-musl-cc"]
+
+    assert wrapped(tmp_path, script, "a.o", "-o", "a")[4:] == ["-s", "a.o", "-o", "a"]
+
+
 def test_folders_for_headers_have_no_dots_unless_a_link_is_behind_them(zig: Zig, tmp_path: Path) -> None:
     script = zig.rendering(X86).commands["zig-0.17.1-x86_64-linux-musl-c++"]
     (tmp_path / "a b" / "src").mkdir(parents=True)
@@ -106,7 +112,7 @@ def test_folders_for_headers_have_no_dots_unless_a_link_is_behind_them(zig: Zig,
     near, far = f"-I{tmp_path}/a b/src", f"-I{tmp_path}/link"
 
     given = (f"{near}/..", f"{near}/../src/../include", f"{far}/..", "-I../../source/x", "-I", f"{tmp_path}/..")
-    assert wrapped(tmp_path, script, *given)[4:] == [
+    assert wrapped(tmp_path, script, *given)[5:] == [
         *(f"-I{tmp_path}/a b", f"-I{tmp_path}/a b/include", f"{far}/.."),
         *("-I../../source/x", "-I", f"{tmp_path}/.."),
     ]
