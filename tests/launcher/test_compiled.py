@@ -69,7 +69,7 @@ class Maker:
             "cc",
             "-target",
             TRIPLES[target],
-            "-Os",
+            "-O2",
             "-s",
             ENGINE_SOURCE,
             "-lshell32",

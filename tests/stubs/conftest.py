@@ -132,7 +132,8 @@ def wine(tmp_path_factory: pytest.TempPathFactory) -> Wine:
     return made
 
 
-WINDOWS = ("-target", "x86_64-windows-gnu")
+# Stripped: for other programs zig would make all its libraries again.
+WINDOWS = ("-target", "x86_64-windows-gnu", "-s")
 
 
 @pytest.fixture(scope="session")

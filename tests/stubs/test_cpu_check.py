@@ -111,7 +111,8 @@ def test_registers_that_the_system_does_not_save_count_as_missing(x86_compiler: 
 def test_an_arm_cpu_is_checked_too(tmp_path: Path, level: str, processor: str, missing: str) -> None:
     pytest.importorskip("ziglang", reason="the zig compiler for aarch64 is not installed (lfbuild[zig])")
     qemu = emulator("qemu-aarch64")
-    program = compile_for(level, tmp_path, sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl")
+    zig = (sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-musl", "-s")
+    program = compile_for(level, tmp_path, *zig)
 
     finished = start(program, qemu, "-cpu", processor)
 
