@@ -162,7 +162,7 @@ def _first_token(packed: Packed, setting: Setting) -> Table:
 def _speed(packed: Packed, setting: Setting) -> Table:
     ours, native, ape = "packed file", "llama.cpp by gcc -march=native", "file by cosmocc"
     wheel = "llama-cpp-python, built here"
-    contenders = [Contender(name=ours, run=lambda: _bench([packed.path], packed.inside))]
+    contenders = [Contender(name=ours, run=lambda: _bench([packed.path], None))]
     if path := os.environ.get("LFBUILD_BENCH_NATIVE"):
         contenders.append(Contender(name=native, run=lambda: _bench([path], str(packed.plain))))
     if file := os.environ.get("LFBUILD_BENCH_APE"):
@@ -205,8 +205,10 @@ def _speed(packed: Packed, setting: Setting) -> Table:
     )
 
 
-def _bench(program: Sequence[str | Path], weights: str) -> Sample:
-    words = ("bench", "-m", weights, "-p", PROMPT_TOKENS, "-n", NEW_TOKENS, *THREADS, "-r", "1", "-o", "json")
+def _bench(program: Sequence[str | Path], weights: str | None) -> Sample:
+    """A packed file names its weights by itself: `bench` runs once for every `-m`."""
+    chosen = ("-m", weights) if weights else ()
+    words = ("bench", *chosen, "-p", PROMPT_TOKENS, "-n", NEW_TOKENS, *THREADS, "-r", "1", "-o", "json")
     start = time.perf_counter()
     finished = subprocess.run([str(word) for word in (*program, *words)], capture_output=True, check=False)
     if finished.returncode:
