@@ -15,6 +15,7 @@ from tests.system.conftest import RECIPES, run_file, run_lfbuild
 pytestmark = pytest.mark.real
 
 SMOLLM2 = "SmolLM2-135M-Instruct.Q4_1.gguf"
+WITHOUT_DEFAULTS = ("-p", "The capital of France is", "-n", "8", "-no-cnv", "--temp", "0")  # the recipe sets none
 GEMMA_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 
 
@@ -46,7 +47,7 @@ def test_an_engine_without_weights_takes_the_model_beside_it(
         shutil.copyfileobj(member, out)
     monkeypatch.chdir(tmp_path)
 
-    answer = run_file(file, "completion", "-p", "The capital of France is", "-n", "8", "-no-cnv")
+    answer = run_file(file, "completion", *WITHOUT_DEFAULTS)
 
     assert "Paris" in answer.stdout, answer.stderr[-2000:]
 
@@ -54,9 +55,8 @@ def test_an_engine_without_weights_takes_the_model_beside_it(
 def test_an_engine_reads_weights_out_of_another_file(smollm2: Path, tmp_path: Path) -> None:
     file = built("external-weights.toml", tmp_path)
 
-    question = ("-p", "The capital of France is", "-n", "8", "-no-cnv")
     for name in (f"{smollm2}", f"{smollm2}@{SMOLLM2}"):
-        answer = run_file(file, "completion", "-m", name, *question)
+        answer = run_file(file, "completion", "-m", name, *WITHOUT_DEFAULTS)
         assert "Paris" in answer.stdout, answer.stderr[-2000:]
 
 
