@@ -19,17 +19,19 @@ if TYPE_CHECKING:
 _TOLD = re.compile(r"faults tried: ([\d,]+) \(then seen: (.*)\); files lost: (\d+)")
 
 _NOTE = """\
-Each write, flush, cut, link, rename, reservation and read of `swap` (each way), `compact` and `import` fails once in
-each way: killed there, killed in mid-write, a short write, ENOSPC, EIO, EIO on read, power lost with mixtures of
-unflushed sectors of 512 bytes. An edit in place that was killed at any call is recovered, and power is lost at each
-call of that. Afterwards the file is byte for byte the old or the new one, and nothing else is in its folder. A walk
-ends at the first file that is lost."""
+Each write, flush, cut, link, rename, reservation and read of `swap` (each way), `apply` (to a new file and in place),
+`compact` and `import` fails once in each way: killed there, killed in mid-write, a short write, ENOSPC, EIO, EIO on
+read, power lost with mixtures of unflushed sectors of 512 bytes. An edit in place that was killed at any call is
+recovered, and power is lost at each call of that. `update` (to a new file, in place, by a published difference) is
+killed at each change, also in mid-write, or finds the disk full from there on, and runs again to its end. Afterwards
+the file is byte for byte the old or the new one, and nothing else is in its folder. A walk ends at the first file that
+is lost."""
 
 
 def measure(setting: Setting) -> Iterator[Table]:
     """The one table: with `--quick` a few mixtures of what a power loss leaves, else a hundred at each call."""
     chosen = ["-m", "not full"] if setting.quick else []
-    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/faults", *chosen]
+    words = [sys.executable, "-m", "pytest", "-q", "-n", "auto", "-p", "no:cacheprovider", "tests/faults", *chosen]
     said = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, check=False).stdout
     match = _TOLD.search(said)
     if match is None:

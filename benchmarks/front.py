@@ -50,12 +50,14 @@ def main(name: str, measure: Callable[[Setting], Iterable[Table]], arguments: Se
     if not place.idle and not (words.busy or words.quick):
         print(f"the load is {place.load:.2f}, over {IDLE_LOAD}: wait, or say --busy and get a trial", file=sys.stderr)
         return 1
-    with tempfile.TemporaryDirectory(prefix="lfbuild-bench-", dir=words.folder) as folder:
-        tables = list(measure(_setting(words, Path(folder))))
     trial = words.quick or words.busy
-    head = f"Measured on {place.sentence()}." + (" **A trial, no result.**" if trial else "")
-    text = "\n".join([head + "\n", *(table.markdown() for table in tables)])
-    print(text)
+    parts = [f"Measured on {place.sentence()}." + (" **A trial, no result.**\n" if trial else "\n")]
+    print(parts[0])
+    with tempfile.TemporaryDirectory(prefix="lfbuild-bench-", dir=words.folder) as folder:
+        for table in measure(_setting(words, Path(folder))):
+            parts.append(table.markdown())
+            print(parts[-1], flush=True)  # a run takes up to hours, and may be cut short
+    text = "\n".join(parts)
     if words.write and trial:
         print(f"{PAGE.name} is left alone: a trial is no result", file=sys.stderr)
         return 1

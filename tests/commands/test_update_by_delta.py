@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import random
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.commands.test_update import Noted, beside, body_bytes, serve, updated
-from tests.commands.test_update_faults import PROCESSES
 from tests.fetch.conftest import server
-from tests.world.failing_machine import failing
 from tests.world.files import verified, weights, write_tiny_file
 from tests.world.models import Q8_0, TinyTensor, tiny_gguf
 from tests.world.releases import write_old
@@ -43,16 +40,19 @@ def model(change: int) -> bytes:
     return data.replace(TENSORS[1].data, noise)
 
 
+def write_noise(folder: Path, *, change: int) -> Path:
+    folder.mkdir()
+    return write_tiny_file(folder, members=(weights(data=model(change)),))
+
+
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
-    (tmp_path / "here").mkdir()
-    return write_tiny_file(tmp_path / "here", members=(weights(data=model(0)),))
+    return write_noise(tmp_path / "here", change=0)
 
 
 @pytest.fixture
 def new(tmp_path: Path) -> Path:
-    (tmp_path / "there").mkdir()
-    return write_tiny_file(tmp_path / "there", members=(weights(data=model(1)),))
+    return write_noise(tmp_path / "there", change=1)
 
 
 def difference(old: Path, new: Path, target: Path) -> Path:
@@ -142,32 +142,6 @@ def test_a_difference_that_breaks_off_is_gone_on_with(server: WebServer, url: st
     assert caught.value.hint == "run again: what came is kept, and it goes on from there"
     updated(old, url)
     assert old.read_bytes() == new.read_bytes()
-
-
-def _update_until(path: Path, url: str, at: int) -> None:
-    with failing("kill", at):
-        updated(path, url)
-
-
-def test_a_kill_at_any_change_loses_neither_file_nor_difference(url: str, old: Path, new: Path, tmp_path: Path) -> None:
-    was, will_be = old.read_bytes(), new.read_bytes()
-    for at in range(1, 200):
-        path = tmp_path / f"at{at}" / "tiny.llamafile"
-        path.parent.mkdir()
-        shutil.copy(old, path)
-        process = PROCESSES.Process(target=_update_until, args=(path, url, at))
-        process.start()
-        process.join()
-        if process.exitcode == 0:
-            break
-        assert path.read_bytes() in (was, will_be), f"change {at}"
-        updated(path, url)
-        assert path.read_bytes() == will_be, f"change {at}"
-        assert beside(path) == [], f"change {at}"
-        shutil.rmtree(path.parent)
-    else:
-        pytest.fail("the update never ended")
-    assert at > 10
 
 
 def test_a_difference_that_makes_another_file_is_not_published(new: Path, delta: Path, tmp_path: Path) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.commands.test_update import Noted, beside, body_bytes, serve, updated
-from tests.commands.test_update_faults import PROCESSES
 from tests.fetch.conftest import server
-from tests.world.failing_machine import failing
 from tests.world.files import plain, verified, write_tiny_file
 from tests.world.releases import TENSORS, members, model, write_new, write_old
 from tests.world.zips import Stored, write_zip
@@ -24,11 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.fetch.webserver import WebServer
-    from tests.world.failing_machine import Fault
 
 __all__ = ["server"]
-
-_MOST_CHANGES = 300
 
 
 @pytest.fixture
@@ -149,34 +143,3 @@ def test_through_a_link_the_journal_stands_beside_the_file_itself_where_recover_
     assert old.read_bytes() == new.read_bytes()
     assert [path.name for path in link.parent.iterdir()] == ["chat"]
     assert link.is_symlink()
-
-
-def _update_until(path: Path, url: str, fault: Fault, at: int) -> None:
-    with failing(fault, at):
-        updated(path, url, in_place=True)
-
-
-@pytest.mark.parametrize(("fault", "then"), [("kill", "recover"), ("torn", "update")])
-def test_a_kill_at_any_change_leaves_one_version_or_a_journal_that_makes_the_new_one(
-    server: WebServer, tmp_path: Path, old: Path, new: Path, fault: Fault, then: str
-) -> None:
-    url, was, will_be = serve(server, new.parent), old.read_bytes(), new.read_bytes()
-    for at in range(1, _MOST_CHANGES):
-        path = tmp_path / f"at{at}" / "tiny.llamafile"
-        path.parent.mkdir()
-        shutil.copy(old, path)
-        process = PROCESSES.Process(target=_update_until, args=(path, url, fault, at))
-        process.start()
-        process.join()
-        if process.exitcode == 0:
-            break
-        if then == "recover":
-            recover(path)
-            assert path.read_bytes() in (was, will_be), f"change {at}"
-        updated(path, url, in_place=True)
-        assert path.read_bytes() == will_be, f"change {at}"
-        assert beside(path) == [], f"change {at}"
-        shutil.rmtree(path.parent)
-    else:
-        pytest.fail("the update never ended")
-    assert at > 30

@@ -5,20 +5,26 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.commands.test_update import beside, serve, updated
+from tests.commands.test_update_by_delta import difference, write_noise
+from tests.faults.walk import Versions, look
 from tests.fetch.conftest import server
 from tests.world.failing_machine import failing
 from tests.world.files import verified
 from tests.world.releases import write_new, write_old
 
 from lfbuild.channel.partial import Record
+from lfbuild.commands.index import index
+from lfbuild.commands.recover import recover
 from lfbuild.errors import HostError
+from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections import Counter
 
     from tests.fetch.webserver import WebServer
     from tests.world.failing_machine import Fault
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["server"]
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.commands.test_update_faults", "lfbuild.commands.update"])
+PROCESSES.set_forkserver_preload(["tests.faults.test_update", "lfbuild.commands.update"])
 _MOST_CHANGES = 300
 
 
@@ -40,34 +46,39 @@ def new(tmp_path: Path) -> Path:
     return write_new(tmp_path / "new")
 
 
-def _update_until(path: Path, url: str, fault: Fault, at: int) -> None:
+def _update_until(path: Path, url: str, fault: Fault, at: int, how: dict[str, bool]) -> None:
     with failing(fault, at):
-        updated(path, url, keep_old=True)
+        updated(path, url, **how)
 
 
-def ended(path: Path, url: str, fault: Fault, at: int) -> bool:
+def ended(path: Path, url: str, fault: Fault, at: int, **how: bool) -> bool:
     """Update in a process of its own; whether it came to its end."""
-    process = PROCESSES.Process(target=_update_until, args=(path, url, fault, at))
+    process = PROCESSES.Process(target=_update_until, args=(path, url, fault, at, how))
     process.start()
     process.join()
     assert process.exitcode in (0, -signal.SIGKILL)
     return process.exitcode == 0
 
 
+def copied(old: Path, folder: Path) -> Path:
+    """The old file in a folder of its own."""
+    folder.mkdir()
+    return Path(shutil.copy(old, folder / "tiny.llamafile"))
+
+
 @pytest.mark.parametrize("fault", ["kill", "torn"])
 def test_a_kill_at_any_change_loses_nothing_and_the_next_run_fetches_no_block_twice(
-    server: WebServer, tmp_path: Path, old: Path, new: Path, fault: Fault
+    server: WebServer, tmp_path: Path, old: Path, new: Path, tried: Counter[str], fault: Fault
 ) -> None:
     url, was, will_be = serve(server, new.parent), old.read_bytes(), new.read_bytes()
     for at in range(1, _MOST_CHANGES):
-        path = tmp_path / f"at{at}" / "tiny.llamafile"
-        path.parent.mkdir()
-        shutil.copy(old, path)
-        if ended(path, url, fault, at):
+        path = copied(old, tmp_path / f"at{at}")
+        if ended(path, url, fault, at, keep_old=True):
             break
         server.asked.clear()
         held = _blocks_held(path)
         assert path.read_bytes() in (was, will_be), f"change {at}"
+        tried["old" if path.read_bytes() == was else "new"] += 1
         updated(path, url)
 
         assert path.read_bytes() == will_be, f"change {at}"
@@ -102,21 +113,64 @@ def _bytes_asked_for(server: WebServer) -> set[int]:
     return asked
 
 
+@pytest.mark.parametrize(("fault", "then"), [("kill", "recover"), ("torn", "update")])
+def test_a_kill_at_any_change_in_place_leaves_one_version_or_a_journal_that_makes_the_new_one(
+    server: WebServer, tmp_path: Path, old: Path, new: Path, tried: Counter[str], fault: Fault, then: str
+) -> None:
+    url, both = serve(server, new.parent), Versions(old=old.read_bytes(), new=new.read_bytes())
+    for at in range(1, _MOST_CHANGES):
+        path = copied(old, tmp_path / f"at{at}")
+        if ended(path, url, fault, at, in_place=True):
+            break
+        tried[look(path, both, f"change {at}")] += 1
+        if then == "recover":
+            recover(path)
+            assert path.read_bytes() in (both.old, both.new), f"change {at}"
+        updated(path, url, in_place=True)
+        assert path.read_bytes() == both.new, f"change {at}"
+        assert beside(path) == [], f"change {at}"
+        shutil.rmtree(path.parent)
+    else:
+        pytest.fail("the update never ended")
+    assert at > 30
+
+
+def test_a_kill_at_any_change_loses_neither_file_nor_difference(
+    server: WebServer, tmp_path: Path, tried: Counter[str]
+) -> None:
+    old, new = write_noise(tmp_path / "old", change=0), write_noise(tmp_path / "new", change=1)
+    delta = difference(old, new, new.parent / "from-1.lfdelta")
+    index(new, file_url="", threads=1, report=SilentReport(), deltas=(delta,))
+    url, was, will_be = serve(server, new.parent), old.read_bytes(), new.read_bytes()
+    for at in range(1, _MOST_CHANGES):
+        path = copied(old, tmp_path / f"at{at}")
+        if ended(path, url, "kill", at):
+            break
+        assert path.read_bytes() in (was, will_be), f"change {at}"
+        tried["old" if path.read_bytes() == was else "new"] += 1
+        updated(path, url)
+        assert path.read_bytes() == will_be, f"change {at}"
+        assert beside(path) == [], f"change {at}"
+        shutil.rmtree(path.parent)
+    else:
+        pytest.fail("the update never ended")
+    assert at > 10
+
+
 def test_a_full_disk_at_any_change_is_told_and_the_next_run_goes_on(
-    server: WebServer, tmp_path: Path, old: Path, new: Path
+    server: WebServer, tmp_path: Path, old: Path, new: Path, tried: Counter[str]
 ) -> None:
     url, was, will_be = serve(server, new.parent), old.read_bytes(), new.read_bytes()
     told = 0
     for at in range(1, _MOST_CHANGES):
-        path = tmp_path / f"at{at}" / "tiny.llamafile"
-        path.parent.mkdir()
-        shutil.copy(old, path)
+        path = copied(old, tmp_path / f"at{at}")
         with failing("full", at) as machine:
             refused = _refusal(path, url)
         assert refused in ("", "the disk is full"), f"change {at}"
         told += bool(refused)
         if machine.changes < at:
             break
+        tried["new" if path.read_bytes() == will_be else "old"] += 1
         if path.read_bytes() != will_be:
             assert path.read_bytes() == was
             updated(path, url)
