@@ -10,6 +10,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
 
 /* Every Mac with an ARM processor has DOTPROD: compilers take that for its baseline. */
 #if defined(__AVX__) || (defined(__ARM_FEATURE_DOTPROD) && !defined(__APPLE__)) || defined(__ARM_FEATURE_SVE)
@@ -52,7 +55,8 @@ enum { EAX, EBX, ECX, EDX };
 enum {
     NOTHING = 0,
     YMM = 0x6,
-    ZMM = 0xe6,
+    ZMM_ALONE = 0xe0,
+    ZMM = YMM | ZMM_ALONE,
     TILES = 0x60000,
 };
 enum {
@@ -78,6 +82,23 @@ static void read_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t results[4]) {
                      : "a"(leaf), "c"(subleaf));
 }
 
+#if defined(__APPLE__)
+/* macOS sets the bits of the AVX-512 registers when a program first uses them, so they come too late to be asked for. Before
+ * Darwin 21.3 (macOS 12.2) a signal could change the mask registers; Go asks the same two things (its issues 43089, 49233). */
+static bool macos_saves_zmm(void) {
+    int has_avx512 = 0;
+    size_t size_bytes = sizeof has_avx512;
+    if (sysctlbyname("hw.optional.avx512f", &has_avx512, &size_bytes, NULL, 0) != 0 || !has_avx512) {
+        return false;
+    }
+    char release[64] = "";
+    int major, minor;
+    size_bytes = sizeof release - 1;
+    return sysctlbyname("kern.osrelease", release, &size_bytes, NULL, 0) == 0 &&
+           sscanf(release, "%d.%d", &major, &minor) == 2 && (major > 21 || (major == 21 && minor >= 3));
+}
+#endif
+
 static uint64_t read_saved_registers(void) {
     uint32_t results[4];
     read_cpuid(1, 0, results);
@@ -86,7 +107,11 @@ static uint64_t read_saved_registers(void) {
     }
     uint32_t low, high;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return low | (uint64_t)high << 32;
+    uint64_t saved = low | (uint64_t)high << 32;
+#if defined(__APPLE__)
+    saved = (saved & ~(uint64_t)ZMM_ALONE) | (macos_saves_zmm() ? ZMM_ALONE : 0);
+#endif
+    return saved;
 }
 
 static bool cpu_has(const struct feature *feature) {
@@ -106,7 +131,7 @@ static bool cpu_has(const struct feature *feature) {
            (feature->saved == NOTHING || (read_saved_registers() & feature->saved) == feature->saved);
 }
 
-static bool can_check(void) {
+bool lfbuild_cpu_is_known(void) {
     return true;
 }
 
@@ -117,8 +142,6 @@ static bool can_check(void) {
 #endif
 #if defined(__linux__) || defined(__COSMOPOLITAN__)
 #include <sys/auxv.h>
-#elif defined(__APPLE__)
-#include <sys/sysctl.h>
 #endif
 
 struct feature {
@@ -133,9 +156,9 @@ static const struct feature features[] = {LFBUILD_ARM_FEATURES(FEATURE)};
 #define LEVEL(...) {__VA_ARGS__},
 static const struct level levels[] = {LFBUILD_ARM_LEVELS(LEVEL)};
 
-static bool can_check(void) {
+bool lfbuild_cpu_is_known(void) {
 #if defined(__COSMOPOLITAN__)
-    return IsLinux(); /* on macOS, where every CPU has armv8.4-a or more, it cannot ask */
+    return IsLinux(); /* elsewhere it has nobody to ask */
 #elif defined(__linux__) || defined(__APPLE__)
     return true;
 #else
@@ -167,7 +190,7 @@ struct feature {
 static const struct feature features[] = {{""}};
 static const struct level levels[] = {{"", "", ""}};
 
-static bool can_check(void) {
+bool lfbuild_cpu_is_known(void) {
     return false;
 }
 
@@ -213,7 +236,7 @@ static void check_level(const char *name, size_t length, struct names *missing) 
 size_t lfbuild_cpu_missing(const char *level, char *missing, size_t capacity_bytes) {
     struct names names = {.text = missing, .capacity_bytes = capacity_bytes};
     missing[0] = '\0';
-    if (!can_check()) {
+    if (!lfbuild_cpu_is_known()) {
         return 0;
     }
     size_t length = strcspn(level, "+");

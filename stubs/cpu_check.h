@@ -8,6 +8,9 @@
 extern "C" {
 #endif
 
+/* Whether this system tells what its CPU has; where it does not, nothing counts as missing. */
+LFBUILD_API bool lfbuild_cpu_is_known(void);
+
 /* Writes the features of `level` that this CPU lacks, separated by ", "; returns how many there are. */
 LFBUILD_API size_t lfbuild_cpu_missing(const char *level, char *missing, size_t capacity_bytes);
 

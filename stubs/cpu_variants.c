@@ -40,10 +40,12 @@ static const struct variant variants[] = {
 
 enum { COUNT = sizeof variants / sizeof variants[0] };
 
-/* Upstream's score is 0 for a CPU that it cannot ask; of those only Cosmopolitan on ARM is asked by us. */
+/* Upstream's score is 0 for a CPU that it cannot ask. Cosmopolitan on ARM is such a system; we ask it on Linux, and where we
+ * cannot either, only the least level is known to run. */
 static int score_of(const struct variant *variant) {
 #if defined(__COSMOPOLITAN__) && defined(__aarch64__)
-    return (int)(COUNT - (variant - variants));
+    int place = (int)(variant - variants);
+    return lfbuild_cpu_is_known() ? COUNT - place : place + 1;
 #else
     return variant->score();
 #endif

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from tests.stubs.conftest import SANITIZERS, STUBS, compile_program, find_compil
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.stubs.conftest import Probe
 
@@ -96,3 +98,36 @@ def test_a_cpu_that_runs_none_is_told_what_there_is(program_of: Callable[..., Pr
 
     assert refused.returncode == 1
     assert refused.stderr.endswith("/program: this CPU runs none of its levels; this program has x86-64-v2, x86-64\n")
+
+
+COSMO = """
+#include <stddef.h>
+static inline int IsLinux(void) { return LINUX; }
+static inline const char *GetProgramExecutableName(void) { return "program"; }
+"""
+
+
+@pytest.mark.parametrize(
+    ("linux", "processor", "taken"),
+    [
+        (1, "cortex-a76", "armv8.2-a+dotprod"),
+        (1, "cortex-a53", "armv8-a"),
+        (0, "cortex-a76", "armv8-a"),
+    ],
+)
+def test_cosmopolitan_on_arm_takes_the_least_level_where_nobody_tells_what_the_cpu_has(
+    zig: str, tmp_path: Path, linux: int, processor: str, taken: str
+) -> None:
+    qemu = shutil.which("qemu-aarch64")
+    if qemu is None:
+        pytest.skip("qemu-aarch64 is not here, so another CPU cannot be played")
+    (tmp_path / "cosmo.h").write_text(COSMO, encoding="utf-8")
+    rows = 'VARIANT(better, "armv8.2-a+dotprod")\nVARIANT(least, "armv8-a")\n'
+    (tmp_path / "cpu_variants.inc").write_text(rows, encoding="utf-8")
+    scores = "int ggml_backend_score_better(void) { return 0; }\nint ggml_backend_score_least(void) { return 0; }\n"
+    (tmp_path / "main.c").write_text(MAIN + scores, encoding="utf-8")
+    sources = [STUBS / name for name in ("cpu_variants.c", "cpu_check.c", "complaint.c", "platform_posix.c")]
+    played = ("cc", "-target", "aarch64-linux-musl", "-s", "-D__COSMOPOLITAN__", f"-DLINUX={linux}", f"-I{tmp_path}")
+    program = compile_program(zig, tmp_path / "program", [tmp_path / "main.c", *sources], *played)
+
+    assert runner(qemu, "-cpu", processor, program)().stdout == taken
