@@ -123,6 +123,42 @@ def test_two_spellings_of_one_level_are_told(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("system", "cpus", "what"),
+    [
+        (
+            "linux-x86_64",
+            ("x86-64-v4", "x86-64-v3+avxvnni"),
+            "the lowest level, x86-64-v3+avxvnni, and one with x86-64-v4 need not; add their common base, x86-64-v3",
+        ),
+        (
+            "linux-aarch64",
+            ("armv8.2-a+dotprod", "armv8.2-a+fp16"),
+            (
+                "the lowest level, armv8.2-a+dotprod, and one with armv8.2-a+fp16 need not; "
+                "add their common base, armv8.2-a"
+            ),
+        ),
+    ],
+)
+def test_levels_of_which_none_is_in_all_others_are_refused(
+    system: str, cpus: tuple[str, ...], what: str, tmp_path: Path
+) -> None:
+    named = ", ".join(f'"{name}"' for name in cpus)
+
+    assert refusal(tmp_path, f'systems = ["{system}", "macos-x86_64"]\ncpus = {{ {system} = [{named}] }}\n') == [
+        f"10: targets.cpus.{system}: every machine must have {what}"
+    ]
+
+
+def test_levels_with_their_common_base_are_not_refused(tmp_path: Path) -> None:
+    cpus = '["x86-64-v4", "x86-64-v3+avxvnni", "x86-64-v3"]'
+
+    assert levels(tmp_path, f'systems = ["host"]\ncpus = {cpus}\n') == {
+        "linux-x86_64": ("x86-64-v4", "x86-64-v3+avxvnni", "x86-64-v3")
+    }
+
+
 def test_levels_that_a_target_has_no_use_for_are_told_in_a_table_only(tmp_path: Path) -> None:
     table = 'systems = ["host"]\ncpus = { linux-x86_64 = ["x86-64-v3", "armv8-a"] }\n'
 
