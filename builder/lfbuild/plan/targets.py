@@ -49,7 +49,7 @@ def choose_targets(recipe: Recipe, toolchain: Toolchain, *, host: str) -> tuple[
         *_table_problems(recipe, names),
         *(problem for item in levels.values() for problem in item.problems),
         *_head_problems(recipe, names, head),
-        *_windows_and_macos_problems(recipe, toolchain, names),
+        *_windows_and_macos_problems(recipe, toolchain, names, head),
     ]
     if problems:
         raise RecipeError(recipe.path, tuple(dict.fromkeys(problems)))
@@ -163,9 +163,14 @@ def _head_problems(recipe: Recipe, names: Sequence[str], head: HeadKind) -> Iter
     fits, what = fit[head]
     if not fits:
         yield recipe.problem(("targets", "head"), f'"{head}" {what}, and this file is for {_list(names)}')
+    elif head == "engine" and names[0].startswith("macos-"):
+        what = "does not start on macOS: what follows a program there breaks its signature; leave it out"
+        yield recipe.problem(("targets", "head"), f'"{head}" {what}')
 
 
-def _windows_and_macos_problems(recipe: Recipe, toolchain: Toolchain, names: Sequence[str]) -> Iterator[Problem]:
+def _windows_and_macos_problems(
+    recipe: Recipe, toolchain: Toolchain, names: Sequence[str], head: HeadKind
+) -> Iterator[Problem]:
     if toolchain.kind == "cosmocc":
         return  # an APE is a PE too; what does not fit was told with the recipe
     what = "has nothing to work on: none of the systems is {}, but {}"
@@ -174,6 +179,9 @@ def _windows_and_macos_problems(recipe: Recipe, toolchain: Toolchain, names: Seq
         yield from (
             recipe.problem(key, what.format("a Windows", _list(names))) for key, value in unused.items() if value
         )
+    elif head == "engine" and recipe.llamafile.icon:
+        told = 'has no place in a file that begins with its engine; leave it out, or targets.head = "engine"'
+        yield recipe.problem(("llamafile", "icon"), told)
     if recipe.sign.macos and not any(name.startswith("macos-") for name in names):
         yield recipe.problem(("sign", "macos"), what.format("a macOS", _list(names)))
 
