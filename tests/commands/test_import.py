@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.world.edits import LARGER_ENGINE, edit_in_place, engine_file, launcher_file, new_slice
-from tests.world.files import manifest_of, verified
+from tests.world.files import manifest_of, sign_file, verified, write_tiny_file
 from tests.world.models import tiny_gguf
 from tests.world.mozilla import MODEL, mozilla_engine, mozilla_file, write_mozilla_file
 from tests.world.programs import tiny_elf
-from tests.world.slices import LINUX, LINUX_ENGINE
+from tests.world.slices import LINUX, LINUX_ENGINE, tiny_launcher
 from tests.world.zips import Stored, write_zip
 
 from lfbuild.archive.reader import Reader
@@ -199,6 +199,16 @@ def test_compacting_brings_the_engine_back_before_the_weights(world: Path, capsy
     with Reader.open(path) as reader:
         records = reader.records
         assert records[f".lfbuild/engine/{LINUX}"].header_offset < records["Tiny.Q4_0.gguf"].header_offset
+
+
+def test_compacting_a_signed_file_tells_that_the_new_one_is_not(world: Path, capsys: Captured) -> None:
+    path = write_tiny_file(world, head=tiny_launcher(), align_bytes=65536, sign=sign_file)
+    capsys.readouterr()
+
+    assert main(["compact", str(path)]) == 0
+
+    assert "the file was signed for Windows, and the new one is not: sign it again" in capsys.readouterr().err
+    assert verified(path) == []
 
 
 def test_recovering_a_file_at_rest_does_nothing(world: Path, capsys: Captured) -> None:

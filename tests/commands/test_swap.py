@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.commands.world import engine_of, keep_engines
 from tests.world.edits import LARGER_ENGINE, NEW_ENGINE, engine_file, launcher_file, new_slice
-from tests.world.files import MODEL_NAME, default_members, manifest_of, verified, write_tiny_file
+from tests.world.files import MODEL_NAME, default_members, manifest_of, sign_file, verified, write_tiny_file
 from tests.world.models import DEFAULT_TENSORS, tiny_gguf
 from tests.world.mozilla import mozilla_engine, write_mozilla_file
 from tests.world.programs import tiny_elf, tiny_macho
@@ -351,7 +351,7 @@ def test_a_file_in_use_is_replaced_and_never_written_under(world: Path, capsys: 
 
 
 def test_a_signed_file_is_refused_in_place_and_told_otherwise(world: Path, capsys: Captured) -> None:
-    path = write_tiny_file(world, head=tiny_launcher(), align_bytes=65536, sign=_sign)
+    path = write_tiny_file(world, head=tiny_launcher(), align_bytes=65536, sign=sign_file)
 
     assert refusal(capsys, path, "--name", "x", "--in-place", code=8) == (
         f"lfbuild: {path}: is signed, and a signature does not survive a change in place\n"
@@ -360,15 +360,6 @@ def test_a_signed_file_is_refused_in_place_and_told_otherwise(world: Path, capsy
     told = swapped(capsys, path, "--name", "x")
     assert "the file was signed for Windows, and the new one is not: sign it again" in str(told["notes"])
     assert verified(path) == []
-
-
-def _sign(path: Path) -> None:
-    """As a signing tool leaves a file: a certificate table behind it, named in the head."""
-    data = bytearray(path.read_bytes())
-    data += bytes(-len(data) % 8)
-    table = 128 + 24 + 144
-    data[table : table + 8] = len(data).to_bytes(4, "little") + (16).to_bytes(4, "little")
-    path.write_bytes(bytes(data) + b"signature of 16b")
 
 
 def test_nothing_to_change_is_refused(world: Path, capsys: Captured) -> None:
