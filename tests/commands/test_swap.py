@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.commands.world import engine_of, keep_engines
 from tests.world.edits import LARGER_ENGINE, NEW_ENGINE, engine_file, launcher_file, new_slice
-from tests.world.files import MODEL_NAME, default_members, manifest_of, sign_file, verified, write_tiny_file
+from tests.world.files import MODEL_NAME, default_members, manifest_of, sign_file, verified, weights, write_tiny_file
 from tests.world.models import DEFAULT_TENSORS, tiny_gguf
 from tests.world.mozilla import mozilla_engine, write_mozilla_file
 from tests.world.programs import tiny_elf, tiny_macho
@@ -265,6 +266,35 @@ def test_another_model_under_the_old_name_in_place(world: Path, capsys: Captured
 
     assert verified(path) == []
     assert members_of(path)[MODEL_NAME] == model.read_bytes()
+
+
+def test_a_model_does_not_take_the_name_of_another_member(world: Path, capsys: Captured) -> None:
+    lora = replace(weights("tuned.gguf"), role="lora")
+    path = write_tiny_file(world, members=(*default_members(), lora), align_bytes=65536)
+    (world / "tuned.gguf").write_bytes(tiny_gguf(tensors=DEFAULT_TENSORS[:2]))
+    before = path.read_bytes()
+
+    assert refusal(capsys, path, "--model", "tuned.gguf", code=2) == (
+        f"lfbuild: {path}: --model: the file has a tuned.gguf beside {MODEL_NAME}, which would be lost\n"
+        "lfbuild: hint: replace that one by --file tuned.gguf=PATH, or give tuned.gguf another name\n"
+    )
+    assert path.read_bytes() == before
+    swapped(capsys, path, "--file", "tuned.gguf=tuned.gguf")
+    assert set(members_of(path)) == {MODEL_NAME, "tuned.gguf", "prompts/hello.txt", "empty", ".args"}
+
+
+def test_a_model_without_the_ending_of_weights_gets_it(world: Path, capsys: Captured) -> None:
+    path, model = launcher_file(world), world / "sha256-5f4c"
+    model.write_bytes(tiny_gguf(tensors=DEFAULT_TENSORS[:2]))
+
+    told = swapped(capsys, path, "--model", model)
+
+    members = members_of(path)
+    assert members["sha256-5f4c.gguf"] == model.read_bytes()
+    assert members[".args"] == b"cli\n-m\n/zip/sha256-5f4c.gguf\n...\n"
+    assert told["notes"][0] == (  # type: ignore[index]
+        "sha256-5f4c is called sha256-5f4c.gguf in the file: weights are found by that ending"
+    )
 
 
 def test_a_model_that_is_none_is_refused(world: Path, capsys: Captured) -> None:
