@@ -65,6 +65,21 @@ def test_members_of_the_engine_and_of_the_user_are_told_apart(world: Path) -> No
     assert [item.name for item in manifest.members if item.role == "file"] == ["deflated.txt"]
 
 
+@pytest.mark.parametrize("words", [["import"], ["swap", "--name", "x"]])
+def test_entries_of_folders_are_left_out_and_told(world: Path, capsys: Captured, words: list[str]) -> None:
+    folders = [Stored(f"{name}/", mode=0o40755) for name in ("web", "a", "b", "c")]
+    members = (Stored("a.gguf", tiny_gguf()), *folders, Stored("web/x", b"x"))
+    path = write_zip(world / "zip.llamafile", *members, start=tiny_elf(601))
+    capsys.readouterr()
+
+    assert main([words[0], str(path), *words[1:]]) == 0
+
+    said = " ".join(capsys.readouterr().err.split())
+    assert "entries of folders are left out (web/, a/, b/ and 1 more): unpacking a member makes its folder" in said
+    assert verified(path) == []
+    assert members_of(path) == {"a.gguf": tiny_gguf(), "web/x": b"x"}
+
+
 def test_weights_that_lie_anywhere_are_moved_when_asked(world: Path, capsys: Captured) -> None:
     path = write_zip(world / "zip.llamafile", Stored("a.gguf", tiny_gguf()), start=tiny_elf(601))
     capsys.readouterr()

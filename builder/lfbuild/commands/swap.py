@@ -240,7 +240,7 @@ class _Edit:
         order = order_of_foreign(foreign, release=release, epoch=self._settings.epoch, align=self._options.align)
         wanted = read_changes(words, order, engine, where=str(self._path))
         order = changed(order, wanted.changes, where=str(self._path))
-        swapped = self._foreign_told(order, wanted)
+        swapped = self._foreign_told(order, wanted, foreign.left_out())
         if self._options.dry_run:
             return swapped
         for note in swapped.notes:
@@ -256,7 +256,7 @@ class _Edit:
         )
         return replace(swapped, done=True)
 
-    def _foreign_told(self, order: PackOrder, wanted: Wanted) -> Swapped:
+    def _foreign_told(self, order: PackOrder, wanted: Wanted, left_out: tuple[str, ...]) -> Swapped:
         cloning = can_share(self._reader.descriptor, self._target.absolute().parent)
         sizes = {member.name: member.source.size_bytes for member in order.members}
         aligned = sum(member.source.size_bytes for member in order.members if member.place == "aligned")
@@ -271,7 +271,7 @@ class _Edit:
                 Change(what=what, how="new file", bytes=sizes.get(name, _head_bytes(order) if name == "head" else 0))
                 for name, what in wanted.told
             ),
-            notes=(*wanted.notes, "the file gets a manifest, for which all of it is read once"),
+            notes=(*wanted.notes, *left_out, "the file gets a manifest, for which all of it is read once"),
             written_bytes=total - (aligned if cloning else 0),
             shared_bytes=aligned if cloning else 0,
             generation=1,
