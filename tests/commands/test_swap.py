@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import zipfile
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +19,7 @@ from tests.world.mozilla import mozilla_engine, write_mozilla_file
 from tests.world.programs import tiny_elf, tiny_macho
 from tests.world.slices import LINUX, WINDOWS, WINDOWS_ENGINE, tiny_launcher
 
+import lfbuild.commands.swap
 from lfbuild.archive.reader import Reader
 from lfbuild.cli import main
 from lfbuild.host.inplace import used
@@ -390,6 +393,22 @@ def test_a_signed_file_is_refused_in_place_and_told_otherwise(world: Path, capsy
     told = swapped(capsys, path, "--name", "x")
     assert "the file was signed for Windows, and the new one is not: sign it again" in str(told["notes"])
     assert verified(path) == []
+
+
+def test_a_full_disk_is_told_with_the_ways_out_that_there_are(
+    world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, foreign = launcher_file(world), write_mozilla_file(world / "moz.llamafile")
+    monkeypatch.setattr(lfbuild.commands.swap, "can_share", lambda *_: False)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=1, f_frsize=512))
+
+    told = {path: refusal(capsys, path, "--name", "x", code=8).splitlines() for path in (ours, foreign)}
+
+    for lines in told.values():
+        assert lines[0].startswith(f"lfbuild: {world}: the new file needs ")
+        assert lines[0].endswith(", and 512 B are free")
+    assert told[ours][1:] == ["lfbuild: hint: --in-place needs no second copy; or free some space"]
+    assert told[foreign][1:] == ["lfbuild: hint: free some space"]
 
 
 def test_nothing_to_change_is_refused(world: Path, capsys: Captured) -> None:

@@ -223,7 +223,7 @@ class _Edit:
             yield "the file was signed for Windows, and the new one is not: sign it again, or have it done by --sign"
         size = plan.closing.file_size
         if not cloning:
-            _refuse_full_disk(self._target.absolute().parent, size)
+            _refuse_full_disk(self._target.absolute().parent, size, way_out="--in-place needs no second copy; or ")
             copied = size_words(size)
             yield f"the file system shares no blocks, so {copied} are copied; --in-place writes only what changes"
 
@@ -262,7 +262,7 @@ class _Edit:
         aligned = sum(member.source.size_bytes for member in order.members if member.place == "aligned")
         total = sum(sizes.values()) + _head_bytes(order)
         if not cloning:
-            _refuse_full_disk(self._target.absolute().parent, total)
+            _refuse_full_disk(self._target.absolute().parent, total, way_out="")
         return Swapped(
             path=self._path,
             output=self._target,
@@ -286,12 +286,12 @@ class _Edit:
         return os.fstat(self._file.fileno()) if self._target == self._path else None
 
 
-def _refuse_full_disk(folder: Path, size: int) -> None:
+def _refuse_full_disk(folder: Path, size: int, *, way_out: str) -> None:
     facts = os.statvfs(folder)
     free = facts.f_bavail * facts.f_frsize
     if free < size:
         what = f"the new file needs {size_words(size)}, and {size_words(free)} are free"
-        raise HostError(folder, what, hint="--in-place needs no second copy; or free some space")
+        raise HostError(folder, what, hint=f"{way_out}free some space")
 
 
 def _shared_bytes(part: Part) -> int:
