@@ -301,6 +301,18 @@ def test_a_gap_before_a_signature_is_zeros(tmp_path: Path) -> None:
     assert findings(path) == ["signature: the bytes before it are not zero"]
 
 
+def test_a_signature_that_pushes_the_end_records_out_of_reach_is_told(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "x.exe", HELLO, start=tiny_pe())
+    unsigned = path.read_bytes()
+    sign(path, size=48 << 10)
+    assert findings(path) == []
+
+    path.write_bytes(unsigned)
+    sign(path, size=(48 << 10) + 8)
+
+    assert findings(path) == ["signature: has 49160 bytes, and at most 49152 leave the file's end to be found"]
+
+
 def test_how_much_was_checked_is_told(tmp_path: Path) -> None:
     told: list[tuple[int, str]] = []
     with Reader.open(write_zip(tmp_path / "x.zip", HELLO, PACKED)) as reader:

@@ -145,6 +145,22 @@ def test_the_cache_that_is_not_there_yet_is_measured_where_it_would_be(settings:
     assert not settings.cache_folder.exists()
 
 
+@pytest.mark.parametrize("mode", [0o775, 0o757])
+def test_a_cache_that_others_may_write_to_is_told_with_what_mends_it(settings: Settings, mode: int) -> None:
+    settings.cache_folder.mkdir()
+    settings.cache_folder.chmod(mode)
+
+    assert diagnose(settings).advice == (
+        (
+            "others may write to the cache, so files that are started place their engines elsewhere: "
+            f"chmod go-w {settings.cache_folder}"
+        ),
+    )
+
+    settings.cache_folder.chmod(0o755)
+    assert diagnose(settings).advice == ()
+
+
 @pytest.mark.parametrize(
     ("folder", "file_system"),
     [

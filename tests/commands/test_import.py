@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.world.edits import LARGER_ENGINE, edit_in_place, engine_file, launcher_file, new_slice
-from tests.world.files import manifest_of, verified
+from tests.world.files import manifest_of, sign_file, verified, write_tiny_file
 from tests.world.models import tiny_gguf
 from tests.world.mozilla import MODEL, mozilla_engine, mozilla_file, write_mozilla_file
 from tests.world.programs import tiny_elf
-from tests.world.slices import LINUX, LINUX_ENGINE
+from tests.world.slices import LINUX, LINUX_ENGINE, tiny_launcher
 from tests.world.zips import Stored, write_zip
 
 from lfbuild.archive.reader import Reader
@@ -63,6 +63,21 @@ def test_members_of_the_engine_and_of_the_user_are_told_apart(world: Path) -> No
     manifest = manifest_of(path)
     assert manifest.head.size_bytes == len(mozilla_engine())
     assert [item.name for item in manifest.members if item.role == "file"] == ["deflated.txt"]
+
+
+@pytest.mark.parametrize("words", [["import"], ["swap", "--name", "x"]])
+def test_entries_of_folders_are_left_out_and_told(world: Path, capsys: Captured, words: list[str]) -> None:
+    folders = [Stored(f"{name}/", mode=0o40755) for name in ("web", "a", "b", "c")]
+    members = (Stored("a.gguf", tiny_gguf()), *folders, Stored("web/x", b"x"))
+    path = write_zip(world / "zip.llamafile", *members, start=tiny_elf(601))
+    capsys.readouterr()
+
+    assert main([words[0], str(path), *words[1:]]) == 0
+
+    said = " ".join(capsys.readouterr().err.split())
+    assert "entries of folders are left out (web/, a/, b/ and 1 more): unpacking a member makes its folder" in said
+    assert verified(path) == []
+    assert members_of(path) == {"a.gguf": tiny_gguf(), "web/x": b"x"}
 
 
 def test_weights_that_lie_anywhere_are_moved_when_asked(world: Path, capsys: Captured) -> None:
@@ -199,6 +214,16 @@ def test_compacting_brings_the_engine_back_before_the_weights(world: Path, capsy
     with Reader.open(path) as reader:
         records = reader.records
         assert records[f".lfbuild/engine/{LINUX}"].header_offset < records["Tiny.Q4_0.gguf"].header_offset
+
+
+def test_compacting_a_signed_file_tells_that_the_new_one_is_not(world: Path, capsys: Captured) -> None:
+    path = write_tiny_file(world, head=tiny_launcher(), align_bytes=65536, sign=sign_file)
+    capsys.readouterr()
+
+    assert main(["compact", str(path)]) == 0
+
+    assert "the file was signed for Windows, and the new one is not: sign it again" in capsys.readouterr().err
+    assert verified(path) == []
 
 
 def test_recovering_a_file_at_rest_does_nothing(world: Path, capsys: Captured) -> None:

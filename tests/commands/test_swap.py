@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import zipfile
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.commands.world import engine_of, keep_engines
 from tests.world.edits import LARGER_ENGINE, NEW_ENGINE, engine_file, launcher_file, new_slice
-from tests.world.files import MODEL_NAME, default_members, manifest_of, verified, write_tiny_file
+from tests.world.files import MODEL_NAME, default_members, manifest_of, sign_file, verified, weights, write_tiny_file
 from tests.world.models import DEFAULT_TENSORS, tiny_gguf
 from tests.world.mozilla import mozilla_engine, write_mozilla_file
 from tests.world.programs import tiny_elf, tiny_macho
 from tests.world.slices import LINUX, WINDOWS, WINDOWS_ENGINE, tiny_launcher
 
+import lfbuild.commands.swap
 from lfbuild.archive.reader import Reader
 from lfbuild.cli import main
 from lfbuild.host.inplace import used
@@ -267,6 +271,35 @@ def test_another_model_under_the_old_name_in_place(world: Path, capsys: Captured
     assert members_of(path)[MODEL_NAME] == model.read_bytes()
 
 
+def test_a_model_does_not_take_the_name_of_another_member(world: Path, capsys: Captured) -> None:
+    lora = replace(weights("tuned.gguf"), role="lora")
+    path = write_tiny_file(world, members=(*default_members(), lora), align_bytes=65536)
+    (world / "tuned.gguf").write_bytes(tiny_gguf(tensors=DEFAULT_TENSORS[:2]))
+    before = path.read_bytes()
+
+    assert refusal(capsys, path, "--model", "tuned.gguf", code=2) == (
+        f"lfbuild: {path}: --model: the file has a tuned.gguf beside {MODEL_NAME}, which would be lost\n"
+        "lfbuild: hint: replace that one by --file tuned.gguf=PATH, or give tuned.gguf another name\n"
+    )
+    assert path.read_bytes() == before
+    swapped(capsys, path, "--file", "tuned.gguf=tuned.gguf")
+    assert set(members_of(path)) == {MODEL_NAME, "tuned.gguf", "prompts/hello.txt", "empty", ".args"}
+
+
+def test_a_model_without_the_ending_of_weights_gets_it(world: Path, capsys: Captured) -> None:
+    path, model = launcher_file(world), world / "sha256-5f4c"
+    model.write_bytes(tiny_gguf(tensors=DEFAULT_TENSORS[:2]))
+
+    told = swapped(capsys, path, "--model", model)
+
+    members = members_of(path)
+    assert members["sha256-5f4c.gguf"] == model.read_bytes()
+    assert members[".args"] == b"cli\n-m\n/zip/sha256-5f4c.gguf\n...\n"
+    assert told["notes"][0] == (  # type: ignore[index]
+        "sha256-5f4c is called sha256-5f4c.gguf in the file: weights are found by that ending"
+    )
+
+
 def test_a_model_that_is_none_is_refused(world: Path, capsys: Captured) -> None:
     path, model = launcher_file(world), world / "other.gguf"
     model.write_bytes(b"no model at all")
@@ -351,7 +384,7 @@ def test_a_file_in_use_is_replaced_and_never_written_under(world: Path, capsys: 
 
 
 def test_a_signed_file_is_refused_in_place_and_told_otherwise(world: Path, capsys: Captured) -> None:
-    path = write_tiny_file(world, head=tiny_launcher(), align_bytes=65536, sign=_sign)
+    path = write_tiny_file(world, head=tiny_launcher(), align_bytes=65536, sign=sign_file)
 
     assert refusal(capsys, path, "--name", "x", "--in-place", code=8) == (
         f"lfbuild: {path}: is signed, and a signature does not survive a change in place\n"
@@ -362,13 +395,20 @@ def test_a_signed_file_is_refused_in_place_and_told_otherwise(world: Path, capsy
     assert verified(path) == []
 
 
-def _sign(path: Path) -> None:
-    """As a signing tool leaves a file: a certificate table behind it, named in the head."""
-    data = bytearray(path.read_bytes())
-    data += bytes(-len(data) % 8)
-    table = 128 + 24 + 144
-    data[table : table + 8] = len(data).to_bytes(4, "little") + (16).to_bytes(4, "little")
-    path.write_bytes(bytes(data) + b"signature of 16b")
+def test_a_full_disk_is_told_with_the_ways_out_that_there_are(
+    world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, foreign = launcher_file(world), write_mozilla_file(world / "moz.llamafile")
+    monkeypatch.setattr(lfbuild.commands.swap, "can_share", lambda *_: False)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=1, f_frsize=512))
+
+    told = {path: refusal(capsys, path, "--name", "x", code=8).splitlines() for path in (ours, foreign)}
+
+    for lines in told.values():
+        assert lines[0].startswith(f"lfbuild: {world}: the new file needs ")
+        assert lines[0].endswith(", and 512 B are free")
+    assert told[ours][1:] == ["lfbuild: hint: --in-place needs no second copy; or free some space"]
+    assert told[foreign][1:] == ["lfbuild: hint: free some space"]
 
 
 def test_nothing_to_change_is_refused(world: Path, capsys: Captured) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,16 @@ SIGNER = """\
 #!/bin/sh
 printf '%s\\n' "$1" >> "{log}"
 printf signed >> "$1"
+"""
+
+LONG_SIGNER = f"""\
+#!{sys.executable}
+import struct, sys
+data = bytearray(open(sys.argv[1], "rb").read())
+data += bytes(-len(data) % 8)
+entry = struct.unpack_from("<I", data, 0x3C)[0] + 24 + 144
+struct.pack_into("<II", data, entry, len(data), {{size}})
+open(sys.argv[1], "wb").write(data + bytes({{size}}))
 """
 
 
@@ -260,6 +271,21 @@ def test_a_command_that_does_not_sign_but_spoil_is_refused(world: Path, capsys: 
 
     said = capsys.readouterr().err
     assert "./sign.sh: signing left a file that does not verify: end records: 6 bytes follow the end records" in said
+    assert not (world / "chat.llamafile").exists()
+
+
+@pytest.mark.parametrize("size", [49160, 70000])
+def test_a_signature_that_is_too_long_is_refused(world: Path, capsys: Captured, size: int) -> None:
+    write_signer(world, LONG_SIGNER.replace("{size}", str(size)))
+    write_recipe(world, more='[sign]\nwindows = "./sign.sh {file}"\n')
+    keep_engines(world, capsys)
+
+    assert main(["chat.toml", "--quiet"]) == 3
+
+    assert (
+        f"lfbuild: ./sign.sh: its signature has {size} bytes, and at most 49152 leave the end to be found\n"
+        "lfbuild: hint: sign with fewer certificates\n"
+    ) in capsys.readouterr().err
     assert not (world / "chat.llamafile").exists()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lfbuild.engine.cpu import DEFAULT_CPUS, best_cpu, parse_cpu, shipped_levels, sorted_levels
+from lfbuild.engine.cpu import DEFAULT_CPUS, best_cpu, common_level, parse_cpu, shipped_levels, sorted_levels
 from lfbuild.errors import RecipeError
 
 ZEN4 = "sse4.2 avx avx2 bmi2 f16c fma avx512f avx512bw avx512cd avx512dq avx512vl avx512vbmi avx512vnni avx512bf16"
@@ -117,6 +117,54 @@ def test_levels_sort_as_upstreams_scores_do() -> None:
     assert [level.name for level in sorted_levels(map(parse_cpu, names))] == [
         *("x86-64-v4+avx512vnni", "x86-64-v4", "x86-64-v3+avxvnni", "x86-64-v3", "x86-64-v2")
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        ("armv9-a armv8.2-a+dotprod", "armv9-a armv8.2-a+dotprod"),
+        ("armv8.2-a+dotprod armv8.6-a", "armv8.6-a armv8.2-a+dotprod"),
+        ("armv8.2-a+dotprod armv8.4-a armv8-a", "armv8.4-a armv8.2-a+dotprod armv8-a"),
+        ("armv8.2-a+fp16 armv8.2-a+sve2", "armv8.2-a+sve2 armv8.2-a+fp16"),
+        ("armv8.2-a+dotprod armv8.2-a+bf16+dotprod", "armv8.2-a+bf16+dotprod armv8.2-a+dotprod"),
+        (
+            "x86-64-v4+amx-int8 x86-64-v4+amx-bf16+amx-int8",
+            "x86-64-v4+amx-bf16+amx-int8+amx-tile x86-64-v4+amx-int8+amx-tile",
+        ),
+    ],
+)
+def test_a_level_counts_with_all_that_it_brings_along(names: str, order: str) -> None:
+    assert [level.name for level in sorted_levels(map(parse_cpu, names.split()))] == order.split()
+
+
+def test_upstreams_score_is_asked_for_what_an_arm_base_brings_along() -> None:
+    assert parse_cpu("armv8.6-a").scored == ("GGML_USE_DOTPROD", "GGML_USE_MATMUL_INT8")
+    assert parse_cpu("armv8.6-a").scored == parse_cpu("armv8.6-a+dotprod+i8mm").scored
+
+
+def test_the_order_of_what_upstream_ships_for_arm_stays() -> None:
+    assert shipped_levels("linux-aarch64") == (
+        "armv8.6-a+dotprod+fp16+i8mm+sve+sve2",
+        "armv8.6-a+dotprod+fp16+i8mm+sve",
+        "armv8.2-a+dotprod+fp16+sve",
+        "armv8.2-a+dotprod+fp16",
+        "armv8.2-a+dotprod",
+        "armv8-a",
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "common"),
+    [
+        ("x86-64-v4 x86-64-v3+avxvnni", "x86-64-v3"),
+        ("x86-64-v4 x86-64-v2+avx2+fma", "x86-64-v2+avx+avx2+fma"),
+        ("armv8.2-a+fp16 armv8.2-a+dotprod", "armv8.2-a"),
+        ("armv8.2-a+dotprod+fp16 armv8.2-a+dotprod+i8mm", "armv8.2-a+dotprod"),
+        ("armv9-a armv8.6-a", "armv8.5-a"),
+    ],
+)
+def test_what_levels_have_in_common_is_a_level(names: str, common: str) -> None:
+    assert common_level(map(parse_cpu, names.split())) == parse_cpu(common)
 
 
 def test_what_upstream_ships_has_no_plain_sse2() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 from blake3 import blake3
 
 from lfbuild.engine.cpu import shipped_levels
+from lfbuild.engine.job import stubs_folder
 from lfbuild.errors import FormatError, IntegrityError
 from lfbuild.formats.slices import Slice, parse_slices, slices_to_bytes
 
@@ -75,6 +77,11 @@ def test_a_table_that_is_cut_off_is_refused(length: int) -> None:
         (f"slice a {'b,' * 512}b c 8 1 2 {'2f' * 32}", "x:2: a slice of 'a' has a field that the table cannot hold"),
         (f"slice a {'b' * 256} c 8 1 2 {'2f' * 32}", "x:2: a slice of 'a' has a field that the table cannot hold"),
         (f"slice a b c 8 1 {'9' * 5000} {'2f' * 32}", "x:2: not a slice line of seven fields"),
+        (f"slice a b c 65536 1 2 {'2f' * 32}", "x:2: a slice of 'a' has a field that the table cannot hold"),
+        *[
+            (f"slice a b c 8 1 2 {'2f' * 32}{end}", "x:2: a slice of 'a' has a field that the table cannot hold")
+            for end in ("\r", "\x0b", "\x0c", "\x1c")
+        ],
         ("", "x:2: not a slice line of seven fields"),
     ],
 )
@@ -83,6 +90,21 @@ def test_a_malformed_line_is_refused_with_its_number(line: str, message: str) ->
         parse_slices(sealed(f"lfbuild-slices 1\n{line}\n".encode()), where="x")
 
     assert str(caught.value) == message
+
+
+def test_as_many_slices_are_read_and_written_as_a_launcher_reads() -> None:
+    header = (stubs_folder() / "launcher" / "slice_table.h").read_text(encoding="utf-8")
+    most = int(re.findall(r"LFBUILD_SLICES_LIMIT = (\d+)", header)[0])
+    table = slices_to_bytes((BEST,) * most)
+    assert len(parse_slices(table, where="x")) == most
+
+    with pytest.raises(FormatError) as written:
+        slices_to_bytes((BEST,) * (most + 1))
+    with pytest.raises(FormatError) as read:
+        parse_slices(sealed(table[: table.rindex(b"end ")] + BEST.line().encode() + b"\n"), where="x")
+
+    assert str(written.value) == ".lfbuild/slices: the slice table has 65 slices, and launchers read 64"
+    assert str(read.value) == "x: the slice table has 65 slices, and launchers read 64"
 
 
 def test_bytes_that_are_no_ascii_are_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.plan.world import COSMOCC, plan_of, supplies, targeting
+from tests.plan.world import COSMOCC, RECIPE, TARGETS_TABLE, plan_of, recipe_of, supplies, targeting
 
 from lfbuild.engine.cpu import shipped_levels
 from lfbuild.errors import RecipeError
@@ -123,6 +123,42 @@ def test_two_spellings_of_one_level_are_told(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("system", "cpus", "what"),
+    [
+        (
+            "linux-x86_64",
+            ("x86-64-v4", "x86-64-v3+avxvnni"),
+            "the lowest level, x86-64-v3+avxvnni, and one with x86-64-v4 need not; add their common base, x86-64-v3",
+        ),
+        (
+            "linux-aarch64",
+            ("armv8.2-a+dotprod", "armv8.2-a+fp16"),
+            (
+                "the lowest level, armv8.2-a+dotprod, and one with armv8.2-a+fp16 need not; "
+                "add their common base, armv8.2-a"
+            ),
+        ),
+    ],
+)
+def test_levels_of_which_none_is_in_all_others_are_refused(
+    system: str, cpus: tuple[str, ...], what: str, tmp_path: Path
+) -> None:
+    named = ", ".join(f'"{name}"' for name in cpus)
+
+    assert refusal(tmp_path, f'systems = ["{system}", "macos-x86_64"]\ncpus = {{ {system} = [{named}] }}\n') == [
+        f"10: targets.cpus.{system}: every machine must have {what}"
+    ]
+
+
+def test_levels_with_their_common_base_are_not_refused(tmp_path: Path) -> None:
+    cpus = '["x86-64-v4", "x86-64-v3+avxvnni", "x86-64-v3"]'
+
+    assert levels(tmp_path, f'systems = ["host"]\ncpus = {cpus}\n') == {
+        "linux-x86_64": ("x86-64-v4", "x86-64-v3+avxvnni", "x86-64-v3")
+    }
+
+
 def test_levels_that_a_target_has_no_use_for_are_told_in_a_table_only(tmp_path: Path) -> None:
     table = 'systems = ["host"]\ncpus = { linux-x86_64 = ["x86-64-v3", "armv8-a"] }\n'
 
@@ -150,6 +186,33 @@ def test_levels_that_a_target_has_no_use_for_are_told_in_a_table_only(tmp_path: 
 )
 def test_a_head_that_cannot_start_the_targets_is_told(systems: str, head: str, what: str, tmp_path: Path) -> None:
     assert refusal(tmp_path, f'systems = [{systems}]\nhead = "{head}"\n') == [f"10: targets.head: {what}"]
+
+
+def test_a_macos_file_cannot_begin_with_its_engine(tmp_path: Path) -> None:
+    assert refusal(tmp_path, 'systems = ["macos-aarch64"]\nhead = "engine"\n') == [
+        (
+            '10: targets.head: "engine" does not start on macOS: what follows a program there breaks its signature; '
+            "leave it out"
+        )
+    ]
+
+
+def test_an_engine_that_begins_a_windows_file_has_no_place_for_an_icon(tmp_path: Path) -> None:
+    text = RECIPE.replace(TARGETS_TABLE, 'systems = ["windows-x86_64"]\nhead = "engine"\n')
+
+    with pytest.raises(RecipeError) as caught:
+        plan_of(recipe_of(tmp_path, text.replace('name = "chat"', 'name = "chat"\nicon = "chat.ico"')))
+
+    assert str(caught.value) == (
+        f"{tmp_path}/chat.toml:3: llamafile.icon: has no place in a file that begins with its engine; leave it out, or "
+        'targets.head = "engine"'
+    )
+
+
+def test_an_engine_that_begins_a_windows_file_has_no_place_for_name_and_version(tmp_path: Path) -> None:
+    plan = plan_of(targeting(tmp_path, 'systems = ["windows-x86_64"]\nhead = "engine"\n'))
+
+    assert plan.notes == ("the file begins with its engine, so Windows shows no name and no version of it",)
 
 
 def test_icon_and_signing_without_their_systems_are_told(tmp_path: Path) -> None:

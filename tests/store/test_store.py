@@ -50,6 +50,28 @@ def test_a_blob_is_found_by_its_sha256_and_nobody_may_write_it(store: Store) -> 
     assert stat.S_IMODE(path.stat().st_mode) == 0o444
 
 
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o000])
+def test_the_folder_is_its_owners_alone_and_those_above_it_are_as_any_new_ones(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        add_blob(Store(tmp_path / "home" / "cache"), CONTENT)
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE((tmp_path / "home" / "cache").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "home").stat().st_mode) == 0o777 & ~umask
+
+
+def test_a_folder_that_is_there_already_keeps_its_mode(store: Store) -> None:
+    store.root.mkdir()
+    store.root.chmod(0o775)
+
+    with store.lock("x"):
+        pass
+
+    assert stat.S_IMODE(store.root.stat().st_mode) == 0o775
+
+
 def test_the_same_content_may_be_adopted_twice(store: Store) -> None:
     assert add_blob(store, CONTENT) == add_blob(store, CONTENT)
 

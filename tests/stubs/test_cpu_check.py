@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -233,3 +234,15 @@ def test_every_level_that_a_recipe_can_name_is_known_here() -> None:
             assert f'("{name}"' in table
     for feature in (*cpu._X86_NEEDS, *cpu._ARM_FEATURES, *cpu._X86_LEVELS, *cpu._ARM_LEVELS):
         assert f'("{feature}"' in table
+
+
+def test_an_arm_base_brings_along_here_what_it_does_in_a_recipe() -> None:
+    table = (STUBS / "cpu_features.h").read_text(encoding="utf-8")
+    lines = re.findall(r'LEVEL\("(armv[^"]+)", "([^"]*)", "([^"]*)"\)', table)
+    brought: dict[str, frozenset[str]] = {"": frozenset()}
+    for name, adds, below in lines:
+        brought[name] = brought[below].union(adds.split())
+
+    assert {name: cpu.parse_cpu(name).features for name in cpu._ARM_LEVELS} == {
+        name: features for name, features in brought.items() if name
+    }

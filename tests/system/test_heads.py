@@ -13,7 +13,7 @@ import shutil
 import stat
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.system.conftest import LAUNCHER, RECIPES, run_file, run_lfbuild
@@ -120,15 +120,19 @@ def test_it_starts_where_there_is_nothing_but_busybox(smollm2: Path, tmp_path: P
     assert "Paris" in answer.stdout, answer.stderr[-2000:]
 
 
-def test_what_the_file_says_of_itself_is_what_inspect_says(smollm2: Path) -> None:
-    info = subprocess.run([smollm2, "--lf-info"], capture_output=True, text=True, check=True).stdout
-    inspected = json.loads(run_lfbuild("inspect", smollm2, "--json", cwd=smollm2.parent).stdout)
+@pytest.mark.parametrize("file", ["smollm2", "with_windows"])
+def test_what_the_file_says_of_itself_is_what_inspect_says(file: str, request: pytest.FixtureRequest) -> None:
+    path: Path = request.getfixturevalue(file)
+    told = run_file(path, "--lf-info")
+    inspected = json.loads(run_lfbuild("inspect", path, "--json", cwd=path.parent).stdout)["slices"]
 
-    slices = inspected["slices"]
-    assert slices
-    for item in slices:
-        for fact in (item["target"], *item["cpus"], item["digest"]):
-            assert fact in info
+    assert told.returncode == 0, told.stderr
+    lines = [line.split() for line in told.stdout.splitlines()]
+    engines = [tuple(words[1:]) for words in lines if words[:1] == ["engine"]]
+    assert sorted(engines) == sorted(map(engine_words, inspected))
+    assert engines
+    (here,) = (tuple(words[1:]) for words in lines if words[:1] == ["here"])
+    assert here in {(item["target"], item["member"]) for item in inspected}
 
 
 def test_the_file_verifies_itself_and_gives_its_members_out(smollm2: Path, tmp_path: Path) -> None:
@@ -170,6 +174,13 @@ def test_unzip_accepts_a_polyglot_and_verify_finds_nothing(with_windows: Path) -
 
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "every byte is as its manifest promises" in run_lfbuild("verify", with_windows, cwd=Path.cwd()).stdout
+
+
+def engine_words(inspected: dict[str, Any]) -> tuple[str, ...]:
+    """What `--lf-info` has behind `engine` for a slice that `inspect` tells of."""
+    method = {0: "stored", 8: "deflated"}[inspected["method"]]
+    sizes = (str(inspected["stored_size"]), str(inspected["decoded_size"]))
+    return inspected["target"], ",".join(inspected["cpus"]), method, *sizes, inspected["digest"]
 
 
 def told_levels(file: Path) -> list[str]:

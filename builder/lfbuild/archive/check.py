@@ -17,7 +17,7 @@ from zlib_ng import zlib_ng
 
 from lfbuild.archive.layout import name_fault
 from lfbuild.errors import LfbuildError
-from lfbuild.formats.executable import PROBE_BYTES, certificate_table
+from lfbuild.formats.executable import MOST_SIGNATURE_BYTES, PROBE_BYTES, certificate_table
 from lfbuild.formats.local_header import LONGEST_LOCAL_HEADER_BYTES, LocalHeader
 from lfbuild.formats.zip import DEFLATED
 
@@ -79,7 +79,7 @@ def check_members(
 
 
 def check_end(reader: Reader, *, program_bytes: int = PROBE_BYTES) -> Iterator[Finding]:
-    """Nothing follows the end records but the certificate table of a signed program, which ends the file.
+    """Nothing follows the end records but the certificate table of a signed program, not too long, which ends the file.
 
     `program_bytes` is how much of the start of the file may belong to a program.
     """
@@ -95,6 +95,9 @@ def check_end(reader: Reader, *, program_bytes: int = PROBE_BYTES) -> Iterator[F
         yield Finding(subject="head", what=f"its signature, {size} bytes at {offset}, does not close the file")
     elif any(reader.read_at(end, offset - end)):
         yield Finding(subject="signature", what="the bytes before it are not zero")
+    if size > MOST_SIGNATURE_BYTES:
+        what = f"has {size} bytes, and at most {MOST_SIGNATURE_BYTES} leave the file's end to be found"
+        yield Finding(subject="signature", what=what)
 
 
 @dataclass(frozen=True, slots=True)

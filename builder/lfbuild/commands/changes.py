@@ -134,7 +134,10 @@ class _Gathering:
     def model(self, name: str, path: Path) -> None:
         """A model in the place of the one of that name, or of the only one."""
         old = self._model_to_replace(name)
-        new = name or path.name
+        new = name or self._name_of_model(path)
+        if new != old.name and new in self._members:
+            hint = f"replace that one by --file {new}=PATH, or give {path.name} another name"
+            raise self._refused("--model", f"the file has a {new} beside {old.name}, which would be lost", hint=hint)
         self._put[new] = self._members[new] = _model_member(new, path, old, where=self._where)
         if old.name != new:
             self._removed.append(old.name)
@@ -254,6 +257,14 @@ class _Gathering:
             what = f"the file has {len(weights)} models ({names})"
             raise self._refused("--model", what, hint="say which one is replaced: --model NAME=PATH")
         return weights[0]
+
+    def _name_of_model(self, path: Path) -> str:
+        """Engines and other readers find weights by the end of their names, which a blob of a store does not have."""
+        if path.name.lower().endswith(".gguf"):
+            return path.name
+        name = f"{path.name}.gguf"
+        self._notes.append(f"{path.name} is called {name} in the file: weights are found by that ending")
+        return name
 
     def _rename(self, old: str, new: str) -> None:
         """Arguments that name the old model name the new one."""

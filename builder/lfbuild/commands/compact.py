@@ -48,6 +48,8 @@ def compact(path: Path, *, output: Path | None, threads: int, report: Report) ->
         present = load_present(Reader(path, file), threads=threads)
         if present is None:
             raise FormatError(path, "is somebody else's file", hint=command("import", path))
+        if present.is_signed:
+            report.note("the file was signed for Windows, and the new one is not: sign it again")
         plan = plan_new_file(present, Changes())
         facts = os.fstat(file.fileno())
         target = output or path

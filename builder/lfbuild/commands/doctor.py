@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import re
+import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +59,8 @@ class CacheFolder:
     free_bytes: int
     file_system: str
     """Its kind as the system names it, empty where it does not tell."""
+    others_write: bool
+    """Whether others than its owner may write to it: then files that are started place no engines in it."""
 
     @property
     def clones(self) -> bool:
@@ -173,6 +176,7 @@ def _look_at_cache(settings: Settings) -> CacheFolder:
         size_bytes=sum(entry.size_bytes for entry in list_store(settings.store())),
         free_bytes=shutil.disk_usage(there).free,
         file_system=file_system_of(there, _mounts()),
+        others_write=folder.is_dir() and bool(folder.stat().st_mode & 0o022),
     )
 
 
@@ -210,3 +214,6 @@ def _advice(
         yield f"this processor is below {default}, which cosmocc and the example recipes compile for; {able}"
     if cache.free_bytes < ROOM_FOR_AN_ENGINE_BYTES:
         yield f"make room on the disk of {cache.path}, or choose another folder with LFBUILD_CACHE or --cache-dir"
+    if cache.others_write:
+        mend = shlex.join(["chmod", "go-w", str(cache.path)])
+        yield f"others may write to the cache, so files that are started place their engines elsewhere: {mend}"

@@ -72,5 +72,5 @@ def import_file(
         manifest = pack(order, output or path, threads=threads, report=report, expected=None if output else facts)
     unaligned = [member.name for member in order.members if member.facts and member.place != "aligned"]
     hint = "lfbuild import --align moves it"
-    notes = tuple(f"{member} lies where no system maps it without a copy: {hint}" for member in unaligned)
-    return Imported(path=output or path, manifest=manifest, notes=notes)
+    unaligned_notes = tuple(f"{member} lies where no system maps it without a copy: {hint}" for member in unaligned)
+    return Imported(path=output or path, manifest=manifest, notes=(*foreign.left_out(), *unaligned_notes))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from lfbuild.archive.reader import Reader
 from lfbuild.errors import LfbuildError, ToolError
+from lfbuild.formats.executable import MOST_SIGNATURE_BYTES, PROBE_BYTES, certificate_table
 from lfbuild.host.process import run
 from lfbuild.manifest.verify import load_manifest, verify_structure
 
@@ -39,9 +40,15 @@ def sign_finished(command: str, file: Path, *, folder: Path, settings: Settings)
     """Run `command` on a whole file, which has to be as true as before.
 
     Raises:
-        ToolError: it failed, or what it left is no file of ours any more.
+        ToolError: it failed, the signature is too long, or what it left is no file of ours any more.
     """
     sign(command, file, folder=folder, settings=settings)
+    with file.open("rb") as signed:
+        table = certificate_table(signed.read(PROBE_BYTES))
+    # Said here, as of a file with a long one no reader finds the end records, whose fault would be told instead.
+    if table is not None and table[1] > MOST_SIGNATURE_BYTES:
+        what = f"its signature has {table[1]} bytes, and at most {MOST_SIGNATURE_BYTES} leave the end to be found"
+        raise ToolError(shlex.split(command)[0], what, hint="sign with fewer certificates")
     try:
         with Reader.open(file) as reader:
             ours = load_manifest(reader)

@@ -223,7 +223,7 @@ class _Edit:
             yield "the file was signed for Windows, and the new one is not: sign it again, or have it done by --sign"
         size = plan.closing.file_size
         if not cloning:
-            _refuse_full_disk(self._target.absolute().parent, size)
+            _refuse_full_disk(self._target.absolute().parent, size, way_out="--in-place needs no second copy; or ")
             copied = size_words(size)
             yield f"the file system shares no blocks, so {copied} are copied; --in-place writes only what changes"
 
@@ -240,7 +240,7 @@ class _Edit:
         order = order_of_foreign(foreign, release=release, epoch=self._settings.epoch, align=self._options.align)
         wanted = read_changes(words, order, engine, where=str(self._path))
         order = changed(order, wanted.changes, where=str(self._path))
-        swapped = self._foreign_told(order, wanted)
+        swapped = self._foreign_told(order, wanted, foreign.left_out())
         if self._options.dry_run:
             return swapped
         for note in swapped.notes:
@@ -256,13 +256,13 @@ class _Edit:
         )
         return replace(swapped, done=True)
 
-    def _foreign_told(self, order: PackOrder, wanted: Wanted) -> Swapped:
+    def _foreign_told(self, order: PackOrder, wanted: Wanted, left_out: tuple[str, ...]) -> Swapped:
         cloning = can_share(self._reader.descriptor, self._target.absolute().parent)
         sizes = {member.name: member.source.size_bytes for member in order.members}
         aligned = sum(member.source.size_bytes for member in order.members if member.place == "aligned")
         total = sum(sizes.values()) + _head_bytes(order)
         if not cloning:
-            _refuse_full_disk(self._target.absolute().parent, total)
+            _refuse_full_disk(self._target.absolute().parent, total, way_out="")
         return Swapped(
             path=self._path,
             output=self._target,
@@ -271,7 +271,7 @@ class _Edit:
                 Change(what=what, how="new file", bytes=sizes.get(name, _head_bytes(order) if name == "head" else 0))
                 for name, what in wanted.told
             ),
-            notes=(*wanted.notes, "the file gets a manifest, for which all of it is read once"),
+            notes=(*wanted.notes, *left_out, "the file gets a manifest, for which all of it is read once"),
             written_bytes=total - (aligned if cloning else 0),
             shared_bytes=aligned if cloning else 0,
             generation=1,
@@ -286,12 +286,12 @@ class _Edit:
         return os.fstat(self._file.fileno()) if self._target == self._path else None
 
 
-def _refuse_full_disk(folder: Path, size: int) -> None:
+def _refuse_full_disk(folder: Path, size: int, *, way_out: str) -> None:
     facts = os.statvfs(folder)
     free = facts.f_bavail * facts.f_frsize
     if free < size:
         what = f"the new file needs {size_words(size)}, and {size_words(free)} are free"
-        raise HostError(folder, what, hint="--in-place needs no second copy; or free some space")
+        raise HostError(folder, what, hint=f"{way_out}free some space")
 
 
 def _shared_bytes(part: Part) -> int:

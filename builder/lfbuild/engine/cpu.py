@@ -58,7 +58,24 @@ _X86_OPTIONS = {
     "GGML_AMX_BF16": "amx-bf16",
 }
 
-_ARM_LEVELS = tuple([f"armv8{minor}-a" for minor in ("", ".1", ".2", ".3", ".4", ".5", ".6", ".7")] + ["armv9-a"])
+# Each base and what compilers make use of in it, as in stubs/cpu_features.h.
+_ARMV8_1 = frozenset({"crc", "lse", "rdm"})
+_ARMV8_3 = _ARMV8_1 | {"fcma", "jscvt", "rcpc"}
+_ARMV8_4 = _ARMV8_3 | {"dotprod", "flagm", "rcpc2"}
+_ARMV8_5 = _ARMV8_4 | {"flagm2", "frintts"}
+_ARMV8_6 = _ARMV8_5 | {"bf16", "i8mm"}
+_ARM_LEVELS: dict[str, frozenset[str]] = {
+    "armv8-a": frozenset(),
+    "armv8.1-a": _ARMV8_1,
+    "armv8.2-a": _ARMV8_1,
+    "armv8.3-a": _ARMV8_3,
+    "armv8.4-a": _ARMV8_4,
+    "armv8.5-a": _ARMV8_5,
+    "armv8.6-a": _ARMV8_6,
+    "armv8.7-a": _ARMV8_6,
+    "armv9-a": _ARMV8_5 | {"fp16", "sve", "sve2"},
+}
+_ARM_NEEDS = {"sve": frozenset({"fp16"}), "sve2": frozenset({"fp16", "sve"})}
 # gcc's name of a feature, and clang's.
 _ARM_FEATURES = {
     "bf16": "bf16",
@@ -129,7 +146,7 @@ class CpuLevel:
     """Two spellings of one level (`x86-64-v3+avx512vnni`, `x86-64-v4+avx512vnni`) have one name."""
     architecture: str
     features: frozenset[str]
-    """All of them by gcc's names, those of an x86 base included; of ARM only those added."""
+    """All of them by gcc's names, those of the base included."""
 
     @property
     def options(self) -> tuple[tuple[str, str], ...]:
@@ -145,10 +162,14 @@ class CpuLevel:
         return tuple(definition for feature, definition in table.items() if feature in self.features)
 
     @property
-    def rank(self) -> tuple[int, str]:
-        """Sorts levels of one architecture from least to best, as upstream's scores do."""
+    def rank(self) -> tuple[int, int, str]:
+        """Sorts levels of one architecture from least to best, as upstream's scores do.
+
+        Where those are the same, a level comes before those that need all that it needs and more.
+        """
         table = _ARM_SCORED if self.architecture == "aarch64" else _X86_SCORED
-        return sum(1 << bit for bit, feature in enumerate(table) if feature in self.features), self.name
+        score = sum(1 << bit for bit, feature in enumerate(table) if feature in self.features)
+        return score, len(self.features), self.name
 
     @property
     def tag(self) -> str:
@@ -217,6 +238,19 @@ def sorted_levels(levels: Iterable[CpuLevel]) -> tuple[CpuLevel, ...]:
     return tuple(sorted({level.name: level for level in levels}.values(), key=lambda level: level.rank, reverse=True))
 
 
+def common_level(levels: Iterable[CpuLevel]) -> CpuLevel:
+    """The highest level that a CPU with any of these, all of one architecture, can run."""
+    named = tuple(levels)
+    common = frozenset.intersection(*(level.features for level in named))
+    if named[0].architecture == "x86_64":
+        return _x86_level(common)
+    bases = [level.name.partition("+")[0] for level in named]
+    # Of two bases that bring the same along, the one that was named.
+    fitting = [(len(brought), base in bases, base) for base, brought in _ARM_LEVELS.items() if brought <= common]
+    *_, base = max(fitting)
+    return _arm_level(base, (common - _ARM_LEVELS[base]) & _ARM_FEATURES.keys())
+
+
 def best_cpu(architecture: str, features: Iterable[str]) -> CpuLevel | None:
     """The highest level that a CPU with these features (gcc's names) can run, or None when it is below every level."""
     has = frozenset(features)
@@ -238,7 +272,10 @@ def _x86_level(features: frozenset[str]) -> CpuLevel:
 
 def _arm_level(base: str, features: Iterable[str]) -> CpuLevel:
     added = sorted(set(features))
-    return CpuLevel(name="+".join([base, *added]), architecture="aarch64", features=frozenset(added))
+    brought = (_ARM_NEEDS.get(feature, frozenset()) for feature in added)
+    return CpuLevel(
+        name="+".join([base, *added]), architecture="aarch64", features=_ARM_LEVELS[base].union(added, *brought)
+    )
 
 
 def _refuse_unknown_features(features: Iterable[str], *, base: str, known: Iterable[str], where: str) -> None:

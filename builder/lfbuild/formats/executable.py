@@ -19,6 +19,9 @@ ProgramKind = Literal["ape", "polyglot", "elf", "pe", "macho", "script", "none"]
 PROBE_BYTES: Final = 4096
 """How many bytes of the start of a file the functions here want to see."""
 
+MOST_SIGNATURE_BYTES: Final = 48 << 10
+"""Of a certificate table: readers look for the end records, which stand before it, in the last 64 KiB of a file."""
+
 POLYGLOT_START: Final = b"MZlfbuild='\n"
 """What a polyglot head begins with: a DOS header to Windows, to a shell an assignment whose quote hides binary fields.
 

@@ -30,6 +30,8 @@ _FIELD = re.compile(r"[!-~]{1,255}")
 _LEVEL = re.compile(r"[!-+\--~]{1,255}")
 _MOST_LEVELS_BYTES: Final = 1023
 """Of all levels with their commas, so that C reads them into a buffer: upstream's thirteen for x86-64 have 350."""
+_MOST_SLICES: Final = 64
+_HIGHEST_METHOD: Final = 0xFFFF
 _NUMBER = re.compile(r"[0-9]{1,19}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -57,8 +59,9 @@ def slices_to_bytes(slices: tuple[Slice, ...]) -> bytes:
     """The member's bytes.
 
     Raises:
-        FormatError: a field has a space or another byte that the table cannot hold.
+        FormatError: there are too many, or a field has a space or another byte that the table cannot hold.
     """
+    _check_count(len(slices), where=SLICES_NAME)
     for item in slices:
         _check(item, where=SLICES_NAME)
     body = "".join(f"{line}\n" for line in [_FIRST, *(item.line() for item in slices)]).encode()
@@ -79,9 +82,10 @@ def parse_slices(data: bytes, *, where: str) -> tuple[Slice, ...]:
     if end != f"end {blake3(body).hexdigest()}".encode():
         raise IntegrityError(where, "the slice table does not match its own digest")
     try:
-        lines = body.decode("ascii").splitlines()[1:]
+        _, *lines, _ = body.decode("ascii").split("\n")
     except UnicodeDecodeError as error:
         raise FormatError(where, "the slice table is not ASCII") from error
+    _check_count(len(lines), where=where)
     return tuple(_parse_line(line, where=f"{where}:{number}") for number, line in enumerate(lines, start=2))
 
 
@@ -102,8 +106,14 @@ def _parse_line(line: str, *, where: str) -> Slice:
     return item
 
 
+def _check_count(count: int, *, where: str) -> None:
+    if count > _MOST_SLICES:
+        raise FormatError(where, f"the slice table has {count} slices, and launchers read {_MOST_SLICES}")
+
+
 def _check(item: Slice, *, where: str) -> None:
     fields_fit = all(_FIELD.fullmatch(field) for field in (item.target, item.member))
     levels_fit = item.cpus and all(map(_LEVEL.fullmatch, item.cpus)) and len(",".join(item.cpus)) <= _MOST_LEVELS_BYTES
-    if not fields_fit or not levels_fit or not _DIGEST.fullmatch(item.digest):
+    method_fits = item.method <= _HIGHEST_METHOD
+    if not fields_fit or not levels_fit or not method_fits or not _DIGEST.fullmatch(item.digest):
         raise FormatError(where, f"a slice of {item.target!r} has a field that the table cannot hold")

@@ -54,6 +54,14 @@ class Foreign:
         """Where the first of the users' members begins."""
         return min((item.header_offset for item in self.users), default=self.reader.directory.offset)
 
+    def left_out(self) -> tuple[str, ...]:
+        """What a file of ours does not keep, in words: entries of folders, which hold nothing."""
+        folders = [record.name for record in self.users if record.name.endswith("/")]
+        if not folders:
+            return ()
+        named = ", ".join(folders[:3]) + (f" and {len(folders) - 3} more" if len(folders) > 3 else "")
+        return (f"entries of folders are left out ({named}): unpacking a member makes its folder",)
+
     def head(self) -> EngineHead:
         """The engine as a head.
 

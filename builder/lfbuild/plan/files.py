@@ -91,6 +91,8 @@ def plan_files(
 def told(files: Sequence[PlannedFile]) -> tuple[str, ...]:
     """What the user should know of it."""
     if len(files) == 1:
+        if files[0].is_for_windows and files[0].head == "engine":
+            return ("the file begins with its engine, so Windows shows no name and no version of it",)
         return ()
     weights, program = (file.output.name for file in files)
     two = f"{weights} with the weights, and {program}, which starts on Windows and needs {weights} beside it"

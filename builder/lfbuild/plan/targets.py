@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from lfbuild.engine.cpu import parse_cpu, shipped_levels, sorted_levels
+from lfbuild.engine.cpu import common_level, parse_cpu, shipped_levels, sorted_levels
 from lfbuild.errors import RecipeError
 from lfbuild.formats.head import TARGETS, HeadForm, choose_form
 from lfbuild.recipe.targets import ALL, HOST
@@ -49,7 +49,7 @@ def choose_targets(recipe: Recipe, toolchain: Toolchain, *, host: str) -> tuple[
         *_table_problems(recipe, names),
         *(problem for item in levels.values() for problem in item.problems),
         *_head_problems(recipe, names, head),
-        *_windows_and_macos_problems(recipe, toolchain, names),
+        *_windows_and_macos_problems(recipe, toolchain, names, head),
     ]
     if problems:
         raise RecipeError(recipe.path, tuple(dict.fromkeys(problems)))
@@ -119,8 +119,11 @@ class _Levels:
             first = spelled.setdefault(level.name, name)
             if first != name:
                 self._tell(f"'{first}' and '{name}' are the same level")
-        self._check_architectures(levels, named)
         in_order = [sorted_levels(it for it in levels if it.architecture == name) for name in self._architectures]
+        if len(levels) == len(named):  # else what was meant by the others is not known
+            self._check_architectures(levels, named)
+            for some in in_order:
+                self._check_lowest(some)
         return tuple(level.name for some in in_order for level in some)
 
     def _parsed(self, name: str) -> CpuLevel | None:
@@ -131,8 +134,6 @@ class _Levels:
             return None
 
     def _check_architectures(self, levels: list[CpuLevel], named: tuple[str, ...]) -> None:
-        if len(levels) < len(named):
-            return  # what was meant by the others is not known
         missing = [name for name in self._architectures if name not in {level.architecture for level in levels}]
         if missing:
             self._tell(f"names {_list(named)}, but {self._target} needs a level of {_list(missing)}")
@@ -140,6 +141,13 @@ class _Levels:
             strange = [level.name for level in levels if level.architecture not in self._architectures]
             if strange:
                 self._tell(f"names {_list(strange)}, which {self._target} has no use for")
+
+    def _check_lowest(self, levels: tuple[CpuLevel, ...]) -> None:
+        """An engine starts only on a CPU that has the lowest of its levels."""
+        other = next((level for level in levels if not level.features >= levels[-1].features), None)
+        if other is not None:
+            what = f"every machine must have the lowest level, {levels[-1].name}, and one with {other.name} need not"
+            self._tell(f"{what}; add their common base, {common_level(levels).name}")
 
     def _tell(self, what: str) -> None:
         self.problems.append(self._recipe.problem(self._key, what))
@@ -155,9 +163,14 @@ def _head_problems(recipe: Recipe, names: Sequence[str], head: HeadKind) -> Iter
     fits, what = fit[head]
     if not fits:
         yield recipe.problem(("targets", "head"), f'"{head}" {what}, and this file is for {_list(names)}')
+    elif head == "engine" and names[0].startswith("macos-"):
+        what = "does not start on macOS: what follows a program there breaks its signature; leave it out"
+        yield recipe.problem(("targets", "head"), f'"{head}" {what}')
 
 
-def _windows_and_macos_problems(recipe: Recipe, toolchain: Toolchain, names: Sequence[str]) -> Iterator[Problem]:
+def _windows_and_macos_problems(
+    recipe: Recipe, toolchain: Toolchain, names: Sequence[str], head: HeadKind
+) -> Iterator[Problem]:
     if toolchain.kind == "cosmocc":
         return  # an APE is a PE too; what does not fit was told with the recipe
     what = "has nothing to work on: none of the systems is {}, but {}"
@@ -166,6 +179,9 @@ def _windows_and_macos_problems(recipe: Recipe, toolchain: Toolchain, names: Seq
         yield from (
             recipe.problem(key, what.format("a Windows", _list(names))) for key, value in unused.items() if value
         )
+    elif head == "engine" and recipe.llamafile.icon:
+        told = 'has no place in a file that begins with its engine; leave it out, or targets.head = "engine"'
+        yield recipe.problem(("llamafile", "icon"), told)
     if recipe.sign.macos and not any(name.startswith("macos-") for name in names):
         yield recipe.problem(("sign", "macos"), what.format("a macOS", _list(names)))
 

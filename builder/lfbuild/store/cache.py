@@ -150,7 +150,9 @@ class Store:
     @contextlib.contextmanager
     def lock(self, name: str, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
         """Hold `name` alone among all processes that use this store."""
-        with locked(self._lock_path(_digest(name)), waiting=waiting):
+        path = self._lock_path(_digest(name))
+        self._make_folder(path.parent)
+        with locked(path, waiting=waiting):
             yield
 
     def recall(self, name: str) -> dict[str, Any] | None:
@@ -201,6 +203,7 @@ class Store:
         """A folder of this process alone; its lock, taken first, tells the living from the abandoned."""
         token = secrets.token_hex(8)
         lock = self._lock_path(f"incoming-{token}")
+        self._make_folder(lock.parent)
         with locked(lock):
             folder = self.root / "incoming" / token
             self._make_folder(folder)
@@ -218,6 +221,9 @@ class Store:
 
     def _make_folder(self, folder: Path) -> None:
         try:
+            # The launchers of files place engines in the same folder, and pass over one that others may write to.
+            if not self.root.exists():
+                self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise HostError(
