@@ -62,18 +62,17 @@ _X86_OPTIONS = {
 _ARMV8_1 = frozenset({"crc", "lse", "rdm"})
 _ARMV8_3 = _ARMV8_1 | {"fcma", "jscvt", "rcpc"}
 _ARMV8_4 = _ARMV8_3 | {"dotprod", "flagm", "rcpc2"}
-_ARMV8_5 = _ARMV8_4 | {"flagm2", "frintts"}
-_ARMV8_6 = _ARMV8_5 | {"bf16", "i8mm"}
+_ARMV8_6 = _ARMV8_4 | {"bf16", "i8mm"}
 _ARM_LEVELS: dict[str, frozenset[str]] = {
     "armv8-a": frozenset(),
     "armv8.1-a": _ARMV8_1,
     "armv8.2-a": _ARMV8_1,
     "armv8.3-a": _ARMV8_3,
     "armv8.4-a": _ARMV8_4,
-    "armv8.5-a": _ARMV8_5,
+    "armv8.5-a": _ARMV8_4,
     "armv8.6-a": _ARMV8_6,
     "armv8.7-a": _ARMV8_6,
-    "armv9-a": _ARMV8_5 | {"fp16", "sve", "sve2"},
+    "armv9-a": _ARMV8_4 | {"fp16", "sve", "sve2"},
 }
 _ARM_NEEDS = {"sve": frozenset({"fp16"}), "sve2": frozenset({"fp16", "sve"})}
 # gcc's name of a feature, and clang's.
