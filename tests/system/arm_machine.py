@@ -1,4 +1,4 @@
-"""A machine of another processor: a root folder with only arm64's busybox, and qemu registered as its interpreter.
+"""A machine of another processor: a root folder with arm64's busybox and bash alone, and qemu as its interpreter.
 
 Both last as long as one command: `binfmt_misc` is mounted in a namespace of its own (Linux 6.7), so this machine's own
 settings stay as they are.
@@ -39,9 +39,9 @@ def emulator() -> str:
 
 
 def make_root(folder: Path) -> Path:
-    """A root folder with arm64's busybox, brought by apt without a word in this machine's own settings."""
+    """A root folder with static programs of arm64, brought by apt without a word in this machine's own settings."""
     if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        pytest.skip("apt-get, which brings arm64's busybox, is not here")
+        pytest.skip("apt-get, which brings arm64's programs, is not here")
     for name in ("state/lists/partial", "cache/archives/partial", "root/bin", "root/tmp", "root/dev", "root/proc"):
         (folder / name).mkdir(parents=True)
     (folder / "state" / "status").touch()
@@ -49,14 +49,15 @@ def make_root(folder: Path) -> Path:
     words = [
         word for option in (*options, f"Dir::Cache={folder / 'cache'}", "Debug::NoLocking=1") for word in ("-o", option)
     ]
-    for act in (["update"], ["download", "busybox-static"]):
+    for act in (["update"], ["download", "busybox-static", "bash-static"]):
         brought = subprocess.run(["apt-get", "-qq", *words, *act], cwd=folder, capture_output=True, check=False)
         if brought.returncode:
-            pytest.skip("apt-get brings no busybox-static for arm64 here")
-    (package,) = folder.glob("busybox-static_*_arm64.deb")
-    subprocess.run(["dpkg", "-x", package, folder / "unpacked"], check=True)
+            pytest.skip("apt-get brings no busybox-static and bash-static for arm64 here")
+    for package in folder.glob("*_arm64.deb"):
+        subprocess.run(["dpkg", "-x", package, folder / "unpacked"], check=True)
     root = folder / "root"
     shutil.copy2(folder / "unpacked" / "bin" / "busybox", root / "bin" / "busybox")
+    shutil.copy2(folder / "unpacked" / "bin" / "bash-static", root / "bin" / "bash")
     listed = subprocess.run(
         [emulator(), root / "bin" / "busybox", "--list"], capture_output=True, text=True, check=True
     )

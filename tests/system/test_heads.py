@@ -65,9 +65,13 @@ def test_a_file_for_one_linux_is_a_plain_program(smollm2: Path, starter: list[st
 
 
 def test_find_starts_it(smollm2: Path) -> None:
-    words = ["find", smollm2.parent, "-name", smollm2.name, "-exec", "{}", *QUESTION, ";"]
+    assert "Paris" in found_and_started(smollm2)
 
-    assert "Paris" in subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+def found_and_started(file: Path) -> str:
+    """What a file says that `find` has started."""
+    words = ["find", file.parent, "-name", file.name, "-exec", "{}", *QUESTION, ";"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the levels in the recipe are those of x86-64")
@@ -122,7 +126,11 @@ def test_it_starts_where_there_is_nothing_but_busybox(smollm2: Path, tmp_path: P
 
 @pytest.mark.parametrize("file", ["smollm2", "with_windows"])
 def test_what_the_file_says_of_itself_is_what_inspect_says(file: str, request: pytest.FixtureRequest) -> None:
-    path: Path = request.getfixturevalue(file)
+    compare_with_inspect(request.getfixturevalue(file))
+
+
+def compare_with_inspect(path: Path) -> None:
+    """Both ways, every slice."""
     told = run_file(path, "--lf-info")
     inspected = json.loads(run_lfbuild("inspect", path, "--json", cwd=path.parent).stdout)["slices"]
 
@@ -147,12 +155,16 @@ def test_the_file_verifies_itself_and_gives_its_members_out(smollm2: Path, tmp_p
 def test_a_polyglot_answers_from_every_shell(with_windows: Path, shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
-    words = [shell, *(["sh"] if shell == "busybox" else []), "-c"]
-    call = f"'{with_windows}' {' '.join(map(repr, QUESTION))}"
 
-    answer = subprocess.run([*words, call], capture_output=True, text=True, check=False)
+    answer = subprocess.run(from_shell(shell, with_windows), capture_output=True, text=True, check=False)
 
     assert "Paris" in answer.stdout, answer.stderr[-2000:]
+
+
+def from_shell(shell: str, file: Path) -> list[str]:
+    """The words that have a shell start a file with the question, as a line that is typed there."""
+    line = f"'{file}' {' '.join(map(repr, QUESTION))}"
+    return [shell, *(["sh"] if shell == "busybox" else []), "-c", line]
 
 
 def test_a_polyglot_answers_on_windows(with_windows: Path, wine: dict[str, str]) -> None:

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.system.arm_machine import make_root, run_in_root
 from tests.system.conftest import LAUNCHER, RECIPES, run_lfbuild
-from tests.system.test_heads import QUESTION, TEN_MINUTES, WINE, extracted_engine
+from tests.system.test_heads import (
+    QUESTION,
+    TEN_MINUTES,
+    WINE,
+    compare_with_inspect,
+    extracted_engine,
+    found_and_started,
+    from_shell,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +30,6 @@ pytestmark = pytest.mark.full
 
 SYSTEMS = ("linux-x86_64", "linux-aarch64", "windows-x86_64", "macos-aarch64", "macos-x86_64")
 EMULATED = ("completion", "-p", "The capital of France is", "-n", "4", "-t", "2", "-no-cnv", "--no-warmup")
-MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +58,17 @@ def test_each_form_answers_here_and_is_whole(built: Callable[[str], Path], recip
     assert "every byte is as its manifest promises" in run_lfbuild("verify", file, cwd=file.parent).stdout
 
 
+@pytest.mark.parametrize("shell", ["bash", "dash", "zsh", "fish", "busybox"])
+@pytest.mark.parametrize("recipe", ["portable", "unix", "linux"])
+def test_each_form_answers_from_every_shell(built: Callable[[str], Path], recipe: str, shell: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+
+    answer = subprocess.run(from_shell(shell, built(recipe)), capture_output=True, text=True, check=False)
+
+    assert "Paris" in answer.stdout, answer.stderr[-2000:]
+
+
 @pytest.mark.parametrize("recipe", ["unix", "linux"])
 @pytest.mark.parametrize("starter", [[], ["env", "-i", "PATH=/usr/bin:/bin"]], ids=["execve", "env"])
 def test_a_script_and_an_elf_are_started_by_execve(
@@ -61,12 +79,22 @@ def test_a_script_and_an_elf_are_started_by_execve(
     assert "Paris" in answer.stdout, answer.stderr[-2000:]
 
 
+@pytest.mark.parametrize("recipe", ["unix", "linux"])
+def test_find_starts_a_script_and_an_elf(built: Callable[[str], Path], recipe: str) -> None:
+    assert "Paris" in found_and_started(built(recipe))
+
+
+@pytest.mark.parametrize("recipe", ["portable", "unix", "linux"])
+def test_what_each_form_says_of_itself_is_what_inspect_says(built: Callable[[str], Path], recipe: str) -> None:
+    compare_with_inspect(built(recipe))
+
+
 def test_all_engines_together_are_small(built: Callable[[str], Path]) -> None:
     listed = json.loads(run_lfbuild("list", built("portable"), "--json", cwd=Path.cwd()).stdout)
 
     stored = {item["name"]: item["stored_bytes"] for item in listed if item["name"].startswith(".lfbuild/engine/")}
     assert set(stored) == {f".lfbuild/engine/{system}" for system in SYSTEMS}
-    assert sum(stored.values()) <= 60 * MIB
+    assert sum(stored.values()) <= 60_000_000
 
 
 def test_the_engine_for_windows_answers(built: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -99,8 +127,19 @@ def test_the_engine_for_arm_answers(built: Callable[[str], Path]) -> None:
     assert ": CPU level armv8" in answer.stderr
 
 
+@pytest.mark.parametrize("recipe", ["portable", "unix"])
+def test_the_same_file_answers_on_an_arm_machine(built: Callable[[str], Path], recipe: str, tmp_path: Path) -> None:
+    """By bash: under qemu 7, arm64's busybox cannot start its own applets from a script, by /proc/self/exe."""
+    root = make_root(tmp_path)
+    shutil.copy2(built(recipe), root / "chat file")
+
+    answer = run_in_root(root, "/bin/bash", "/chat file", *EMULATED, timeout=TEN_MINUTES)
+
+    assert "Paris" in answer.stdout, answer.stderr[-2000:]
+
+
 def test_it_starts_on_an_arm_machine_with_nothing_but_busybox(built: Callable[[str], Path], tmp_path: Path) -> None:
-    """As an ELF: under qemu 7, arm64's busybox cannot start its own applets from a script, by /proc/self/exe."""
+    """As an ELF, which needs no shell."""
     if os.geteuid() != 0:
         pytest.skip("chroot is root's")
     built("portable")  # so that the engine is there
