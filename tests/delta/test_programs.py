@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import tracemalloc
 
 import pytest
 
@@ -78,7 +79,14 @@ FAR = programs.packed(bytes(100), bytes(100), [Cover(old=0, new=0, size_bytes=10
     ("data", "size", "old_size", "told"),
     [
         (b"\0" * 11, 9, 9, "ends in its first bytes"),
-        (b"\xff" * 12, 9, 9, "4294967295 covers are more than any program needs"),
+        (b"\xff" * 12, 9, 9, "4294967295 covers are more than a program of 9 bytes needs"),
+        (struct.pack("<III", 10, 0, 0), 9, 9, "10 covers are more than a program of 9 bytes needs"),
+        (
+            struct.pack("<III", 5 << 20, 0, 0),
+            8 << 20,
+            9,
+            "5242880 covers are more than a program of 8388608 bytes needs",
+        ),
         (bytes(12), 9, 9, "ends in the middle of its streams"),
         (FAR, 99, 100, "is longer than the 99 bytes that it promises"),
         (GOOD, len(NEW) + 1, len(OLD), "one of its streams is too short"),
@@ -102,3 +110,34 @@ def test_a_stream_that_goes_on_is_refused() -> None:
         undone(shorter, 2, b"")
 
     assert str(caught.value) == "frame: one of its streams is too long"
+
+
+def test_covers_take_little_memory_however_many_there_are() -> None:
+    count = 1 << 18
+    control = programs._stream(programs._leb128([*[0] * 2 * count, *[1000] * count]), programs._CONTROL)
+    data = struct.pack("<III", count, len(control), 0) + control
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError):
+            undone(data, count)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 10 << 20
+
+
+@pytest.mark.parametrize("number", [0, 127, 128, 1 << 35, (1 << 63) - 1])
+def test_numbers_of_up_to_63_bits_are_read_however_they_fall_into_pieces(number: int) -> None:
+    stream = programs._Stream(programs._stream(programs._leb128([number] * 99), programs._CONTROL), "frame")
+
+    assert list(programs._read_leb128(stream, 99, "frame")) == [number] * 99
+
+
+def test_a_number_of_more_bits_is_refused() -> None:
+    stream = programs._Stream(programs._stream(programs._leb128([1 << 63]), programs._CONTROL), "frame")
+
+    with pytest.raises(FormatError) as caught:
+        programs._read_leb128(stream, 1, "frame")
+
+    assert str(caught.value) == "frame: has a number of more than 63 bits"
