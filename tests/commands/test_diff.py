@@ -6,6 +6,7 @@ import io
 import json
 import random
 import sys
+import tempfile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -85,6 +86,17 @@ def test_the_new_file_gets_the_name_it_had_and_its_mode(
     assert new.read_bytes() == expected
     assert new.stat().st_mode & 0o111
     assert said(capsys, "verify", new.name)
+
+
+def test_frames_wait_where_the_delta_will_stand(
+    old: Path, new: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/a/temporary/folder/without/room")
+
+    said(capsys, "diff", old.name, new.name, "-o", "p.lfdelta")
+    said(capsys, "apply", old.name, "p.lfdelta", "-o", "made")
+
+    assert (old.parent / "made").read_bytes() == new.read_bytes()
 
 
 def test_a_delta_tells_what_it_is_for_and_what_it_makes(
