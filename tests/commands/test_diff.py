@@ -178,8 +178,8 @@ def test_a_chain_in_the_wrong_order_is_refused(
     told = said(capsys, "apply", old.name, "12", "12", "-o", "made", code=5)
 
     assert told == (
-        "lfbuild: chat-2.llamafile: is not the file that 12 was made for: "
-        f"that is chat-1.llamafile of {old.stat().st_size} bytes\n"
+        "lfbuild: 12: was made for another file than the one that 12 makes; nothing was changed\n"
+        "lfbuild: hint: `lfbuild inspect` tells what a delta is for and makes\n"
     )
     assert not (tmp_path / "made").exists()
 
