@@ -64,8 +64,8 @@ def test_any_two_byte_strings_have_a_difference(old: bytes, new: bytes) -> None:
 
 
 def test_covers_may_go_back_and_leave_gaps() -> None:
-    old, new = b"0123456789", b"..789--012!"
-    covers = [Cover(old=7, new=2, size_bytes=3), Cover(old=0, new=7, size_bytes=3)]
+    old, new = b"0123456789" * 3, b"..23456789--01234567!"
+    covers = [Cover(old=22, new=2, size_bytes=8), Cover(old=0, new=12, size_bytes=8)]
 
     assert undone(programs.packed(old, new, covers), len(new), old) == new
 
@@ -80,7 +80,7 @@ FAR = programs.packed(bytes(100), bytes(100), [Cover(old=0, new=0, size_bytes=10
     [
         (b"\0" * 11, 9, 9, "ends in its first bytes"),
         (b"\xff" * 12, 9, 9, "4294967295 covers are more than a program of 9 bytes needs"),
-        (struct.pack("<III", 10, 0, 0), 9, 9, "10 covers are more than a program of 9 bytes needs"),
+        (struct.pack("<III", 2, 0, 0), 15, 9, "2 covers are more than a program of 15 bytes needs"),
         (
             struct.pack("<III", 5 << 20, 0, 0),
             8 << 20,
@@ -119,7 +119,7 @@ def test_covers_take_little_memory_however_many_there_are() -> None:
     tracemalloc.start()
     try:
         with pytest.raises(FormatError):
-            undone(data, count)
+            undone(data, programs.LEAST_COVER_BYTES * count)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 _HEAD: Final = struct.Struct("<III")
 _PIECE_BYTES: Final = 256 << 10
+LEAST_COVER_BYTES: Final = 8
+"""A shorter one gains nothing, and many in few bytes of control would cost whoever applies them memory."""
 _MOST_COVERS: Final = 1 << 22
 _MOST_DICTIONARY_POWER: Final = 24
 """A decoder needs 2^24 bytes and a little more for a stream."""
@@ -90,7 +92,7 @@ def unpacked(
     if len(data) < _HEAD.size:
         raise FormatError(where, "ends in its first bytes")
     count, control_size, difference_size = _HEAD.unpack_from(data)
-    if count > min(size, _MOST_COVERS):
+    if count > min(size // LEAST_COVER_BYTES, _MOST_COVERS):
         raise FormatError(where, f"{count} covers are more than a program of {size} bytes needs")
     second, third = _HEAD.size + control_size, _HEAD.size + control_size + difference_size
     covers = _read_control(data[_HEAD.size : second], count, where)
