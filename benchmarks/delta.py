@@ -258,7 +258,7 @@ def _applying(title: str, pairs: Sequence[Pair], trials: Trials) -> Table:
         new, moved = _changed_in_place(pair)
         peak, stored = max(trial.apply["peak"], trial.in_place["peak"]), trial.in_place["stored"]
         rows.append((pair.name, *map(mebibytes, (new, moved, stored, trial.apply["peak"], trial.in_place["peak"]))))
-        most = 2 * (new + moved) / MIB + _MORE_WRITTEN_MIB
+        most = round(2 * (new + moved) / MIB + _MORE_WRITTEN_MIB, 2)
         goals += [
             Goal(what=f"memory to apply it: {pair.name}", limit=_MOST_MEMORY_MIB, found=peak / MIB, unit=" MiB"),
             Goal(what=f"written in place, 2 × what changes: {pair.name}", limit=most, found=stored / MIB, unit=" MiB"),
