@@ -15,7 +15,7 @@ from lfbuild.archive.hashing import HashPool, hash_region
 from lfbuild.archive.reader import Reader
 from lfbuild.archive.source import BytesSource, FileSource
 from lfbuild.backend.wheel import WheelFile, write_wheel
-from lfbuild.commands.apply import DeltaSource, apply
+from lfbuild.commands.apply import DeltaSource, apply, apply_in_place_of
 from lfbuild.commands.diff import diff
 from lfbuild.commands.verify import verify
 from lfbuild.formats.blocks import Cuts
@@ -187,6 +187,14 @@ def act_apply(old: str, patch: str, made: str) -> dict[str, float]:
     return {"act": time.perf_counter() - start}
 
 
+def act_apply_in_place(path: str, patch: str) -> dict[str, float]:
+    """lfbuild's apply into the old file itself, and what was written for it: journal and file."""
+    before = _stored_bytes()
+    start = time.perf_counter()
+    apply_in_place_of(Path(path), [DeltaSource(name=patch)], threads=1, report=SilentReport())
+    return {"act": time.perf_counter() - start, "stored": _stored_bytes() - before}
+
+
 def act_large(kind: str, size: str, number: str, target: str) -> dict[str, float]:
     """Write one of two releases of a large file."""
     path = Path(target)
@@ -306,6 +314,7 @@ ACTS: dict[str, Callable[..., dict[str, float]]] = {
     "fetch": act_fetch,
     "diff": act_diff,
     "apply": act_apply,
+    "apply-in-place": act_apply_in_place,
     "large": act_large,
     "swap-in-place": act_swap_in_place,
     "swap-arguments": act_swap_arguments,

@@ -30,6 +30,10 @@ GIB = 1 << 30
 KB = 1000
 _MOST_MEMORY_MIB = 80
 """64 MiB, and the largest pair that is held: two programs of 8 MiB."""
+_MOST_CPU_S = 1.5
+"""To make a delta, for each MB of the engine or of the tensors that changed."""
+_MORE_WRITTEN_MIB = 0.25
+"""Heads of the journal's records, the directory and its mark, and whole pages."""
 
 Trials = dict[tuple[str, str], "Trial | str"]
 """Of a tool and a pair: what it did, or why it could not."""
@@ -62,10 +66,11 @@ def measure(setting: Setting) -> Iterator[Table]:
     table, _ = _sizes("Engines alone", list(_engines(workshop)), setting.folder, goals=_engine_goals)
     yield table
     for model in (SMOL, GEMMA):
-        title = f"Releases of {model.recipe}"
-        table, trials = _sizes(title, list(_releases(workshop, model)), setting.folder, goals=_release_goals)
+        title, pairs = f"Releases of {model.recipe}", list(_releases(workshop, model))
+        table, trials = _sizes(title, pairs, setting.folder, goals=_release_goals)
         yield table
         yield _costs(title, trials)
+        yield _applying(title, pairs, trials)
     yield _scale(setting, [("synthetic", 8 * GIB), ("sparse", setting.sparse_bytes)])
 
 
@@ -177,7 +182,19 @@ def _engine_goals(pairs: Sequence[Pair], trials: Trials) -> list[Goal]:
     first = pairs[0]
     ours = _travels(trials, OURS.name, first.name)
     limit = round(0.06 * first.changed_bytes / KB + 3)
-    return [Goal(what=f"6 % of the engine and 3 KB: {first.name}", limit=limit, found=_kb(ours), unit=" KB"), *goals]
+    first_goal = Goal(what=f"6 % of the engine and 3 KB: {first.name}", limit=limit, found=_kb(ours), unit=" KB")
+    return [first_goal, *goals, *_making_goals(pairs, trials)]
+
+
+def _making_goals(pairs: Sequence[Pair], trials: Trials) -> list[Goal]:
+    """CPU to make it, where it is known how much changed."""
+    goals = []
+    for pair in pairs:
+        trial = trials[OURS.name, pair.name]
+        if pair.changed_bytes and not isinstance(trial, str):
+            what, found = f"CPU to make it, a changed MB: {pair.name}", trial.make.cpu_s / (pair.changed_bytes / 1e6)
+            goals.append(Goal(what=what, limit=_MOST_CPU_S, found=found, unit=" s"))
+    return goals
 
 
 def _release_goals(pairs: Sequence[Pair], trials: Trials) -> list[Goal]:
@@ -206,7 +223,7 @@ def _release_goals(pairs: Sequence[Pair], trials: Trials) -> list[Goal]:
             goals.append(Goal(what="template edit, more than the best peer", limit=1, found=found, unit=" KB"))
         else:
             goals.append(Goal(what=f"× the best peer: {pair.name}", limit=1, found=_ratio(ours, best)))
-    return goals
+    return [*goals, *_making_goals(pairs, trials)]
 
 
 def _costs(title: str, trials: Trials) -> Table:
@@ -231,6 +248,41 @@ def _costs(title: str, trials: Trials) -> Table:
     )
 
 
+def _applying(title: str, pairs: Sequence[Pair], trials: Trials) -> Table:
+    """What applying costs, pair by pair: memory, and what is written to change the old file itself."""
+    rows, goals = [], []
+    for pair in pairs:
+        trial = trials[OURS.name, pair.name]
+        if isinstance(trial, str) or trial.in_place is None:
+            continue
+        new, moved = _changed_in_place(pair)
+        peak, stored = max(trial.apply["peak"], trial.in_place["peak"]), trial.in_place["stored"]
+        rows.append((pair.name, *map(mebibytes, (new, moved, stored, trial.apply["peak"], trial.in_place["peak"]))))
+        most = round(2 * (new + moved) / MIB + _MORE_WRITTEN_MIB, 2)
+        goals += [
+            Goal(what=f"memory to apply it: {pair.name}", limit=_MOST_MEMORY_MIB, found=peak / MIB, unit=" MiB"),
+            Goal(what=f"written in place, 2 × what changes: {pair.name}", limit=most, found=stored / MIB, unit=" MiB"),
+        ]
+    return Table(
+        title=f"{title}: what applying costs",
+        columns=("pair", "new", "moved", "written in place", "memory, new file", "memory, in place"),
+        rows=rows,
+        goals=goals,
+        notes=(
+            "What changes in place: blocks that OLD has not or has elsewhere, as all weights behind a longer template.",
+            f"Written may be twice that, and {_MORE_WRITTEN_MIB:g} MiB of heads and whole pages.",
+        ),
+    )
+
+
+def _changed_in_place(pair: Pair) -> tuple[int, int]:
+    """Bytes of blocks that OLD does not have, and of those that it has elsewhere."""
+    stretches = match([map_file(pair.old, threads=1)], map_file(pair.new, threads=1))
+    new = sum(it.size_bytes for it in stretches if it.seed == MISSING)
+    moved = sum(it.size_bytes for it in stretches if it.seed >= 0 and it.seed_offset != it.offset)
+    return new, moved
+
+
 def _scale(setting: Setting, sizes: Sequence[tuple[str, int]]) -> Table:
     """Large files: what is read, and what it costs, whatever the size of the weights."""
     rows, goals = [], []
@@ -252,6 +304,18 @@ def _scale(setting: Setting, sizes: Sequence[tuple[str, int]]) -> Table:
         )
         goals += [
             Goal(what=f"read to make it: {name}", limit=200, found=make["read"] / MIB, unit=" MiB"),
+            Goal(
+                what=f"memory to make it, 200 MB and 17 × the engine: {name}",
+                limit=round((200e6 + 17 * inputs.program_bytes(size)) / MIB),
+                found=make["peak"] / MIB,
+                unit=" MiB",
+            ),
+            Goal(
+                what=f"CPU to make it, a MB of the engine: {name}",
+                limit=_MOST_CPU_S,
+                found=make.cpu_s / (inputs.program_bytes(size) / 1e6),
+                unit=" s",
+            ),
             Goal(what=f"memory to apply it: {name}", limit=_MOST_MEMORY_MIB, found=apply["peak"] / MIB, unit=" MiB"),
         ]
         for path in (old, new, patch, made):

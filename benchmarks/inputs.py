@@ -118,10 +118,14 @@ def release(folder: Path, target: Path, *, size: int, sparse: bool, number: int)
     member = _model_member(_Holes if sparse else _Endless, size, template)
     pool = _WithoutHoles if sparse else HashPool
     with mock.patch("lfbuild.archive.writer.HashPool", pool):
-        pack(
-            order(program(folder, number, min(8 * MIB, size // 256)), member), target, threads=1, report=SilentReport()
-        )
+        head = program(folder, number, program_bytes(size))
+        pack(order(head, member), target, threads=1, report=SilentReport())
     return target
+
+
+def program_bytes(size: int) -> int:
+    """How large the engine of a large file is."""
+    return min(8 * MIB, size // 256)
 
 
 def program(folder: Path, number: int, size: int) -> Path:

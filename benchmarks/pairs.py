@@ -23,9 +23,11 @@ from lfbuild.commands.origins import file_origin
 from lfbuild.commands.settings import read_settings
 from lfbuild.formats.gguf import cut_gguf, read_gguf
 from lfbuild.formats.model import model_facts
+from lfbuild.manifest.mapping import find_reader
 from lfbuild.manifest.model import EngineRecord, ToolchainRecord
 from lfbuild.manifest.order import EngineSlice, LauncherHead, PackMember
 from lfbuild.manifest.pack import pack
+from lfbuild.manifest.verify import load_manifest
 from lfbuild.recipe import load_recipe
 from lfbuild.report import SilentReport
 from lfbuild.sources import MemberOrigin, PypiOrigin, fetch_file
@@ -73,6 +75,13 @@ class Pair:
     new: Path
     changed_bytes: int = 0
     """Of what changed, where that is known: an engine, or tensors."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the old one is a file of lfbuild's, which can become the new one where it stands."""
+        with opened(self.old) as file:
+            reader = find_reader(self.old, file)
+            return reader is not None and load_manifest(reader) is not None
 
 
 def cyllama(version: str) -> Engine:

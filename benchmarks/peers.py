@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
-from benchmarks.measure import Sample, run_program
+from benchmarks.measure import Sample, run_child, run_program
 from benchmarks.rangeserver import serving
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class Trial:
     travels_bytes: int
     make: Sample
     apply: Sample
+    in_place: Sample | None = None
+    """Of applying it into the old file itself, where that can be done."""
 
 
 class Peer(Protocol):
@@ -140,6 +142,33 @@ class Casync:
         return Trial(travels_bytes=travels, make=making, apply=applying)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lfbuild:
+    """What all this is about, in children that tell their own memory."""
+
+    name: str = "lfbuild"
+
+    def lacking(self, pair: Pair) -> str:
+        """Nothing is."""
+        del pair
+        return ""
+
+    def trial(self, pair: Pair, folder: Path) -> Trial:
+        """Make, apply into a new file and, if it is one of ours, into the old one; compare."""
+        patch, made = folder / "patch", folder / "made"
+        making = run_child("diff", pair.old, pair.new, patch)
+        applying, in_place = run_child("apply", pair.old, patch, made), None
+        check_same(pair.new, made)
+        if pair.is_ours:
+            shutil.copyfile(pair.old, made)
+            in_place = run_child("apply-in-place", made, patch)
+            check_same(pair.new, made)
+        travels = patch.stat().st_size
+        patch.unlink()
+        made.unlink()
+        return Trial(travels_bytes=travels, make=making, apply=applying, in_place=in_place)
+
+
 def check_same(new: Path, made: Path) -> None:
     """End the benchmark if a tool made something else."""
     if not filecmp.cmp(new, made, shallow=False):
@@ -150,12 +179,7 @@ def _python(code: str, *words: str | Path) -> list[str | Path]:
     return [sys.executable, "-c", code, *words]
 
 
-OURS = PatchTool(
-    name="lfbuild",
-    program="lfbuild",
-    make=lambda old, new, patch: [sys.executable, "-m", "lfbuild", "diff", "-q", old, new, "-o", patch],
-    apply=lambda old, patch, made: [sys.executable, "-m", "lfbuild", "apply", "-q", old, patch, "-o", made],
-)
+OURS = Lfbuild()
 HDIFFPATCH = PatchTool(
     name="HDiffPatch, LZMA2",
     program="hdiffpatch",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from collections import Counter
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from tests.world.faults import Disk, Fault
 from tests.world.zips import Stored, zip_of
 
+from lfbuild.archive import journal as journal_module
 from lfbuild.archive.journal import JournalWriter, finish_journal, is_journal_complete
 from lfbuild.archive.source import BytesSource
 from lfbuild.errors import FormatError, HostError
@@ -20,7 +22,9 @@ from lfbuild.formats.zip import read_directory
 from lfbuild.host.inplace import had_alone, has_journal, journal_path, used
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
     from tests.world.faults import FaultKind
 
@@ -138,6 +142,56 @@ def _seen(path: Path) -> str:
         return "refused"
     assert seal.generation == 2 or data.startswith(OLD)
     return "old" if seal.generation == 1 else "new"
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "when"),
+    [
+        (errno.ENOSPC, "the disk is full", " once there is room"),
+        (errno.EDQUOT, "the disk quota is used up", " once there is room"),
+        (errno.EIO, "the disk reported a read or write error", ""),
+    ],
+)
+def test_a_disk_that_refuses_a_complete_journal_is_told_with_where_the_change_stands(
+    path: Path, tmp_path: Path, error: int, told: str, when: str
+) -> None:
+    (tmp_path / "stash").mkdir()
+    counting = Disk(Fault(kind="none", number=0), tmp_path / "stash")
+    with counting.failing():
+        edit(path, LONGER)
+    first_reserve = counting.told.index("reserve")
+    path.write_bytes(OLD)
+
+    disk = Disk(Fault(kind="error", number=first_reserve, error=error), tmp_path / "stash")
+    with disk.failing(), pytest.raises(HostError) as caught:
+        edit(path, LONGER)
+
+    assert str(caught.value) == f"{path}: {told}"
+    assert caught.value.hint == (
+        "the change stands in .chat.llamafile.lfbuild-redo beside it, "
+        f"and the next lfbuild command on chat.llamafile finishes it{when}"
+    )
+    assert path.read_bytes() == OLD
+    recover(path)
+    assert path.read_bytes() == LONGER
+
+
+def test_a_journal_that_cannot_be_closed_is_complete_all_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextlib.contextmanager
+    def created(where: Path) -> Iterator[BinaryIO]:
+        with real(where) as journal:
+            yield journal
+        raise OSError(errno.EIO, "a network file system tells it when a file is closed")
+
+    real = journal_module._created
+    monkeypatch.setattr(journal_module, "_created", created)
+    with pytest.raises(HostError) as caught:
+        edit(path, LONGER)
+
+    assert str(caught.value) == f"{path}: the disk reported a read or write error"
+    assert caught.value.hint.startswith("the change stands in ")
+    recover(path)
+    assert path.read_bytes() == LONGER
 
 
 def test_a_journal_of_another_file_is_refused(path: Path, tmp_path: Path) -> None:

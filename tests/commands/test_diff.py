@@ -6,6 +6,7 @@ import io
 import json
 import random
 import sys
+import tempfile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -87,6 +88,17 @@ def test_the_new_file_gets_the_name_it_had_and_its_mode(
     assert said(capsys, "verify", new.name)
 
 
+def test_frames_wait_where_the_delta_will_stand(
+    old: Path, new: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/a/temporary/folder/without/room")
+
+    said(capsys, "diff", old.name, new.name, "-o", "p.lfdelta")
+    said(capsys, "apply", old.name, "p.lfdelta", "-o", "made")
+
+    assert (old.parent / "made").read_bytes() == new.read_bytes()
+
+
 def test_a_delta_tells_what_it_is_for_and_what_it_makes(
     old: Path, new: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,8 +178,8 @@ def test_a_chain_in_the_wrong_order_is_refused(
     told = said(capsys, "apply", old.name, "12", "12", "-o", "made", code=5)
 
     assert told == (
-        "lfbuild: chat-2.llamafile: is not the file that 12 was made for: "
-        f"that is chat-1.llamafile of {old.stat().st_size} bytes\n"
+        "lfbuild: 12: was made for another file than the one that 12 makes; nothing was changed\n"
+        "lfbuild: hint: `lfbuild inspect` tells what a delta is for and makes\n"
     )
     assert not (tmp_path / "made").exists()
 

@@ -62,7 +62,7 @@ def difference(old: Path, new: Path, target: Path) -> Path:
         Side.open(new, threads=1, report=silent) as after,
         target.open("wb") as file,
     ):
-        make_delta(before, after, file, executable=True)
+        make_delta(before, after, file, folder=target.parent, executable=True)
     return target
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import lzma
+import struct
 import tracemalloc
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from tests.world.deltas import applied, apply_to, delta_of, written
 from tests.world.files import default_members, plain, weights, write_tiny_file
 from tests.world.models import DEFAULT_VALUES, STRING, tiny_gguf
 
-from lfbuild.delta import model, resolve, zstd
+from lfbuild.delta import model, programs, resolve, zstd
 from lfbuild.delta.apply import DeltaStream
 from lfbuild.delta.model import (
     Copied,
@@ -180,7 +181,7 @@ PARTS = one(Made(1, SIZE, SIZE))
         ({"parts": one(Copied(1, 1)), "frames": ()}, "its plan copies block 1, and the old file has 1"),
         (
             {"parts": one(Copied(0, 1 << 40)), "frames": ()},
-            "its plan has more than 2097152 blocks",
+            "plan: has more than 2097152 blocks",
         ),
         (
             {"parts": one(Zeroed(1 << 21, 1 << 20, 1)), "frames": ()},
@@ -274,6 +275,34 @@ def test_a_frame_that_lies_is_refused(
     assert refusal(old, lying(delta, frame=frame, data=data), tmp_path).startswith(told.replace("OLD", str(old)))
 
 
+def peak_of_a_refusal(old: Path, lie: bytes, tmp_path: Path) -> tuple[str, int]:
+    """How a lie is refused, and the memory that it took until then."""
+    tracemalloc.start()
+    try:
+        return refusal(old, lie, tmp_path), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_leaves_of_blocks_without_number_are_not_read(tmp_path: Path, old: Path, delta: bytes) -> None:
+    lie = lying(delta, parts=one(Made(1 << 30, 1, 1)), frame=StoredFrame(1 << 30, 0), leaves=bytes(32 << 20))
+
+    told, peak = peak_of_a_refusal(old, lie, tmp_path)
+
+    assert told == "x.lfdelta: plan: has more than 2097152 blocks"
+    assert peak < 4 << 20
+
+
+def test_covers_without_number_are_not_read(tmp_path: Path, old: Path, delta: bytes) -> None:
+    control = programs._stream(bytes(3 << 22), programs._CONTROL)
+    data = struct.pack("<III", 1 << 22, len(control), 0) + control
+
+    told, peak = peak_of_a_refusal(old, lying(delta, frame=ProgramFrame(1, 0, 0, 64, 0, None), data=data), tmp_path)
+
+    assert told == f"{FRAME}4194304 covers are more than a program of {SIZE} bytes needs"
+    assert peak < 4 << 20
+
+
 def test_bombs_take_no_memory(tmp_path: Path, old: Path, delta: bytes) -> None:
     window = lzma.compress(
         bytes(200 << 20), format=lzma.FORMAT_RAW, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 24}]
@@ -287,13 +316,8 @@ def test_bombs_take_no_memory(tmp_path: Path, old: Path, delta: bytes) -> None:
         (ProgramFrame(1, 0, 0, 64, 0, Encoding(SIZE, "libdeflate", "1", 1)), head + empty + empty + stream),
     ]
     for frame, data in bombs:
-        lie = lying(delta, frame=frame, data=data)
-        tracemalloc.start()
-        try:
-            refusal(old, lie, tmp_path)
-            assert tracemalloc.get_traced_memory()[1] < 24 << 20  # LZMA's dictionary is 16 MiB
-        finally:
-            tracemalloc.stop()
+        _, peak = peak_of_a_refusal(old, lying(delta, frame=frame, data=data), tmp_path)
+        assert peak < 24 << 20  # LZMA's dictionary is 16 MiB
 
 
 def test_a_frame_that_asks_for_a_window_of_gigabytes_is_refused(tmp_path: Path, old: Path, delta: bytes) -> None:

@@ -93,6 +93,29 @@ def test_a_chain_is_one_edit_after_the_other(tmp_path: Path) -> None:
     assert one.read_bytes() == three.read_bytes()
 
 
+def test_a_chain_that_does_not_fit_together_is_refused_before_its_first_delta_is_applied(tmp_path: Path) -> None:
+    one, two, three = releases(tmp_path, b"one", b"two", b"three")
+    before = one.read_bytes()
+
+    with pytest.raises(IntegrityError) as caught:
+        in_place(one, delta_of(one, two), delta_of(one, three))
+
+    what = "was made for another file than the one that 0.lfdelta makes; nothing was changed"
+    assert str(caught.value) == f"1.lfdelta: {what}"
+    assert one.read_bytes() == before
+
+
+def test_a_chain_with_something_else_in_it_is_refused_before_its_first_delta_is_applied(tmp_path: Path) -> None:
+    one, two = releases(tmp_path, b"one", b"two")
+    before = one.read_bytes()
+
+    with pytest.raises(FormatError) as caught:
+        in_place(one, delta_of(one, two), b"no delta")
+
+    assert str(caught.value) == "1.lfdelta: is not a delta"
+    assert one.read_bytes() == before
+
+
 def test_a_file_that_is_in_use_is_left_alone(tmp_path: Path) -> None:
     old, new = releases(tmp_path, b"one", b"two")
     before = old.read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import tracemalloc
 
 import pytest
 
@@ -63,8 +64,8 @@ def test_any_two_byte_strings_have_a_difference(old: bytes, new: bytes) -> None:
 
 
 def test_covers_may_go_back_and_leave_gaps() -> None:
-    old, new = b"0123456789", b"..789--012!"
-    covers = [Cover(old=7, new=2, size_bytes=3), Cover(old=0, new=7, size_bytes=3)]
+    old, new = b"0123456789" * 3, b"..23456789--01234567!"
+    covers = [Cover(old=22, new=2, size_bytes=8), Cover(old=0, new=12, size_bytes=8)]
 
     assert undone(programs.packed(old, new, covers), len(new), old) == new
 
@@ -78,7 +79,14 @@ FAR = programs.packed(bytes(100), bytes(100), [Cover(old=0, new=0, size_bytes=10
     ("data", "size", "old_size", "told"),
     [
         (b"\0" * 11, 9, 9, "ends in its first bytes"),
-        (b"\xff" * 12, 9, 9, "4294967295 covers are more than any program needs"),
+        (b"\xff" * 12, 9, 9, "4294967295 covers are more than a program of 9 bytes needs"),
+        (struct.pack("<III", 2, 0, 0), 15, 9, "2 covers are more than a program of 15 bytes needs"),
+        (
+            struct.pack("<III", 5 << 20, 0, 0),
+            8 << 20,
+            9,
+            "5242880 covers are more than a program of 8388608 bytes needs",
+        ),
         (bytes(12), 9, 9, "ends in the middle of its streams"),
         (FAR, 99, 100, "is longer than the 99 bytes that it promises"),
         (GOOD, len(NEW) + 1, len(OLD), "one of its streams is too short"),
@@ -102,3 +110,34 @@ def test_a_stream_that_goes_on_is_refused() -> None:
         undone(shorter, 2, b"")
 
     assert str(caught.value) == "frame: one of its streams is too long"
+
+
+def test_covers_take_little_memory_however_many_there_are() -> None:
+    count = 1 << 18
+    control = programs._stream(programs._leb128([*[0] * 2 * count, *[1000] * count]), programs._CONTROL)
+    data = struct.pack("<III", count, len(control), 0) + control
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError):
+            undone(data, programs.LEAST_COVER_BYTES * count)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 10 << 20
+
+
+@pytest.mark.parametrize("number", [0, 127, 128, 1 << 35, (1 << 63) - 1])
+def test_numbers_of_up_to_63_bits_are_read_however_they_fall_into_pieces(number: int) -> None:
+    stream = programs._Stream(programs._stream(programs._leb128([number] * 99), programs._CONTROL), "frame")
+
+    assert list(programs._read_leb128(stream, 99, "frame")) == [number] * 99
+
+
+def test_a_number_of_more_bits_is_refused() -> None:
+    stream = programs._Stream(programs._stream(programs._leb128([1 << 63]), programs._CONTROL), "frame")
+
+    with pytest.raises(FormatError) as caught:
+        programs._read_leb128(stream, 1, "frame")
+
+    assert str(caught.value) == "frame: has a number of more than 63 bits"

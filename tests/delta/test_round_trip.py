@@ -16,6 +16,7 @@ from tests.world.programs import tiny_ape, tiny_elf, tiny_pe
 from tests.world.slices import tiny_launcher
 from tests.world.zips import Stored, zip_of
 
+from lfbuild.delta import choose, covers
 from lfbuild.delta.model import PlanesFrame, PrefixedFrame, ProgramFrame
 
 if TYPE_CHECKING:
@@ -125,6 +126,37 @@ def test_a_program_travels_as_covers_and_only_as_much_of_it_as_differs(tmp_path:
     assert applied(old, delta, folder=tmp_path) == new.read_bytes()
     (frame,) = [it for it in made.plan.frames if isinstance(it, ProgramFrame)]
     assert frame.blocks == 2  # of three: the first one is the same
+
+
+def test_an_old_model_is_no_program_to_compare_the_head_of_the_new_file_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_gguf(None, (TinyTensor("blk.0.ffn_up.weight", (256, 64), 12),))
+    old = written(tmp_path, "model.gguf", model)
+    new = write_tiny_file(tmp_path, name="new", head=tiny_elf(9000), members=(weights(data=model),))
+    monkeypatch.setattr(covers, "find_covers", lambda *_: pytest.fail("the model is compared as a program"))
+
+    delta, made = difference(old, new)
+
+    assert applied(old, delta, folder=tmp_path) == new.read_bytes()
+    assert not any(isinstance(it, ProgramFrame) for it in made.plan.frames)
+    assert made.notes == ()
+
+
+@pytest.mark.parametrize("large", ["old", "new"])
+def test_a_program_that_is_too_large_is_not_compared_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: str
+) -> None:
+    monkeypatch.setattr(choose, "MOST_PROGRAM_BYTES", 1 << 20)
+    old, new = (
+        write_tiny_file(tmp_path, name=name, head=tiny_elf((1 << 20) + 1 if name == large else 9000))
+        for name in ("old", "new")
+    )
+
+    delta, made = difference(old, new)
+
+    assert applied(old, delta, folder=tmp_path) == new.read_bytes()
+    assert made.notes == (f"the head is not compared as a program: in {large} it has more than 1 MiB",)
 
 
 def test_the_plan_says_how_each_region_travels(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 SWAP = Changes(slices=(new_slice(),), put=(args_member(NEW_ARGS),))
 LARGER = Changes(slices=(new_slice(LARGER_ENGINE),))
-LONG = Changes(put=(plain("long.txt", b"x" * 60_000),), remove=("prompts/hello.txt",))
+LONG = Changes(slices=SWAP.slices, put=(plain("long.txt", b"x" * 60_000),), remove=("prompts/hello.txt",))
 
 
 def act(folder: Path, make: Callable[[Path], Path], do: Callable[[Path], object]) -> Act:
@@ -58,7 +58,9 @@ def other_head(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("changes", [SWAP, LARGER, LONG], ids=["room", "engine behind the weights", "long tail"])
+@pytest.mark.parametrize(
+    "changes", [SWAP, LARGER, LONG], ids=["room", "engine behind the weights", "room and long tail"]
+)
 @pytest.mark.parametrize("edit", [edit_to_new_file, edit_in_place], ids=["new file", "in place"])
 def test_a_file_with_launchers_is_the_old_or_the_new_one(
     tmp_path: Path, tried: Counter[str], changes: Changes, edit: Callable[[Path, Changes], object]

@@ -6,7 +6,7 @@ import errno
 import subprocess
 import zipfile
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.world.edits import (
@@ -26,6 +26,7 @@ from tests.world.files import MODEL_NAME, manifest_of, plain, verified
 from tests.world.models import tiny_gguf
 from tests.world.slices import LINUX, tiny_slice
 
+from lfbuild.archive.journal import JournalWriter
 from lfbuild.archive.reader import Reader
 from lfbuild.archive.source import FileSource
 from lfbuild.errors import FormatError, HostError, IntegrityError
@@ -34,6 +35,7 @@ from lfbuild.host.inplace import has_journal
 from lfbuild.manifest.edit import Changes, plan_in_place
 from lfbuild.manifest.model import Release
 from lfbuild.manifest.order import PackMember
+from lfbuild.manifest.settle import settle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -266,6 +268,69 @@ def test_a_full_disk_leaves_the_file_as_it_was_at_once(tmp_path: Path) -> None:
             edit_in_place(path, SWAP)
         assert caught.value.what == "the disk is full"
         assert path.read_bytes() == old
+
+
+ROOM_AND_JOURNAL = Changes(slices=(new_slice(),), put=(plain("long.txt", b"x" * 60_000),))
+"""An engine that has its place in the room, and a tail that only a journal can write."""
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), SystemExit(143), OSError(errno.EIO, "close")])
+def test_whatever_stops_an_edit_once_its_journal_is_complete_the_next_command_finishes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    path = launcher_file(tmp_path)
+
+    def complete(journal: JournalWriter, **given: Any) -> None:
+        real(journal, **given)
+        raise fault
+
+    real = JournalWriter.complete
+    with monkeypatch.context() as patch:
+        patch.setattr(JournalWriter, "complete", complete)
+        with pytest.raises((type(fault), HostError)):
+            edit_in_place(path, ROOM_AND_JOURNAL)
+    outcome = settle(path)
+
+    assert outcome == "finished"
+    assert verified(path) == []
+    assert content_of(path)["long.txt"] == b"x" * 60_000
+    with Reader.open(path) as reader:
+        assert reader.read(f".lfbuild/engine/{LINUX}") == NEW_ENGINE
+
+
+def test_an_edit_that_is_stopped_before_its_journal_is_complete_leaves_the_old_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = launcher_file(tmp_path)
+    old = path.read_bytes()
+
+    def clear(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(JournalWriter, "write_bytes", clear)
+    with pytest.raises(KeyboardInterrupt):
+        edit_in_place(path, ROOM_AND_JOURNAL)
+
+    assert path.read_bytes() == old
+    assert not has_journal(path)
+
+
+def test_an_end_that_was_written_is_gone_for_good_before_the_engine_it_refers_to(tmp_path: Path) -> None:
+    path = launcher_file(tmp_path)
+    old = path.read_bytes()
+    (tmp_path / "stash").mkdir()
+    counting = Disk(Fault(kind="none", number=0), tmp_path / "stash")
+    with counting.failing():
+        assert edit_in_place(path, SWAP) == "append"
+    second_flush = [number for number, what in enumerate(counting.told) if what == "flush"][1]
+    path.write_bytes(old)
+
+    disk = Disk(Fault(kind="error", number=second_flush, error=errno.EIO), tmp_path / "stash")
+    with disk.failing(), pytest.raises(HostError):
+        edit_in_place(path, SWAP)
+
+    assert disk.told[second_flush:][:4] == ["flush", "cut", "flush", "write"]
+    assert path.read_bytes() == old
 
 
 def test_a_mode_is_kept(tmp_path: Path) -> None:

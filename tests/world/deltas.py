@@ -40,7 +40,7 @@ def difference(old: Path, new: Path) -> tuple[bytes, Difference]:
         Side.open(old, threads=1, report=SilentReport()) as old_side,
         Side.open(new, threads=1, report=SilentReport()) as new_side,
     ):
-        made = make_delta(old_side, new_side, file, executable=False)
+        made = make_delta(old_side, new_side, file, folder=new.parent, executable=False)
     return file.getvalue(), made
 
 

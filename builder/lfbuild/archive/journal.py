@@ -14,6 +14,7 @@ the head, a tail too long to be appended, or what a difference or a download cha
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Self
@@ -22,7 +23,7 @@ from blake3 import blake3
 
 from lfbuild.archive.layout import place_end
 from lfbuild.archive.reader import read_at
-from lfbuild.errors import FormatError
+from lfbuild.errors import FormatError, HostError
 from lfbuild.formats.journal import BOUND_BYTES, JournalHeader, JournalRecord
 from lfbuild.formats.seal import SEAL_BYTES
 from lfbuild.host.files import fsync_folder, host_error
@@ -61,6 +62,7 @@ class JournalWriter:
             HostError: it cannot be written.
         """
         where = journal_path(path)
+        is_complete = False
         try:
             size = os.fstat(file.fileno()).st_size
             header = JournalHeader.of(size, _end_of(file.fileno(), size))
@@ -70,10 +72,11 @@ class JournalWriter:
                 try:
                     yield writer
                 finally:
-                    if not writer._is_complete:
+                    is_complete = writer._is_complete
+                    if not is_complete:
                         where.unlink(missing_ok=True)
         except OSError as error:
-            raise host_error(where, error) from error
+            raise (_delayed(path, error) if is_complete else host_error(where, error)) from error
 
     def write(self, offset: int, source: Source) -> None:
         """Have the bytes of `source` stand at `offset` in the end."""
@@ -176,7 +179,10 @@ def finish_journal(path: Path, file: BinaryIO) -> Outcome:
     try:
         try:
             with _loaded(path) as journal:
-                _carry_out(path, file.fileno(), journal)
+                try:
+                    _carry_out(path, file.fileno(), journal)
+                except OSError as error:
+                    raise _delayed(path, error) from error
             outcome: Outcome = "finished"
         except _IncompleteError as error:
             _refuse_if_marked(path, file.fileno(), error)
@@ -186,6 +192,14 @@ def finish_journal(path: Path, file: BinaryIO) -> Outcome:
     except OSError as error:
         raise host_error(path, error) from error
     return outcome
+
+
+def _delayed(path: Path, error: OSError) -> HostError:
+    """The sentence for what was refused while the journal is complete: nothing is lost, and the change will come."""
+    when = " once there is room" if error.errno in {errno.ENOSPC, errno.EDQUOT} else ""
+    journal = journal_path(path).name
+    hint = f"the change stands in {journal} beside it, and the next lfbuild command on {path.name} finishes it{when}"
+    return HostError(path, host_error(path, error).what, hint=hint)
 
 
 class _IncompleteError(FormatError):

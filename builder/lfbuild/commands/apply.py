@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from lfbuild.commands.recover import settled
 from lfbuild.delta.apply import DeltaStream, apply_delta, prepare
 from lfbuild.delta.inplace import apply_in_place
 from lfbuild.delta.side import Side
-from lfbuild.errors import FormatError, HostError
+from lfbuild.errors import FormatError, HostError, IntegrityError
 from lfbuild.host.files import host_error, refuse_overwriting, replacing
 from lfbuild.host.inplace import had_alone
 
@@ -72,9 +73,10 @@ def apply(
         HostError: the machine refuses, or a file is there already that was not named.
     """
     with (
-        _before_last(old, deltas, folder=_folder(old, output), threads=threads, report=report) as side,
-        deltas[-1].opened() as delta,
+        _chain(deltas) as chain,
+        _before_last(old, chain, folder=_folder(old, output), threads=threads, report=report) as side,
     ):
+        delta = chain[-1]
         plan, resolved = prepare(side, delta)
         target = output or _named(plan, beside=old, where=delta.where, force=force)
         refuse_overwriting(target, _files(deltas))
@@ -90,6 +92,8 @@ def apply(
 def apply_in_place_of(old: Path, deltas: Sequence[DeltaSource], *, threads: int, report: Report) -> Applied:
     """Change `old` itself into what the last of `deltas` leads to, each as one edit under a journal.
 
+    A delta whose frames turn out to be damaged leaves the file as what the ones before it made of it.
+
     Raises:
         FormatError: `old` is not lfbuild's own file, or is signed; a delta is damaged.
         IntegrityError, ToolError: as `apply`.
@@ -97,13 +101,14 @@ def apply_in_place_of(old: Path, deltas: Sequence[DeltaSource], *, threads: int,
     """
     path = settled(old, report=report)
     written = size = 0
-    for source in deltas:
-        with had_alone(path) as file, source.opened() as delta:
-            side = Side.of(file, path, threads=threads, report=report)
-            _, resolved = prepare(side, delta)
-            # Beyond this point nothing is decided any more.
-            written += apply_in_place(side, delta, resolved, threads=threads, report=report)
-            size = resolved.target.size_bytes
+    with _chain(deltas) as chain:
+        for delta in chain:
+            with had_alone(path) as file:
+                side = Side.of(file, path, threads=threads, report=report)
+                _, resolved = prepare(side, delta)
+                # Beyond this point nothing is decided any more.
+                written += apply_in_place(side, delta, resolved, threads=threads, report=report)
+                size = resolved.target.size_bytes
     return Applied(path=old, size_bytes=size, written_bytes=written)
 
 
@@ -116,11 +121,12 @@ def squash(old: Path, deltas: Sequence[DeltaSource], output: Path, *, threads: i
     refuse_overwriting(output, (old, *_files(deltas)))
     folder = _folder(old, output)
     with (
+        _chain(deltas) as chain,
         Side.open(old, threads=threads, report=report) as first,
-        _before_last(old, deltas, folder=folder, threads=threads, report=report) as side,
+        _before_last(old, chain, folder=folder, threads=threads, report=report) as side,
         _unnamed(folder) as file,
-        deltas[-1].opened() as delta,
     ):
+        delta = chain[-1]
         plan, resolved = prepare(side, delta)
         with report.step("applying", total=resolved.blocks_bytes) as step:
             apply_delta(side, delta, resolved, file, threads=threads, on_bytes=step.advance)
@@ -129,18 +135,37 @@ def squash(old: Path, deltas: Sequence[DeltaSource], output: Path, *, threads: i
 
 
 @contextlib.contextmanager
+def _chain(deltas: Sequence[DeltaSource]) -> Iterator[list[DeltaStream]]:
+    """All deltas, open: each was made for what the one before it makes.
+
+    Of a pipe, as of a file, the header is read here and the rest in its turn: so whoever writes into it has to begin.
+
+    Raises:
+        IntegrityError: one was made for another file.
+        FormatError: one is no delta.
+        HostError: one cannot be read.
+    """
+    with contextlib.ExitStack() as stack:
+        chain = [stack.enter_context(source.opened()) for source in deltas]
+        for before, after in itertools.pairwise(chain):
+            if before.header().new != after.header().old:
+                what = f"was made for another file than the one that {before.where} makes; nothing was changed"
+                raise IntegrityError(after.where, what, hint="`lfbuild inspect` tells what a delta is for and makes")
+        yield chain
+
+
+@contextlib.contextmanager
 def _before_last(
-    old: Path, deltas: Sequence[DeltaSource], *, folder: Path, threads: int, report: Report
+    old: Path, chain: Sequence[DeltaStream], *, folder: Path, threads: int, report: Report
 ) -> Iterator[Side]:
     """The file that the last delta was made for: what comes between is made without a name, and gone afterwards."""
     with contextlib.ExitStack() as stack:
         side = stack.enter_context(Side.open(old, threads=threads, report=report))
-        for source in deltas[:-1]:
+        for delta in chain[:-1]:
             file = stack.enter_context(_unnamed(folder))
-            with source.opened() as delta:
-                plan, resolved = prepare(side, delta)
-                with report.step("applying", total=resolved.blocks_bytes) as step:
-                    apply_delta(side, delta, resolved, file, threads=threads, on_bytes=step.advance)
+            plan, resolved = prepare(side, delta)
+            with report.step("applying", total=resolved.blocks_bytes) as step:
+                apply_delta(side, delta, resolved, file, threads=threads, on_bytes=step.advance)
             side = Side.of(file, Path(plan.new_name), threads=threads, report=report)
         yield side
 

@@ -77,7 +77,9 @@ def diff_sides(old: Side, new: Side, target: Path, *, executable: bool, report: 
         report.step("comparing", total=new.map.size_bytes) as step,
         replacing(target) as file,
     ):
-        difference = make_delta(old, new, file, executable=executable, on_bytes=step.advance)
+        difference = make_delta(
+            old, new, file, folder=target.absolute().parent, executable=executable, on_bytes=step.advance
+        )
     return _told(difference, target, old, new)
 
 

@@ -62,6 +62,17 @@ class DeltaStream:
 
     def __init__(self, file: BinaryIO, where: str) -> None:
         self._file, self.where = file, where
+        self._header: Header | None = None
+
+    def header(self) -> Header:
+        """Which OLD, which NEW: the first bytes, which are read once and remembered.
+
+        Raises:
+            FormatError: it is no delta.
+        """
+        if self._header is None:
+            self._header = Header.parse(self._some(Header.LAYOUT.size), where=self.where)
+        return self._header
 
     def head(self) -> DeltaHead:
         """Everything before the frames.
@@ -69,7 +80,7 @@ class DeltaStream:
         Raises:
             FormatError: it is no delta, or damaged.
         """
-        header = Header.parse(self._some(Header.LAYOUT.size), where=self.where)
+        header = self.header()
         plan = parse_plan(self.take(header.plan_stored), header, where=self.where)
         leaves = self.take(leaves_bytes(plan))
         return DeltaHead(header=header, plan=plan, leaves=leaves, stored_glue=self.take(header.glue_stored))

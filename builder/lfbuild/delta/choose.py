@@ -151,10 +151,12 @@ class Chooser:
         A program that is compressed travels whole.
         """
         old_region = self._counterparts.regions.get(region.name)
-        if old_region is None or region.size_bytes < _LEAST_PROGRAM_BYTES or not self._is_program(region):
+        if old_region is None or region.size_bytes < _LEAST_PROGRAM_BYTES:
             return None
-        if region.size_bytes > MOST_PROGRAM_BYTES or not covers.can_find_covers():
-            self.notes.append(f"{region.name or 'the head'} is not compared as a program: {_why_not(region)}")
+        if not (_is_program(self._new, region) and _is_program(self._old, old_region)):
+            return None
+        if why := _why_not(self._new, region) or _why_not(self._old, old_region):
+            self.notes.append(f"{region.name or 'the head'} is not compared as a program: {why}")
             return None
         recorded = self._new.encodings.get(region.name)
         program = self._new.read(hull.offset, hull.size_bytes)
@@ -177,12 +179,6 @@ class Chooser:
         )
         self._prove(frame, data, hull, region)
         return ProgramPiece(hull=hull, frame=frame, data=data)
-
-    def _is_program(self, region: Blocks) -> bool:
-        if region.name in self._new.encodings:
-            return True
-        start = self._new.read(region.offset, min(PROBE_BYTES, region.size_bytes))
-        return identify_program(start).kind != "none"
 
     def _prove(self, frame: ProgramFrame, data: bytes, hull: Hull, region: Blocks) -> None:
         """Undo what another package decided on, so that a fault of it is found here and not by those who apply it."""
@@ -231,9 +227,28 @@ class Chooser:
         return PrefixedFrame(blocks, len(packed), offset, size, with_digests), packed
 
 
+def _is_program(side: Side, region: Blocks) -> bool:
+    """Whether a region is an engine: what is compressed in a recorded way is one, and nothing else is."""
+    if region.name in side.encodings:
+        return True
+    start = side.read(region.offset, min(PROBE_BYTES, region.size_bytes))
+    return identify_program(start).kind != "none"
+
+
+def _why_not(side: Side, region: Blocks) -> str:
+    """Why a program is not compared; empty if it can be."""
+    recorded = side.encodings.get(region.name)
+    most = MOST_ENCODED_BYTES if recorded else MOST_PROGRAM_BYTES
+    if max(region.size_bytes, recorded.decoded_size if recorded else 0) > most:
+        return f"in {side.path.name} it has more than {most >> 20} MiB"
+    if not covers.can_find_covers():
+        return f"the package `{covers.PACKAGE}` is not here (pip install 'lfbuild[delta]')"
+    return ""
+
+
 def _cannot_encode(encoding: Encoding, program: bytes, stored: bytes) -> str:
     """Why a program cannot be compressed again to its stored bytes; empty if it can."""
-    if encoding.encoder != ENCODER or encoding.decoded_bytes > MOST_ENCODED_BYTES:
+    if encoding.encoder != ENCODER:
         return f"it was compressed by {encoding.encoder}, which is not known here"
     try:
         here = encoder_version()
@@ -242,12 +257,6 @@ def _cannot_encode(encoding: Encoding, program: bytes, stored: bytes) -> str:
     if deflate(program, level=encoding.level) != stored:
         return f"deflate {here} does not compress it to the bytes that {encoding.encoder_version} made"
     return ""
-
-
-def _why_not(region: Blocks) -> str:
-    if region.size_bytes > MOST_PROGRAM_BYTES:
-        return f"it has more than {MOST_PROGRAM_BYTES >> 20} MiB"
-    return f"the package `{covers.PACKAGE}` is not here (pip install 'lfbuild[delta]')"
 
 
 def _packed(data: bytes, blocks: int, level: int) -> Choice:

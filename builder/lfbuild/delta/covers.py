@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from lfbuild.delta.programs import Cover
+from lfbuild.delta.programs import LEAST_COVER_BYTES, Cover
 from lfbuild.errors import ToolError
 
 PACKAGE = "hdiffpatch"
@@ -38,7 +38,7 @@ def find_covers(old: bytes, new: bytes) -> list[Cover]:
     covers = _parse(made)
     if not _hold_together(covers, len(old), len(new)):
         raise ToolError(PACKAGE, "made a difference of another form than is known here")
-    return covers
+    return [cover for cover in covers if cover.size_bytes >= LEAST_COVER_BYTES]
 
 
 def _parse(data: bytes) -> list[Cover]:

@@ -41,6 +41,7 @@ from lfbuild.manifest.matching import MISSING, match
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from lfbuild.delta.choose import ProgramPiece
     from lfbuild.delta.side import Side
@@ -84,15 +85,24 @@ class Difference:
 
 
 def make_delta(
-    old: Side, new: Side, target: BinaryIO, *, executable: bool, on_bytes: Callable[[int], None] = lambda _: None
+    old: Side,
+    new: Side,
+    target: BinaryIO,
+    *,
+    folder: Path,
+    executable: bool,
+    on_bytes: Callable[[int], None] = lambda _: None,
 ) -> Difference:
     """Write the delta from OLD to NEW; `on_bytes` hears how much of NEW is decided.
+
+    Frames wait in `folder`, the target's: where there is room for the delta, and temporary folders are often memory.
 
     Raises:
         FormatError: NEW has more blocks, or more bytes between them, than a delta can tell of.
         HostError: a file became shorter.
+        OSError: the folder takes no file, or is full.
     """
-    with tempfile.TemporaryFile() as spool:
+    with tempfile.TemporaryFile(dir=folder) as spool:
         making = _Making(old, new, spool, on_bytes)
         making.run()
         plan = Plan(

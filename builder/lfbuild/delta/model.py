@@ -16,6 +16,8 @@ from lfbuild.formats.blocks import BLOCK_BYTES, DIGEST_BYTES
 from lfbuild.formats.delta import LARGEST_NUMBER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lfbuild.formats.delta import Header
 
 MOST_FRAME_BYTES: Final = 16 << 20
@@ -25,6 +27,8 @@ MOST_PROGRAM_BYTES: Final = 512 << 20
 the memory of both programs."""
 MOST_ENCODED_BYTES: Final = 256 << 20
 """What a compressed program decodes to: it is held in memory too."""
+MOST_BLOCKS: Final = 1 << 21
+"""2 TB in blocks of 1 MiB; a plan of more is a lie that costs memory."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=LARGEST_NUMBER)]
 Positive = Annotated[int, msgspec.Meta(ge=1, lt=LARGEST_NUMBER)]
@@ -156,21 +160,26 @@ class Plan(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     @property
     def made_blocks(self) -> int:
         """How many blocks frames make: each has a leaf."""
-        runs = (run for part in self.parts if isinstance(part, RegionPart) for run in part.runs)
-        return sum(run.count for run in runs if isinstance(run, Made))
+        return sum(run.count for run in self.runs() if isinstance(run, Made))
+
+    def runs(self) -> Iterator[BlockRun]:
+        """The runs of all regions."""
+        return (run for part in self.parts if isinstance(part, RegionPart) for run in part.runs)
 
 
 def parse_plan(stored: bytes, header: Header, *, where: str) -> Plan:
     """Read a plan, and hold it against the header; what it says of OLD is not checked yet.
 
     Raises:
-        FormatError: it is none, or its frames do not add up.
+        FormatError: it is none, its frames do not add up, or it has more blocks than any file.
     """
     data = zstd.unpacked(stored, header.plan_bytes, where=f"{where}: plan")
     try:
         plan = msgspec.msgpack.decode(data, type=Plan)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(f"{where}: plan", f"is damaged: {error}") from error
+    if sum(run.count for run in plan.runs()) > MOST_BLOCKS:
+        raise FormatError(f"{where}: plan", f"has more than {MOST_BLOCKS} blocks")
     if sum(frame.size_bytes for frame in plan.frames) != header.frames_bytes:
         raise FormatError(f"{where}: plan", "its frames do not add up to what the header says")
     if plan.made_blocks != sum(frame.blocks for frame in plan.frames):

@@ -21,6 +21,7 @@ from __future__ import annotations
 import itertools
 import lzma
 import struct
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 _HEAD: Final = struct.Struct("<III")
 _PIECE_BYTES: Final = 256 << 10
+LEAST_COVER_BYTES: Final = 8
+"""A shorter one gains nothing, and many in few bytes of control would cost whoever applies them memory."""
 _MOST_COVERS: Final = 1 << 22
 _MOST_DICTIONARY_POWER: Final = 24
 """A decoder needs 2^24 bytes and a little more for a stream."""
@@ -89,8 +92,8 @@ def unpacked(
     if len(data) < _HEAD.size:
         raise FormatError(where, "ends in its first bytes")
     count, control_size, difference_size = _HEAD.unpack_from(data)
-    if count > _MOST_COVERS:
-        raise FormatError(where, f"{count} covers are more than any program needs")
+    if count > min(size // LEAST_COVER_BYTES, _MOST_COVERS):
+        raise FormatError(where, f"{count} covers are more than a program of {size} bytes needs")
     second, third = _HEAD.size + control_size, _HEAD.size + control_size + difference_size
     covers = _read_control(data[_HEAD.size : second], count, where)
     differences, new_bytes = _Stream(data[second:third], where), _Stream(data[third:], where)
@@ -227,10 +230,11 @@ def _control(covers: Sequence[Cover]) -> bytes:
 def _read_control(data: bytes, count: int, where: str) -> Iterator[tuple[int, int, int]]:
     """Of each cover: the new bytes before it, its length, and where it begins in the old program."""
     stream = _Stream(data, where)
-    numbers = [_read_leb128(stream, where) for _ in range(3 * count)]
+    numbers = _read_leb128(stream, 3 * count, where)
     stream.finish()
     old = 0
-    for before, length, seek in zip(*(numbers[at * count : (at + 1) * count] for at in range(3)), strict=True):
+    for number in range(count):
+        before, length, seek = numbers[number], numbers[count + number], numbers[2 * count + number]
         old += seek // 2 if seek % 2 == 0 else -(seek // 2) - 1
         yield before, length, old
         old += length
@@ -247,11 +251,19 @@ def _leb128(values: Iterable[int]) -> bytes:
     return bytes(data)
 
 
-def _read_leb128(stream: _Stream, where: str) -> int:
-    value = 0
-    for shift in range(0, 63, 7):
-        (byte,) = stream.take(1)
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value
-    raise FormatError(where, "has a number of more than 63 bits")
+def _read_leb128(stream: _Stream, count: int, where: str) -> array[int]:
+    """As many numbers, of 8 bytes each in memory."""
+    numbers = array("q")
+    value = shift = 0
+    while len(numbers) < count:
+        # No number is shorter than a byte, so no byte is taken that belongs to none of them.
+        for byte in stream.take(min(count - len(numbers), _PIECE_BYTES)):
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                numbers.append(value)
+                value = shift = 0
+            elif shift == 56:
+                raise FormatError(where, "has a number of more than 63 bits")
+            else:
+                shift += 7
+    return numbers

@@ -7,7 +7,7 @@ against the root in the header; after that, the map of NEW is the judge of every
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from lfbuild.delta.layouts import layout_of
 from lfbuild.delta.model import (
@@ -38,9 +38,6 @@ if TYPE_CHECKING:
     from lfbuild.delta.model import BlockRun, Frame, Plan
     from lfbuild.formats.delta import Header
     from lfbuild.manifest.filemap import BlockTable
-
-MOST_BLOCKS: Final = 1 << 21
-"""2 TB in blocks of 1 MiB; a plan of more is a lie that costs memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,8 +186,6 @@ class _Target:
         sizes: list[int] = []
         leaves = bytearray()
         for run in part.runs:
-            if self._block + run.count > MOST_BLOCKS:
-                raise FormatError(self._where, f"its plan has more than {MOST_BLOCKS} blocks")
             more_sizes, more_leaves = self._run(run)
             sizes += more_sizes
             leaves += more_leaves

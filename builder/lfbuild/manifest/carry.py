@@ -97,7 +97,7 @@ def rewrite(
     target, closing = file.fileno(), plan.closing
     beside = [part for part in plan.fresh() if any(start <= part.offset and part.end <= end for start, end in room)]
     try:
-        with _undone_on_failure(beside, target):
+        with _undone_on_failure(beside, target) as undoing:
             with HashPool(threads) as pool:
                 for part in beside:
                     _write(part, target, pool, step, path)
@@ -109,6 +109,9 @@ def rewrite(
                 for offset, size in plan.holes:
                     journal.clear(offset, size)
                 journal.write_bytes(closing.offset, closing.directory + closing.end)
+                # Beyond this point nothing is undone, whatever stops us: the journal may be complete, and then it needs
+                # what stands beside it. The next command decides by the journal.
+                undoing.pop_all()
                 journal.complete(file_size=closing.file_size, records=plan.records, seal=plan.seal)
         # Beyond this point the new version cannot be lost.
         finish_journal(path, file)
@@ -118,16 +121,24 @@ def rewrite(
 
 
 @contextlib.contextmanager
-def _undone_on_failure(parts: Iterable[Part], target: int) -> Iterator[None]:
-    """What nothing refers to yet goes away again; if not even that can be done, the next edit does it."""
-    size = os.fstat(target).st_size
+def _undone_on_failure(parts: Iterable[Part], target: int) -> Iterator[contextlib.ExitStack]:
+    """What nothing refers to yet goes away again, unless the stack is emptied before."""
+    undoing = contextlib.ExitStack()
+    undoing.callback(_undo, parts, target, os.fstat(target).st_size)
     try:
-        yield
+        yield undoing
     except BaseException:  # an interrupt too: the old version is to be as it was
-        with contextlib.suppress(OSError):
-            os.ftruncate(target, size)
-            clear([(part.offset, min(part.end, size)) for part in parts if part.offset < size], target)
+        undoing.close()
         raise
+
+
+def _undo(parts: Iterable[Part], target: int, size: int) -> None:
+    """Make the file what it was when it had `size` bytes; if not even that can be done, the next edit does it."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(target, size)
+        # An end that is on the disk refers to the parts: it must be gone before they are.
+        flush(target)
+        clear([(part.offset, min(part.end, size)) for part in parts if part.offset < size], target)
 
 
 def clear(spans: Iterable[tuple[int, int]], target: int) -> None:
