@@ -23,7 +23,7 @@ from lfbuild.fetch.answers import (
     check_part,
     check_whole,
 )
-from lfbuild.fetch.connection import Connections, PassingError, in_words
+from lfbuild.fetch.connection import Connections, PassingError, in_words, is_elsewhere
 from lfbuild.fetch.network import without_secrets
 from lfbuild.host.files import host_error
 
@@ -86,8 +86,8 @@ class HttpRemote:
     """A file on a web server. Where an address is redirected to is remembered for the next request.
 
     `sign` makes the address that is asked for out of the one that is meant, anew for each request: stores that know
-    their users by signed addresses let those expire. `headers` are what else such a request says. With `is_fresh`,
-    caches on the way ask the server first.
+    their users by signed addresses let those expire. `headers` are what else such a request says, to that server and to
+    no other. With `is_fresh`, caches on the way ask the server first.
     """
 
     def __init__(
@@ -116,8 +116,10 @@ class HttpRemote:
         with self._lock:
             promised, redirected = self._promised, self._redirected
         began = self._clock.now()
-        asked = redirected or self._sign(self._url)
-        headers = {**_headers(span, promised, is_fresh=self._is_fresh), **self._more_headers()}
+        meant = self._sign(self._url)
+        asked = redirected or meant
+        more = {} if is_elsewhere(asked, meant) else self._more_headers()
+        headers = {**_headers(span, promised, is_fresh=self._is_fresh), **more}
         response, answered = self._connections.get(asked, headers)
         try:
             part = self._checked(response, span, promised, is_redirected=redirected is not None)
