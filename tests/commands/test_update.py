@@ -26,6 +26,7 @@ from lfbuild.errors import FetchError, HostError, IntegrityError, RecipeError, T
 from lfbuild.fetch.network import Network
 from lfbuild.fetch.pace import Clock
 from lfbuild.fetch.parallel import Manners
+from lfbuild.host.inplace import had_alone
 from lfbuild.manifest.model import Release
 from lfbuild.manifest.order import PackOrder
 from lfbuild.manifest.pack import pack
@@ -126,6 +127,17 @@ def test_a_file_becomes_the_newer_release_and_only_what_changed_is_fetched(
     assert (outcome.is_done, outcome.is_current, outcome.name, outcome.version) == (True, False, "tiny", "1")
     assert outcome.wanted_bytes < len(TENSORS[3].data) + 4000
     assert body_bytes(server) == outcome.body_bytes + 32 * 5, "the blocks, and the leaves of the changed tensor"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of others")
+def test_a_file_that_root_updates_stays_its_owner_s(url: str, old: Path, new: Path) -> None:
+    os.chown(old, 12345, 23456)
+    old.chmod(0o4750)
+
+    updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert (old.stat().st_uid, old.stat().st_gid, stat.S_IMODE(old.stat().st_mode)) == (12345, 23456, 0o4750)
 
 
 def test_the_plan_is_told_before_it_is_carried_out(url: str, old: Path, report: Noted) -> None:
@@ -507,8 +519,68 @@ def test_a_file_that_is_changed_meanwhile_is_left_alone(server: WebServer, url: 
     with pytest.raises(HostError) as caught:
         updated(old, url)
 
-    assert str(caught.value) == f"{old}: was changed while its update was put together"
+    assert str(caught.value) == f"{old}: was changed by another process meanwhile"
     assert old.read_bytes() == bytes(100_000)
+
+
+def while_flushed(act: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have something happen while the new file is flushed, before it has its name."""
+    real = os.fsync
+
+    def flush(descriptor: int) -> None:
+        real(descriptor)
+        monkeypatch.setattr(os, "fsync", real)
+        act()
+
+    monkeypatch.setattr(os, "fsync", flush)
+
+
+@pytest.mark.parametrize("keep_old", [False, True])
+def test_an_edit_while_the_new_file_is_flushed_is_not_lost(
+    url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch, keep_old: bool
+) -> None:
+    edited = old.with_name("edited")
+    edited.write_bytes(old.read_bytes() + b"edited")
+    while_flushed(lambda: edited.replace(old), monkeypatch)
+
+    with pytest.raises(HostError) as caught:
+        updated(old, url, keep_old=keep_old)
+
+    assert str(caught.value) == f"{old}: was changed by another process meanwhile"
+    assert caught.value.hint == "run the command again"
+    assert old.read_bytes().endswith(b"edited")
+    assert [name for name in beside(old) if "old" in name] == []
+    updated(old, url)
+    assert old.read_bytes() == new.read_bytes()
+
+
+def test_a_file_that_appears_while_the_new_one_is_flushed_stays(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "fresh.llamafile"
+    while_flushed(lambda: path.write_bytes(b"somebody else's"), monkeypatch)
+
+    with pytest.raises(HostError, match="was changed by another process meanwhile"):
+        updated(path, url)
+
+    assert path.read_bytes() == b"somebody else's"
+
+
+def test_nobody_edits_in_place_while_the_new_file_is_flushed(
+    url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = []
+
+    def edit() -> None:
+        with pytest.raises(HostError) as caught, had_alone(old):
+            pytest.fail("the file is changed in place")
+        refusals.append(caught.value.what)
+
+    while_flushed(edit, monkeypatch)
+    updated(old, url)
+
+    assert refusals == ["is in use, or another lfbuild is changing it"]
+    assert old.read_bytes() == new.read_bytes()
 
 
 def test_a_file_that_is_cut_off_meanwhile_is_told(server: WebServer, url: str, old: Path) -> None:

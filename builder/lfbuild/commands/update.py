@@ -29,7 +29,7 @@ from lfbuild.commands.recover import settled
 from lfbuild.errors import FetchError, FormatError, HostError, Problem, RecipeError, command
 from lfbuild.fetch.answers import ChangedError
 from lfbuild.fetch.places import Places
-from lfbuild.host.files import host_error
+from lfbuild.host.files import find_facts, host_error, refuse_another
 from lfbuild.host.inplace import had_alone, has_journal, used
 from lfbuild.manifest.mapping import map_file
 from lfbuild.manifest.verify import load_manifest
@@ -37,6 +37,7 @@ from lfbuild.report import size_words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+    from os import stat_result
     from pathlib import Path
 
     from lfbuild.channel.partial import Partial
@@ -48,8 +49,6 @@ if TYPE_CHECKING:
     from lfbuild.fetch.parallel import Manners
     from lfbuild.manifest.filemap import FileMap
     from lfbuild.report import Report
-
-    _Identity = tuple[int, int, int]
 
 NEWER_EXIT_CODE: Final = 10
 """What `--check` ends with where there is a newer release."""
@@ -156,7 +155,7 @@ def _of_the_file_itself(order: UpdateOrder) -> UpdateOrder:
 
 
 def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
-    before = _identity(order.path)
+    before = find_facts(order.path)
     seeds = _gather_seeds(order, release, threads=means.threads, report=means.report)
     if _is_current(order, seeds, release):
         clear_leftovers(order.path)
@@ -173,22 +172,21 @@ def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
         else:
             with _kept_from_changes(order.path):
                 work.carry_out(plan)
-            _refuse_changed(order.path, before)
-            # Beyond this point the file is the newer release.
-            partial.finish(mode=_mode(order.path), kept_as=_kept_as(order))
+                # Beyond this point the file is the newer release, if nobody has changed it meanwhile.
+                partial.finish(mode=_mode(order.path), expected=before, kept_as=_kept_as(order))
     outcome = _with_plan(_told(order, release, is_current=False), plan)
     return replace(outcome, is_done=True, body_bytes=work.body_bytes)
 
 
 def _finish_in_place(
-    plan: Plan, work: Work, partial: Partial, order: UpdateOrder, before: _Identity | None, *, report: Report
+    plan: Plan, work: Work, partial: Partial, order: UpdateOrder, before: stat_result | None, *, report: Report
 ) -> None:
     """Gather while the file may still be used; have it alone only to look at it and to write."""
     in_place = plan_in_place(plan, order.path)
     with _kept_from_changes(order.path):
         work.gather(in_place.plan)
     with had_alone(order.path) as file:
-        _refuse_changed(order.path, before)
+        refuse_another(order.path, before)
         standing = NewBytes(partial=partial, old=file.fileno(), standing=in_place.standing)
         written = commit(work.mend(in_place.plan, standing), order.path, file, report=report)
     report.note(f"{size_words(written)} of the file were written anew, in their place")
@@ -290,22 +288,6 @@ def _kept_from_changes(path: Path) -> Iterator[None]:
     """Nobody edits the file in place while it is copied from; it may be read and run."""
     with used(path) if path.exists() else contextlib.nullcontext():
         yield
-
-
-def _refuse_changed(path: Path, before: _Identity | None) -> None:
-    if _identity(path) != before:
-        raise HostError(path, "was changed while its update was put together", hint="run again")
-
-
-def _identity(path: Path) -> _Identity | None:
-    """What tells a file from another one under its name."""
-    try:
-        facts = path.stat()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise host_error(path, error) from error
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def _mode(path: Path) -> int:
