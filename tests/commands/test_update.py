@@ -26,7 +26,7 @@ from lfbuild.errors import FetchError, HostError, IntegrityError, RecipeError, T
 from lfbuild.fetch.network import Network
 from lfbuild.fetch.pace import Clock
 from lfbuild.fetch.parallel import Manners
-from lfbuild.host.inplace import had_alone
+from lfbuild.host.inplace import had_alone, journal_path
 from lfbuild.manifest.model import Release
 from lfbuild.manifest.order import PackOrder
 from lfbuild.manifest.pack import pack
@@ -309,6 +309,108 @@ def test_a_damaged_old_file_is_mended_on_the_way(url: str, old: Path, new: Path,
 
     assert old.read_bytes() == new.read_bytes()
     assert report.notes[-1] == "1 blocks (1020 B) of the files at hand are damaged; they are fetched"
+
+
+@pytest.mark.parametrize(
+    ("part", "what"),
+    [
+        (b'"members"', ".lfbuild/manifest.json: is not the manifest that the file was sealed with"),
+        (b"LFBLOCKS", ".lfbuild/blocks/Tiny.Q4_0.gguf.blocks: not a block index"),
+    ],
+)
+@pytest.mark.parametrize("in_place", [False, True])
+def test_an_old_file_that_says_something_false_of_itself_is_known_by_its_bytes(
+    server: WebServer, url: str, old: Path, new: Path, report: Noted, part: bytes, what: str, in_place: bool
+) -> None:
+    flip(old, old.read_bytes().index(part) + 1)
+
+    updated(old, url, report, in_place=in_place)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert report.notes[0] == f"{old}: {what}; so all of it is read"
+    assert body_bytes(server) < new.stat().st_size / 2
+
+
+def flip(path: Path, at: int) -> None:
+    """Let one bit of a file be another one."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_an_update_whose_journal_is_gone_is_gone_over_by_another_one(
+    server: WebServer, url: str, old: Path, new: Path, report: Noted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("lfbuild.archive.journal._do", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            updated(old, url, in_place=True)
+    journal_path(old).unlink()
+
+    with pytest.raises(IntegrityError) as caught:
+        updated(old, "")
+    updated(old, url, report)
+
+    assert caught.value.hint == f"lfbuild update {old} URL"
+    what = "an update of this file was interrupted, and the journal that would finish it is gone"
+    assert report.notes[0] == f"{old}: seal: {what}; so all of it is read"
+    assert old.read_bytes() == new.read_bytes()
+    assert verified(old) == []
+
+
+def test_a_seed_that_cannot_be_read_is_told_and_left_out(
+    url: str, tmp_path: Path, new: Path, report: Noted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = tmp_path / "models"
+    damaged = write_old(models, "damaged.llamafile")
+    flip(damaged, damaged.read_bytes().index(b'"members"') + 1)
+    for name in ("failing.gguf", "secret.gguf", "whole.gguf"):
+        (models / name).write_bytes(model(changed=True))
+    secret(models / "secret.gguf", monkeypatch)
+    failing(models / "failing.gguf", monkeypatch)
+    path = tmp_path / "fresh.llamafile"
+
+    outcome = updated(path, url, report, seeds=(models,))
+
+    assert path.read_bytes() == new.read_bytes()
+    assert report.notes[:3] == [
+        f"{damaged}: .lfbuild/manifest.json: is not the manifest that the file was sealed with; so all of it is read",
+        f"{models}/failing.gguf: the disk reported a read or write error; so it is left out",
+        f"{models}/secret.gguf: permission denied; so it is left out",
+    ]
+    assert outcome.wanted_bytes < 6000, "what could be read has served"
+
+
+def secret(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody open a file, root neither."""
+    real = os.open
+
+    def refuse(name: object, *order: object, **more: object) -> int:
+        if name == path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(name, *order, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", refuse)
+
+
+def failing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a file be on a disk that is worn out."""
+    real, number = os.preadv, path.stat().st_ino
+
+    def fail(descriptor: int, *order: object) -> int:
+        if os.fstat(descriptor).st_ino == number:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(descriptor, *order)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "preadv", fail)
+
+
+def test_a_seed_that_is_not_there_is_refused(url: str, old: Path, tmp_path: Path) -> None:
+    with pytest.raises(HostError) as caught:
+        updated(old, url, seeds=(tmp_path / "typo",))
+
+    assert str(caught.value) == f"{tmp_path}/typo: does not exist, so it has no blocks that could serve"
+    assert caught.value.hint == "check --seed"
 
 
 def test_a_server_that_sends_only_whole_files_is_read_once_and_told(

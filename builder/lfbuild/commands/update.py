@@ -26,17 +26,26 @@ from lfbuild.channel.plan import Seed, make_plan
 from lfbuild.channel.release import index_address, load_release
 from lfbuild.channel.work import Means, Work
 from lfbuild.commands.recover import settled
-from lfbuild.errors import FetchError, FormatError, HostError, Problem, RecipeError, command
+from lfbuild.errors import (
+    FetchError,
+    FormatError,
+    HostError,
+    IntegrityError,
+    LfbuildError,
+    Problem,
+    RecipeError,
+    command,
+)
 from lfbuild.fetch.answers import ChangedError
 from lfbuild.fetch.places import Places
 from lfbuild.host.files import find_facts, host_error, refuse_another
 from lfbuild.host.inplace import had_alone, has_journal, used
-from lfbuild.manifest.mapping import map_file
+from lfbuild.manifest.mapping import map_bytes, map_file
 from lfbuild.manifest.verify import load_manifest
 from lfbuild.report import size_words
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from os import stat_result
     from pathlib import Path
 
@@ -218,32 +227,69 @@ def _address(order: UpdateOrder) -> str:
 
 def _own_address(path: Path) -> str:
     """Where the file itself says that newer releases are."""
-    url = ""
-    with contextlib.suppress(FormatError), Reader.open(path) as reader:
-        ours = load_manifest(reader)
-        url = ours[0].update_url if ours else ""
+    url, hint = "", command("update", path, "URL")
+    try:
+        with contextlib.suppress(FormatError), Reader.open(path) as reader:
+            ours = load_manifest(reader)
+            url = ours[0].update_url if ours else ""
+    except IntegrityError as damaged:
+        if has_journal(path):
+            raise
+        raise IntegrityError(damaged.where, damaged.what, hint=hint) from damaged
     if not url:
         what = "names no address of newer releases"
         problem = Problem(where=str(path), key="", what=what)
-        raise RecipeError(path, [problem], hint=command("update", path, "URL"))
+        raise RecipeError(path, [problem], hint=hint)
     return url
 
 
 def _gather_seeds(order: UpdateOrder, release: Release, *, threads: int, report: Report) -> tuple[Seed, ...]:
     """The maps of all files whose blocks may serve: the file itself, those that were named, what was begun before."""
-    seeds = []
-    for path in (order.path, *_seed_files(order)):
-        if path == order.path and not path.exists():
-            continue
-        with report.step(f"look at {path.name}") as step:
-            found = map_file(path, threads=threads, on_bytes=step.advance, block_bytes=release.index.block_bytes)
-            seeds.append(Seed(path=path, found=found))
+    seeds = [
+        Seed(path=path, found=found)
+        for path in (order.path, *_seed_files(order))
+        if (found := _find_map(path, order, release, threads=threads, report=report)) is not None
+    ]
     leftovers = find_leftovers(order.path, root=bytes.fromhex(release.index.root))
     return (*seeds, *(Seed(path=item.path, found=item.found) for item in leftovers))
 
 
+def _find_map(path: Path, order: UpdateOrder, release: Release, *, threads: int, report: Report) -> FileMap | None:
+    """The map of a file whose blocks may serve; what cannot be read is told, and serves nothing."""
+    if path == order.path and not path.exists():
+        return None
+    try:
+        return _look_at(path, release, threads=threads, report=report)
+    except LfbuildError as error:
+        if path == order.path:
+            raise
+        report.note(f"{error}; so it is left out")
+    except OSError as error:
+        report.note(f"{host_error(path, error)}; so it is left out")
+    return None
+
+
+def _look_at(path: Path, release: Release, *, threads: int, report: Report) -> FileMap:
+    """The map of a file: from what it says of itself, or where that is damaged, from its bytes."""
+    with report.step(f"look at {path.name}") as step:
+
+        def look(how: Callable[..., FileMap]) -> FileMap:
+            return how(path, threads=threads, on_bytes=step.advance, block_bytes=release.index.block_bytes)
+
+        try:
+            return look(map_file)
+        except (FormatError, IntegrityError) as damaged:
+            if has_journal(path):
+                raise
+            found = look(map_bytes)
+            report.note(f"{damaged}; so all of it is read")
+            return found
+
+
 def _seed_files(order: UpdateOrder) -> Iterator[Path]:
     for named in order.seeds:
+        if find_facts(named) is None:
+            raise HostError(named, "does not exist, so it has no blocks that could serve", hint="check --seed")
         if not named.is_dir():
             yield named
             continue
