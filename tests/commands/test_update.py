@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import shutil
 import stat
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -18,6 +20,7 @@ from tests.world.files import plain, verified, write_tiny_file
 from tests.world.releases import TENSORS, members, model, write_new, write_old
 from tests.world.zips import Stored, write_zip
 
+from lfbuild.channel.describe import describe_release
 from lfbuild.channel.index import ReleaseIndex
 from lfbuild.channel.partial import updating
 from lfbuild.commands.index import index
@@ -27,6 +30,7 @@ from lfbuild.fetch.network import Network
 from lfbuild.fetch.pace import Clock
 from lfbuild.fetch.parallel import Manners
 from lfbuild.host.inplace import had_alone, journal_path
+from lfbuild.manifest.filemap import FileMap, Zeros
 from lfbuild.manifest.model import Release
 from lfbuild.manifest.order import PackOrder
 from lfbuild.manifest.pack import pack
@@ -146,7 +150,81 @@ def test_the_plan_is_told_before_it_is_carried_out(url: str, old: Path, report: 
     assert report.notes == [
         "25.0 KiB of 30.9 KiB need not be fetched; what is missing, in ranges: 5.9 KiB in 3 requests, about 0.0 s",
         "instead of the whole file: 30.9 KiB in 1 request, about 0.0 s",
+        "22.6 KiB are copied on this disk; --in-place writes only what changes",
     ]
+
+
+def test_what_the_disk_has_no_room_for_is_not_begun(
+    server: WebServer, url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, size = old.read_bytes(), new.stat().st_size
+    full(size // 2, monkeypatch)
+
+    with pytest.raises(HostError) as caught:
+        updated(old, url)
+
+    assert str(caught.value) == (
+        f"{old.parent}: the new file needs {size_words(size)}, and {size_words(size // 2)} are free"
+    )
+    assert caught.value.hint == "--in-place needs no second copy; or free some space"
+    assert old.read_bytes() == before
+    assert beside(old) == []
+    assert body_bytes(server) == 32 * 5, "leaves"
+    updated(old, url, in_place=True)
+    assert old.read_bytes() == new.read_bytes()
+
+
+def full(free_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the disk have so many bytes left, and share no blocks."""
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=free_bytes, f_frsize=1))
+    monkeypatch.setattr("lfbuild.channel.room.can_share", lambda *_: False)
+
+
+def test_what_an_earlier_run_has_written_needs_no_more_room(
+    server: WebServer, url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.pages["/tiny.llamafile"].cut_after = [10**9, 5000, *[0] * 9]
+    with pytest.raises(FetchError):
+        updated(old, url)
+    server.pages["/tiny.llamafile"].cut_after = []
+    full(new.stat().st_size // 2, monkeypatch)
+
+    updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+
+
+def test_shared_blocks_need_no_room(url: str, tmp_path: Path, report: Noted, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = (tmp_path / name / "model.bin" for name in ("old", "new"))
+    for path, end in ((old, b"old"), (new, b"new")):
+        path.parent.mkdir()
+        path.write_bytes(random.Random(3).randbytes(3 << 20) + end)  # noqa: S311  # the same bytes in both
+    index(new, file_url="", threads=1, report=SilentReport())
+    full(1 << 20, monkeypatch)
+    monkeypatch.setattr("lfbuild.channel.room.can_share", lambda *_: True)
+
+    updated(old, new, report)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert [note for note in report.notes if "copied" in note] == []
+
+
+def test_a_release_of_more_zeros_than_the_disk_has_room_for_is_refused_before_they_are_judged(
+    server: WebServer, tmp_path: Path, report: Noted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zeros = FileMap(parts=(Zeros(offset=0, size_bytes=8 << 40),))
+    described = describe_release(zeros, name="zeros", url="zeros", manifest=None)
+    server.pages["/zeros.lfindex"] = Page(data=described.index.to_bytes())
+    full(1 << 40, monkeypatch)
+    path = tmp_path / "zeros"
+
+    with pytest.raises(HostError) as caught:
+        updated(path, f"{server.url}/zeros", report)
+
+    assert str(caught.value) == f"{tmp_path}: the new file needs 8.0 TiB, and 1.0 TiB are free"
+    assert caught.value.hint == "free some space"
+    assert report.steps == []
+    assert beside(path) == []
 
 
 def test_nothing_newer_changes_nothing(url: str, old: Path, new: Path, server: WebServer) -> None:
@@ -422,7 +500,10 @@ def test_a_server_that_sends_only_whole_files_is_read_once_and_told(
 
     assert old.read_bytes() == new.read_bytes()
     told = f"{url}: the server sends only whole files (200 instead of 206)"
-    assert report.notes == [f"{told}; so all of it is read, {size_words(new.stat().st_size)}"]
+    assert report.notes == [
+        f"{told}; so all of it is read, {size_words(new.stat().st_size)}",
+        "22.6 KiB are copied on this disk; --in-place writes only what changes",
+    ]
     assert [asked.range for asked in server.asked if asked.path == "/tiny.llamafile"][-1] is None
 
 

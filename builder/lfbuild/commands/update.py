@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from lfbuild.archive.reader import Reader
 from lfbuild.channel.carry import NewBytes
-from lfbuild.channel.inplace import commit, plan_in_place
+from lfbuild.channel.inplace import can_be_in_place, commit, plan_in_place
 from lfbuild.channel.partial import (
     SUFFIX,
     blocks_done,
@@ -24,6 +24,7 @@ from lfbuild.channel.partial import (
 )
 from lfbuild.channel.plan import Seed, make_plan
 from lfbuild.channel.release import index_address, load_release
+from lfbuild.channel.room import find_room
 from lfbuild.channel.work import Means, Work
 from lfbuild.commands.recover import settled
 from lfbuild.errors import (
@@ -40,6 +41,7 @@ from lfbuild.fetch.answers import ChangedError
 from lfbuild.fetch.places import Places
 from lfbuild.host.files import find_facts, host_error, refuse_another
 from lfbuild.host.inplace import had_alone, has_journal, used
+from lfbuild.host.room import refuse_full_disk
 from lfbuild.manifest.mapping import map_bytes, map_file
 from lfbuild.manifest.verify import load_manifest
 from lfbuild.report import size_words
@@ -175,10 +177,11 @@ def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
         plan = make_plan(release, seeds, work, places=means.places, manners=means.manners)
         for line in plan.lines() if plan.supplies.wanted_bytes > plan.kept_bytes else ():
             means.report.note(line)
-        # Beyond this point nothing is decided any more: the plan is carried out.
         if order.in_place:
             _finish_in_place(plan, work, partial, order, before, report=means.report)
         else:
+            _have_room(plan, partial, order, report=means.report)
+            # Beyond this point nothing is decided any more: the plan is carried out.
             with _kept_from_changes(order.path):
                 work.carry_out(plan)
                 # Beyond this point the file is the newer release, if nobody has changed it meanwhile.
@@ -187,11 +190,26 @@ def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
     return replace(outcome, is_done=True, body_bytes=work.body_bytes)
 
 
+def _have_room(plan: Plan, partial: Partial, order: UpdateOrder, *, report: Report) -> None:
+    """Tell what is copied on this disk, and refuse what it has no room for."""
+    room = find_room(plan, partial)
+    told = f"{size_words(room.copied_bytes)} are copied on this disk"
+    hint = "free some space"
+    if can_be_in_place(plan, order.path):
+        told, hint = f"{told}; --in-place writes only what changes", f"--in-place needs no second copy; or {hint}"
+    refuse_full_disk(order.path.parent, room.needed_bytes, hint=hint)
+    if room.copied_bytes:
+        report.note(told)
+
+
 def _finish_in_place(
     plan: Plan, work: Work, partial: Partial, order: UpdateOrder, before: stat_result | None, *, report: Report
 ) -> None:
     """Gather while the file may still be used; have it alone only to look at it and to write."""
     in_place = plan_in_place(plan, order.path)
+    room = find_room(in_place.plan, partial, standing=in_place.standing)
+    refuse_full_disk(order.path.parent, room.needed_bytes, hint="free some space")
+    # Beyond this point nothing is decided any more: the plan is carried out.
     with _kept_from_changes(order.path):
         work.gather(in_place.plan)
     with had_alone(order.path) as file:
