@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -63,7 +64,7 @@ class Places:
             access = self._registries.access(url)
         else:
             self._network.refuse_unreadable(url)
-            access = Access()
+            access = Access(headers=partial(self._network.hub_login, url))
         return HttpRemote(
             url,
             self._connections,
