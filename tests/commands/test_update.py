@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import shutil
 import stat
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -18,6 +20,7 @@ from tests.world.files import plain, verified, write_tiny_file
 from tests.world.releases import TENSORS, members, model, write_new, write_old
 from tests.world.zips import Stored, write_zip
 
+from lfbuild.channel.describe import describe_release
 from lfbuild.channel.index import ReleaseIndex
 from lfbuild.channel.partial import updating
 from lfbuild.commands.index import index
@@ -26,6 +29,8 @@ from lfbuild.errors import FetchError, HostError, IntegrityError, RecipeError, T
 from lfbuild.fetch.network import Network
 from lfbuild.fetch.pace import Clock
 from lfbuild.fetch.parallel import Manners
+from lfbuild.host.inplace import had_alone, journal_path
+from lfbuild.manifest.filemap import FileMap, Zeros
 from lfbuild.manifest.model import Release
 from lfbuild.manifest.order import PackOrder
 from lfbuild.manifest.pack import pack
@@ -128,13 +133,98 @@ def test_a_file_becomes_the_newer_release_and_only_what_changed_is_fetched(
     assert body_bytes(server) == outcome.body_bytes + 32 * 5, "the blocks, and the leaves of the changed tensor"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files of others")
+def test_a_file_that_root_updates_stays_its_owner_s(url: str, old: Path, new: Path) -> None:
+    os.chown(old, 12345, 23456)
+    old.chmod(0o4750)
+
+    updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert (old.stat().st_uid, old.stat().st_gid, stat.S_IMODE(old.stat().st_mode)) == (12345, 23456, 0o4750)
+
+
 def test_the_plan_is_told_before_it_is_carried_out(url: str, old: Path, report: Noted) -> None:
     updated(old, url, report)
 
     assert report.notes == [
         "25.0 KiB of 30.9 KiB need not be fetched; what is missing, in ranges: 5.9 KiB in 3 requests, about 0.0 s",
         "instead of the whole file: 30.9 KiB in 1 request, about 0.0 s",
+        "22.6 KiB are copied on this disk; --in-place writes only what changes",
     ]
+
+
+def test_what_the_disk_has_no_room_for_is_not_begun(
+    server: WebServer, url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, size = old.read_bytes(), new.stat().st_size
+    full(size // 2, monkeypatch)
+
+    with pytest.raises(HostError) as caught:
+        updated(old, url)
+
+    assert str(caught.value) == (
+        f"{old.parent}: the new file needs {size_words(size)}, and {size_words(size // 2)} are free"
+    )
+    assert caught.value.hint == "--in-place needs no second copy; or free some space"
+    assert old.read_bytes() == before
+    assert beside(old) == []
+    assert body_bytes(server) == 32 * 5, "leaves"
+    updated(old, url, in_place=True)
+    assert old.read_bytes() == new.read_bytes()
+
+
+def full(free_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the disk have so many bytes left, and share no blocks."""
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=free_bytes, f_frsize=1))
+    monkeypatch.setattr("lfbuild.channel.room.can_share", lambda *_: False)
+
+
+def test_what_an_earlier_run_has_written_needs_no_more_room(
+    server: WebServer, url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.pages["/tiny.llamafile"].cut_after = [10**9, 5000, *[0] * 9]
+    with pytest.raises(FetchError):
+        updated(old, url)
+    server.pages["/tiny.llamafile"].cut_after = []
+    full(new.stat().st_size // 2, monkeypatch)
+
+    updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+
+
+def test_shared_blocks_need_no_room(url: str, tmp_path: Path, report: Noted, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = (tmp_path / name / "model.bin" for name in ("old", "new"))
+    for path, end in ((old, b"old"), (new, b"new")):
+        path.parent.mkdir()
+        path.write_bytes(random.Random(3).randbytes(3 << 20) + end)  # noqa: S311  # the same bytes in both
+    index(new, file_url="", threads=1, report=SilentReport())
+    full(1 << 20, monkeypatch)
+    monkeypatch.setattr("lfbuild.channel.room.can_share", lambda *_: True)
+
+    updated(old, new, report)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert [note for note in report.notes if "copied" in note] == []
+
+
+def test_a_release_of_more_zeros_than_the_disk_has_room_for_is_refused_before_they_are_judged(
+    server: WebServer, tmp_path: Path, report: Noted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zeros = FileMap(parts=(Zeros(offset=0, size_bytes=8 << 40),))
+    described = describe_release(zeros, name="zeros", url="zeros", manifest=None)
+    server.pages["/zeros.lfindex"] = Page(data=described.index.to_bytes())
+    full(1 << 40, monkeypatch)
+    path = tmp_path / "zeros"
+
+    with pytest.raises(HostError) as caught:
+        updated(path, f"{server.url}/zeros", report)
+
+    assert str(caught.value) == f"{tmp_path}: the new file needs 8.0 TiB, and 1.0 TiB are free"
+    assert caught.value.hint == "free some space"
+    assert report.steps == []
+    assert beside(path) == []
 
 
 def test_nothing_newer_changes_nothing(url: str, old: Path, new: Path, server: WebServer) -> None:
@@ -299,6 +389,108 @@ def test_a_damaged_old_file_is_mended_on_the_way(url: str, old: Path, new: Path,
     assert report.notes[-1] == "1 blocks (1020 B) of the files at hand are damaged; they are fetched"
 
 
+@pytest.mark.parametrize(
+    ("part", "what"),
+    [
+        (b'"members"', ".lfbuild/manifest.json: is not the manifest that the file was sealed with"),
+        (b"LFBLOCKS", ".lfbuild/blocks/Tiny.Q4_0.gguf.blocks: not a block index"),
+    ],
+)
+@pytest.mark.parametrize("in_place", [False, True])
+def test_an_old_file_that_says_something_false_of_itself_is_known_by_its_bytes(
+    server: WebServer, url: str, old: Path, new: Path, report: Noted, part: bytes, what: str, in_place: bool
+) -> None:
+    flip(old, old.read_bytes().index(part) + 1)
+
+    updated(old, url, report, in_place=in_place)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert report.notes[0] == f"{old}: {what}; so all of it is read"
+    assert body_bytes(server) < new.stat().st_size / 2
+
+
+def flip(path: Path, at: int) -> None:
+    """Let one bit of a file be another one."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_an_update_whose_journal_is_gone_is_gone_over_by_another_one(
+    server: WebServer, url: str, old: Path, new: Path, report: Noted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("lfbuild.archive.journal._do", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            updated(old, url, in_place=True)
+    journal_path(old).unlink()
+
+    with pytest.raises(IntegrityError) as caught:
+        updated(old, "")
+    updated(old, url, report)
+
+    assert caught.value.hint == f"lfbuild update {old} URL"
+    what = "an update of this file was interrupted, and the journal that would finish it is gone"
+    assert report.notes[0] == f"{old}: seal: {what}; so all of it is read"
+    assert old.read_bytes() == new.read_bytes()
+    assert verified(old) == []
+
+
+def test_a_seed_that_cannot_be_read_is_told_and_left_out(
+    url: str, tmp_path: Path, new: Path, report: Noted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = tmp_path / "models"
+    damaged = write_old(models, "damaged.llamafile")
+    flip(damaged, damaged.read_bytes().index(b'"members"') + 1)
+    for name in ("failing.gguf", "secret.gguf", "whole.gguf"):
+        (models / name).write_bytes(model(changed=True))
+    secret(models / "secret.gguf", monkeypatch)
+    failing(models / "failing.gguf", monkeypatch)
+    path = tmp_path / "fresh.llamafile"
+
+    outcome = updated(path, url, report, seeds=(models,))
+
+    assert path.read_bytes() == new.read_bytes()
+    assert report.notes[:3] == [
+        f"{damaged}: .lfbuild/manifest.json: is not the manifest that the file was sealed with; so all of it is read",
+        f"{models}/failing.gguf: the disk reported a read or write error; so it is left out",
+        f"{models}/secret.gguf: permission denied; so it is left out",
+    ]
+    assert outcome.wanted_bytes < 6000, "what could be read has served"
+
+
+def secret(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody open a file, root neither."""
+    real = os.open
+
+    def refuse(name: object, *order: object, **more: object) -> int:
+        if name == path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(name, *order, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", refuse)
+
+
+def failing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a file be on a disk that is worn out."""
+    real, number = os.preadv, path.stat().st_ino
+
+    def fail(descriptor: int, *order: object) -> int:
+        if os.fstat(descriptor).st_ino == number:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(descriptor, *order)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "preadv", fail)
+
+
+def test_a_seed_that_is_not_there_is_refused(url: str, old: Path, tmp_path: Path) -> None:
+    with pytest.raises(HostError) as caught:
+        updated(old, url, seeds=(tmp_path / "typo",))
+
+    assert str(caught.value) == f"{tmp_path}/typo: does not exist, so it has no blocks that could serve"
+    assert caught.value.hint == "check --seed"
+
+
 def test_a_server_that_sends_only_whole_files_is_read_once_and_told(
     server: WebServer, url: str, old: Path, new: Path, report: Noted
 ) -> None:
@@ -308,7 +500,10 @@ def test_a_server_that_sends_only_whole_files_is_read_once_and_told(
 
     assert old.read_bytes() == new.read_bytes()
     told = f"{url}: the server sends only whole files (200 instead of 206)"
-    assert report.notes == [f"{told}; so all of it is read, {size_words(new.stat().st_size)}"]
+    assert report.notes == [
+        f"{told}; so all of it is read, {size_words(new.stat().st_size)}",
+        "22.6 KiB are copied on this disk; --in-place writes only what changes",
+    ]
     assert [asked.range for asked in server.asked if asked.path == "/tiny.llamafile"][-1] is None
 
 
@@ -507,8 +702,68 @@ def test_a_file_that_is_changed_meanwhile_is_left_alone(server: WebServer, url: 
     with pytest.raises(HostError) as caught:
         updated(old, url)
 
-    assert str(caught.value) == f"{old}: was changed while its update was put together"
+    assert str(caught.value) == f"{old}: was changed by another process meanwhile"
     assert old.read_bytes() == bytes(100_000)
+
+
+def while_flushed(act: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have something happen while the new file is flushed, before it has its name."""
+    real = os.fsync
+
+    def flush(descriptor: int) -> None:
+        real(descriptor)
+        monkeypatch.setattr(os, "fsync", real)
+        act()
+
+    monkeypatch.setattr(os, "fsync", flush)
+
+
+@pytest.mark.parametrize("keep_old", [False, True])
+def test_an_edit_while_the_new_file_is_flushed_is_not_lost(
+    url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch, keep_old: bool
+) -> None:
+    edited = old.with_name("edited")
+    edited.write_bytes(old.read_bytes() + b"edited")
+    while_flushed(lambda: edited.replace(old), monkeypatch)
+
+    with pytest.raises(HostError) as caught:
+        updated(old, url, keep_old=keep_old)
+
+    assert str(caught.value) == f"{old}: was changed by another process meanwhile"
+    assert caught.value.hint == "run the command again"
+    assert old.read_bytes().endswith(b"edited")
+    assert [name for name in beside(old) if "old" in name] == []
+    updated(old, url)
+    assert old.read_bytes() == new.read_bytes()
+
+
+def test_a_file_that_appears_while_the_new_one_is_flushed_stays(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "fresh.llamafile"
+    while_flushed(lambda: path.write_bytes(b"somebody else's"), monkeypatch)
+
+    with pytest.raises(HostError, match="was changed by another process meanwhile"):
+        updated(path, url)
+
+    assert path.read_bytes() == b"somebody else's"
+
+
+def test_nobody_edits_in_place_while_the_new_file_is_flushed(
+    url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = []
+
+    def edit() -> None:
+        with pytest.raises(HostError) as caught, had_alone(old):
+            pytest.fail("the file is changed in place")
+        refusals.append(caught.value.what)
+
+    while_flushed(edit, monkeypatch)
+    updated(old, url)
+
+    assert refusals == ["is in use, or another lfbuild is changing it"]
+    assert old.read_bytes() == new.read_bytes()
 
 
 def test_a_file_that_is_cut_off_meanwhile_is_told(server: WebServer, url: str, old: Path) -> None:

@@ -17,7 +17,7 @@ from lfbuild.commands.publish import publish
 from lfbuild.commands.update import check_for_update
 from lfbuild.delta.make import make_delta
 from lfbuild.delta.side import Side
-from lfbuild.errors import FetchError, IntegrityError
+from lfbuild.errors import FetchError, IntegrityError, RecipeError
 from lfbuild.fetch.network import Network
 from lfbuild.report import SilentReport
 
@@ -165,3 +165,20 @@ def test_a_difference_is_published_beside_its_release(old: Path, new: Path, delt
     ]
     updated(old, published.url)
     assert old.read_bytes() == new.read_bytes()
+
+
+def test_two_differences_of_one_name_are_refused_as_only_one_could_lie_there(
+    new: Path, delta: Path, tmp_path: Path
+) -> None:
+    deltas = (delta, tmp_path / delta.name)
+    deltas[1].write_bytes(delta.read_bytes())
+
+    with pytest.raises(RecipeError) as indexed:
+        index(new, file_url="", threads=1, report=SilentReport(), deltas=deltas)
+    with pytest.raises(RecipeError) as published:
+        publish(new, f"{tmp_path}/www", network=Network(), threads=1, report=SilentReport(), deltas=deltas)
+
+    assert str(indexed.value) == str(published.value)
+    assert str(published.value) == f"{deltas[1]}: is to lie beside {delta}, which has the same name"
+    assert published.value.hint == "rename one of them"
+    assert not (tmp_path / "www").exists()

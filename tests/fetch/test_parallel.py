@@ -6,6 +6,7 @@ import random
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import pytest
@@ -141,7 +142,7 @@ def test_a_body_that_breaks_off_costs_only_what_was_on_its_way(
     judge, _ = fetch(url, hours, most=1)
 
     assert sorted(judge.kept) == ALL
-    assert server.asked[1].range == "bytes=100000-1099999"
+    assert server.asked[1].range == "bytes=100000-999999"
     assert len(hours.pauses) == 1
     assert 0.5 <= hours.pauses[0] <= 1
 
@@ -163,6 +164,65 @@ def test_a_stretch_is_asked_for_three_times_and_no_more(server: WebServer, page:
     assert str(caught.value) == f"{url}: the connection broke off, at byte 50000; tried 3 times"
     assert caught.value.hint == "run again: what came is kept, and it goes on from there"
     assert [asked.range for asked in server.asked] == ["bytes=0-99999", "bytes=50000-99999", "bytes=50000-99999"]
+
+
+@dataclass
+class Breaking:
+    """A file whose answers break off, each after as many bytes as it is told, and then after none any more."""
+
+    breaks: Iterator[int]
+    where = "http://breaking.test/file"
+    asked: list[Span] = field(default_factory=list)
+
+    @contextmanager
+    def open(self, span: Span | None, /) -> Iterator[Answer]:
+        span = span or Span(0, len(DATA))
+        self.asked.append(span)
+        yield Answer(DATA[span.offset : span.end][: next(self.breaks, None)])
+
+    def most_often(self) -> int:
+        """How often that stretch was asked for which was asked for most."""
+        return max(sum(span.offset <= unit.offset < span.end for span in self.asked) for unit in ALL)
+
+
+@dataclass(eq=False)
+class Answer:
+    """The bytes of an answer, as far as they come."""
+
+    data: bytes
+    wait_s = 0.0
+    size_bytes: int | None = None
+
+    def read(self, most: int, /) -> bytes:
+        taken, self.data = self.data[:most], self.data[most:]
+        return taken
+
+    def abort(self) -> None:
+        """Nobody waits for it."""
+
+
+@pytest.mark.parametrize("most", [1, 4])
+@pytest.mark.parametrize("size", [BLOCK, 120_000, 500_000, 990_000])
+def test_a_line_that_always_breaks_off_gets_all_across_and_no_stretch_is_asked_for_more_than_three_times(
+    size: int, most: int
+) -> None:
+    remote, judge = Breaking(repeat(size)), Judge()
+
+    fetch_units(remote, ALL, judge, manners=Manners(most_connections=most, clock=Hours().clock), line=NEAR)
+
+    assert sorted(judge.kept) == ALL
+    assert remote.most_often() <= 3
+
+
+def test_a_whole_file_is_read_three_times_and_no_more(hours: Hours) -> None:
+    remote, judge = Breaking(iter([700_000, 1_400_000, 2_100_000])), Judge()
+
+    with pytest.raises(FetchError) as caught:
+        fetch_whole(remote, ALL, judge, manners=Manners(clock=hours.clock))
+
+    assert caught.value.what == "the connection broke off after 2.0 MiB, at byte 2100000; tried 3 times"
+    assert len(remote.asked) == 3
+    assert sorted(judge.kept) == ALL[:42]
 
 
 def test_bytes_that_are_not_the_promised_ones_are_told_after_three_tries(

@@ -10,6 +10,7 @@ from tests.fetch.webserver import Page, WebServer
 
 from lfbuild.errors import FetchError, HostError
 from lfbuild.fetch.answers import ChangedError, NotThereError
+from lfbuild.fetch.connection import Connections
 from lfbuild.fetch.network import Network
 from lfbuild.fetch.places import Places
 from lfbuild.fetch.ranges import Span
@@ -82,3 +83,35 @@ def test_an_address_of_no_kind_is_refused(places: Places, url: str, what: str) -
         places.remote(url)
 
     assert str(caught.value) == f"{url}: {what}"
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint", "is_told"),
+    [
+        ("https://huggingface.co/acme/chat/resolve/main/chat.llamafile", None, True),
+        ("https://HuggingFace.co/acme/chat/resolve/main/chat.llamafile", None, True),
+        ("http://huggingface.co/acme/chat", None, False),
+        ("https://huggingface.co.evil.test/acme/chat", None, False),
+        ("https://evil.test/huggingface.co", None, False),
+        ("https://huggingface.co@evil.test/acme/chat", None, False),
+        ("https://huggingface.co:8443/acme/chat", None, False),
+        ("https://hub.acme.test:8443/acme/chat", "https://hub.acme.test:8443/", True),
+        ("https://huggingface.co/acme/chat", "https://hub.acme.test:8443/", False),
+        ("http://hub.acme.test/acme/chat", "http://hub.acme.test", False),
+    ],
+)
+def test_the_token_of_the_hub_goes_to_the_hub_alone(
+    url: str, endpoint: str | None, is_told: bool, hours: Hours, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str | None] = []
+
+    def refuse(_connections: object, _url: str, headers: dict[str, str]) -> None:
+        said.append(headers.get("Authorization"))
+        raise FetchError(url, "is not asked in a test")
+
+    monkeypatch.setattr(Connections, "get", refuse)
+    network = Network(hf_token="hf-7", hf_endpoint=endpoint)  # noqa: S106  # nobody's
+    with pytest.raises(FetchError, match="is not asked in a test"):
+        Places(network, clock=hours.clock).read(url, limit_bytes=9)
+
+    assert said == ["Bearer hf-7" if is_told else None]

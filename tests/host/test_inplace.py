@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -76,6 +77,24 @@ def test_another_process_holds_the_lock_as_engines_do(path: Path) -> None:
     )
     with had_alone(path) as file:
         assert file.read(3) == CONTENT[:3]
+
+
+def test_a_file_that_lost_its_name_before_it_was_locked_is_not_written_to(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer, lock = path.with_name("newer"), fcntl.flock
+    newer.write_bytes(b"newer")
+
+    def rename_first(descriptor: int, how: int) -> None:
+        newer.replace(path)
+        lock(descriptor, how)
+
+    monkeypatch.setattr("fcntl.flock", rename_first)
+    with pytest.raises(HostError) as caught, had_alone(path):
+        pytest.fail("a file without a name is changed")
+
+    assert str(caught.value) == f"{path}: was changed by another process meanwhile"
+    assert path.read_bytes() == b"newer"
 
 
 def test_a_medium_without_locks_is_no_reason_to_fail(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

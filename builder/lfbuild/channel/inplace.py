@@ -38,13 +38,18 @@ class InPlace:
     standing: tuple[Span, ...]
 
 
+def can_be_in_place(plan: Plan, path: Path) -> bool:
+    """Whether the old file is there, and the new one lfbuild's own."""
+    return any(seed.path == path for seed in plan.seeds) and plan.release.index.release is not None
+
+
 def plan_in_place(plan: Plan, path: Path) -> InPlace:
     """Take out of a plan what `path` has in its place already; a published difference makes a new file, so it is out.
 
     Raises:
         FormatError: the old file or the new one is somebody else's.
     """
-    if not any(seed.path == path for seed in plan.seeds) or plan.release.index.release is None:
+    if not can_be_in_place(plan, path):
         raise FormatError(path, "is not updated in place, as it or its release is not lfbuild's own file")
     own = next(number for number, seed in enumerate(plan.seeds) if seed.path == path)
     stays = [copy for copy in plan.supplies.copies if copy.seed == own and copy.seed_offset == copy.offset]

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from lfbuild.errors import HostError
 from lfbuild.formats.blocks import BLOCK_BYTES, BlockIndex, Cuts
-from lfbuild.host.files import host_error, take_place
+from lfbuild.host.files import host_error, own_as, take_place
 from lfbuild.host.locks import locked
 from lfbuild.host.moving import copy_range, write_all
 from lfbuild.manifest.filemap import Blocks, FileMap
@@ -122,12 +122,12 @@ class Partial:
         for offsets in self.done.values():
             offsets.clear()
 
-    def finish(self, *, mode: int, kept_as: Path | None) -> None:
-        """Give the complete file its name, and remove what was kept for going on."""
+    def finish(self, *, mode: int, expected: os.stat_result | None, kept_as: Path | None) -> None:
+        """Give the complete file its name, if `expected` still has that, and remove what was kept for going on."""
         with self._told():
-            os.fchmod(self.descriptor, mode)
+            own_as(self.descriptor, expected, mode=mode)
             os.fsync(self.descriptor)
-        take_place(self.path, self.target, kept_as=kept_as)
+        take_place(self.path, self.target, expected=expected, kept_as=kept_as)
         clear_leftovers(self.target)
 
     def _record(self, record: Record) -> None:

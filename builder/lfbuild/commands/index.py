@@ -11,7 +11,7 @@ from blake3 import blake3
 from lfbuild.archive.reader import Reader, opened, read_at
 from lfbuild.channel.describe import describe_release
 from lfbuild.channel.index import INDEX_SUFFIX, LEAVES_SUFFIX, DeltaRecord, reference_to
-from lfbuild.commands.texts import refuse_odd_name
+from lfbuild.commands.texts import refuse_odd_name, refuse_shared_names
 from lfbuild.errors import FormatError, IntegrityError, RecipeError, problems_of
 from lfbuild.formats.names import check_file_address
 from lfbuild.host.files import replacing
@@ -50,7 +50,7 @@ def index(path: Path, *, file_url: str, threads: int, report: Report, deltas: Se
     `deltas` are published differences to it, which will lie beside the control file.
 
     Raises:
-        RecipeError: nobody could read it there, or a name cannot stand in a control file.
+        RecipeError: nobody could read it there, or a name cannot stand in a control file, or is another's too.
         FormatError, IntegrityError: the file is damaged, or a difference is, or makes another file.
         HostError: something cannot be read or written.
     """
@@ -58,6 +58,7 @@ def index(path: Path, *, file_url: str, threads: int, report: Report, deltas: Se
         raise RecipeError(path, problems)
     for named in (path, *deltas):
         refuse_odd_name(named, place="a control file")
+    refuse_shared_names((path, *deltas))
     with report.step(f"look at {path.name}") as step:
         found = map_file(path, threads=threads, on_bytes=step.advance)
     described = describe_release(

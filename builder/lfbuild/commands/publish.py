@@ -17,7 +17,7 @@ from lfbuild.channel.describe import describe_release
 from lfbuild.channel.index import INDEX_SUFFIX, reference_to
 from lfbuild.channel.release import address_beside, index_address
 from lfbuild.commands.index import ROOT_DIGITS, delta_record, manifest_of
-from lfbuild.commands.texts import refuse_odd_name
+from lfbuild.commands.texts import refuse_odd_name, refuse_shared_names
 from lfbuild.errors import Problem, RecipeError
 from lfbuild.fetch.shelf import shelf_for
 from lfbuild.manifest.mapping import map_file
@@ -56,7 +56,7 @@ def publish(
     """Put `path`, differences to it and its control file under `folder`, with or without a slash at its end.
 
     Raises:
-        RecipeError: no folder is named, or a name cannot stand in a control file.
+        RecipeError: no folder is named, or a name cannot stand in a control file, or is another's too.
         FetchError: nothing can be put there.
         FormatError, IntegrityError: the file is damaged, or a difference is, or makes another file.
         HostError: it cannot be read, or not be written there.
@@ -66,6 +66,7 @@ def publish(
         raise RecipeError(path, [Problem(where=str(path), key="", what=what)], hint="lfbuild publish FILE FOLDER")
     for named in (path, *deltas):
         refuse_odd_name(named, place="a control file")
+    refuse_shared_names((path, *deltas))
     index_url = index_address(f"{folder.rstrip('/')}/", path.name)
     shelf = shelf_for(index_url.removesuffix(INDEX_SUFFIX), network)
     with report.step(f"look at {path.name}") as step:

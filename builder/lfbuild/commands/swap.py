@@ -13,10 +13,11 @@ from lfbuild.commands.changes import read_changes
 from lfbuild.commands.new_engine import found_engine
 from lfbuild.commands.recover import settled
 from lfbuild.commands.texts import refuse_odd_name
-from lfbuild.errors import FormatError, HostError, Problem, RecipeError, command
+from lfbuild.errors import FormatError, Problem, RecipeError, command
 from lfbuild.host.files import can_share, check_target, is_same_file, refuse_overwriting
 from lfbuild.host.inplace import had_alone, used
 from lfbuild.host.moving import SHARED_BYTES
+from lfbuild.host.room import refuse_full_disk
 from lfbuild.manifest.carry import append, rewrite, write_new_file
 from lfbuild.manifest.edit import changed, changes_nothing, plan_in_place, plan_new_file, written_bytes
 from lfbuild.manifest.foreign import order_of_foreign, take_apart
@@ -223,7 +224,8 @@ class _Edit:
             yield "the file was signed for Windows, and the new one is not: sign it again, or have it done by --sign"
         size = plan.closing.file_size
         if not cloning:
-            _refuse_full_disk(self._target.absolute().parent, size, way_out="--in-place needs no second copy; or ")
+            hint = "--in-place needs no second copy; or free some space"
+            refuse_full_disk(self._target.absolute().parent, size, hint=hint)
             copied = size_words(size)
             yield f"the file system shares no blocks, so {copied} are copied; --in-place writes only what changes"
 
@@ -262,7 +264,7 @@ class _Edit:
         aligned = sum(member.source.size_bytes for member in order.members if member.place == "aligned")
         total = sum(sizes.values()) + _head_bytes(order)
         if not cloning:
-            _refuse_full_disk(self._target.absolute().parent, total, way_out="")
+            refuse_full_disk(self._target.absolute().parent, total, hint="free some space")
         return Swapped(
             path=self._path,
             output=self._target,
@@ -284,14 +286,6 @@ class _Edit:
     def _expected(self) -> os.stat_result | None:
         """What has the old name now, if the new file is to have it."""
         return os.fstat(self._file.fileno()) if self._target == self._path else None
-
-
-def _refuse_full_disk(folder: Path, size: int, *, way_out: str) -> None:
-    facts = os.statvfs(folder)
-    free = facts.f_bavail * facts.f_frsize
-    if free < size:
-        what = f"the new file needs {size_words(size)}, and {size_words(free)} are free"
-        raise HostError(folder, what, hint=f"{way_out}free some space")
 
 
 def _shared_bytes(part: Part) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lfbuild.errors import Problem, RecipeError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -21,3 +22,17 @@ def refuse_odd_name(path: Path, text: str = "", *, place: str) -> None:
     except UnicodeEncodeError:
         what = f"its name is not UTF-8, as all text in {place} is"
         raise RecipeError(path, [Problem(where=str(path), key="", what=what)], hint="rename it") from None
+
+
+def refuse_shared_names(paths: Sequence[Path]) -> None:
+    """Refuse files that are to lie in one folder and have one name there: only one of them would.
+
+    Raises:
+        RecipeError: two have.
+    """
+    seen: dict[str, Path] = {}
+    for path in paths:
+        if path.name in seen:
+            what = f"is to lie beside {seen[path.name]}, which has the same name"
+            raise RecipeError(path, [Problem(where=str(path), key="", what=what)], hint="rename one of them")
+        seen[path.name] = path

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from lfbuild.archive.reader import Reader
 from lfbuild.channel.carry import NewBytes
-from lfbuild.channel.inplace import commit, plan_in_place
+from lfbuild.channel.inplace import can_be_in_place, commit, plan_in_place
 from lfbuild.channel.partial import (
     SUFFIX,
     blocks_done,
@@ -24,19 +24,31 @@ from lfbuild.channel.partial import (
 )
 from lfbuild.channel.plan import Seed, make_plan
 from lfbuild.channel.release import index_address, load_release
+from lfbuild.channel.room import find_room
 from lfbuild.channel.work import Means, Work
 from lfbuild.commands.recover import settled
-from lfbuild.errors import FetchError, FormatError, HostError, Problem, RecipeError, command
+from lfbuild.errors import (
+    FetchError,
+    FormatError,
+    HostError,
+    IntegrityError,
+    LfbuildError,
+    Problem,
+    RecipeError,
+    command,
+)
 from lfbuild.fetch.answers import ChangedError
 from lfbuild.fetch.places import Places
-from lfbuild.host.files import host_error
+from lfbuild.host.files import find_facts, host_error, refuse_another
 from lfbuild.host.inplace import had_alone, has_journal, used
-from lfbuild.manifest.mapping import map_file
+from lfbuild.host.room import refuse_full_disk
+from lfbuild.manifest.mapping import map_bytes, map_file
 from lfbuild.manifest.verify import load_manifest
 from lfbuild.report import size_words
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
+    from os import stat_result
     from pathlib import Path
 
     from lfbuild.channel.partial import Partial
@@ -48,8 +60,6 @@ if TYPE_CHECKING:
     from lfbuild.fetch.parallel import Manners
     from lfbuild.manifest.filemap import FileMap
     from lfbuild.report import Report
-
-    _Identity = tuple[int, int, int]
 
 NEWER_EXIT_CODE: Final = 10
 """What `--check` ends with where there is a newer release."""
@@ -156,7 +166,7 @@ def _of_the_file_itself(order: UpdateOrder) -> UpdateOrder:
 
 
 def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
-    before = _identity(order.path)
+    before = find_facts(order.path)
     seeds = _gather_seeds(order, release, threads=means.threads, report=means.report)
     if _is_current(order, seeds, release):
         clear_leftovers(order.path)
@@ -167,28 +177,43 @@ def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
         plan = make_plan(release, seeds, work, places=means.places, manners=means.manners)
         for line in plan.lines() if plan.supplies.wanted_bytes > plan.kept_bytes else ():
             means.report.note(line)
-        # Beyond this point nothing is decided any more: the plan is carried out.
         if order.in_place:
             _finish_in_place(plan, work, partial, order, before, report=means.report)
         else:
+            _have_room(plan, partial, order, report=means.report)
+            # Beyond this point nothing is decided any more: the plan is carried out.
             with _kept_from_changes(order.path):
                 work.carry_out(plan)
-            _refuse_changed(order.path, before)
-            # Beyond this point the file is the newer release.
-            partial.finish(mode=_mode(order.path), kept_as=_kept_as(order))
+                # Beyond this point the file is the newer release, if nobody has changed it meanwhile.
+                partial.finish(mode=_mode(order.path), expected=before, kept_as=_kept_as(order))
     outcome = _with_plan(_told(order, release, is_current=False), plan)
     return replace(outcome, is_done=True, body_bytes=work.body_bytes)
 
 
+def _have_room(plan: Plan, partial: Partial, order: UpdateOrder, *, report: Report) -> None:
+    """Tell what is copied on this disk, and refuse what it has no room for."""
+    room = find_room(plan, partial)
+    told = f"{size_words(room.copied_bytes)} are copied on this disk"
+    hint = "free some space"
+    if can_be_in_place(plan, order.path):
+        told, hint = f"{told}; --in-place writes only what changes", f"--in-place needs no second copy; or {hint}"
+    refuse_full_disk(order.path.parent, room.needed_bytes, hint=hint)
+    if room.copied_bytes:
+        report.note(told)
+
+
 def _finish_in_place(
-    plan: Plan, work: Work, partial: Partial, order: UpdateOrder, before: _Identity | None, *, report: Report
+    plan: Plan, work: Work, partial: Partial, order: UpdateOrder, before: stat_result | None, *, report: Report
 ) -> None:
     """Gather while the file may still be used; have it alone only to look at it and to write."""
     in_place = plan_in_place(plan, order.path)
+    room = find_room(in_place.plan, partial, standing=in_place.standing)
+    refuse_full_disk(order.path.parent, room.needed_bytes, hint="free some space")
+    # Beyond this point nothing is decided any more: the plan is carried out.
     with _kept_from_changes(order.path):
         work.gather(in_place.plan)
     with had_alone(order.path) as file:
-        _refuse_changed(order.path, before)
+        refuse_another(order.path, before)
         standing = NewBytes(partial=partial, old=file.fileno(), standing=in_place.standing)
         written = commit(work.mend(in_place.plan, standing), order.path, file, report=report)
     report.note(f"{size_words(written)} of the file were written anew, in their place")
@@ -220,32 +245,69 @@ def _address(order: UpdateOrder) -> str:
 
 def _own_address(path: Path) -> str:
     """Where the file itself says that newer releases are."""
-    url = ""
-    with contextlib.suppress(FormatError), Reader.open(path) as reader:
-        ours = load_manifest(reader)
-        url = ours[0].update_url if ours else ""
+    url, hint = "", command("update", path, "URL")
+    try:
+        with contextlib.suppress(FormatError), Reader.open(path) as reader:
+            ours = load_manifest(reader)
+            url = ours[0].update_url if ours else ""
+    except IntegrityError as damaged:
+        if has_journal(path):
+            raise
+        raise IntegrityError(damaged.where, damaged.what, hint=hint) from damaged
     if not url:
         what = "names no address of newer releases"
         problem = Problem(where=str(path), key="", what=what)
-        raise RecipeError(path, [problem], hint=command("update", path, "URL"))
+        raise RecipeError(path, [problem], hint=hint)
     return url
 
 
 def _gather_seeds(order: UpdateOrder, release: Release, *, threads: int, report: Report) -> tuple[Seed, ...]:
     """The maps of all files whose blocks may serve: the file itself, those that were named, what was begun before."""
-    seeds = []
-    for path in (order.path, *_seed_files(order)):
-        if path == order.path and not path.exists():
-            continue
-        with report.step(f"look at {path.name}") as step:
-            found = map_file(path, threads=threads, on_bytes=step.advance, block_bytes=release.index.block_bytes)
-            seeds.append(Seed(path=path, found=found))
+    seeds = [
+        Seed(path=path, found=found)
+        for path in (order.path, *_seed_files(order))
+        if (found := _find_map(path, order, release, threads=threads, report=report)) is not None
+    ]
     leftovers = find_leftovers(order.path, root=bytes.fromhex(release.index.root))
     return (*seeds, *(Seed(path=item.path, found=item.found) for item in leftovers))
 
 
+def _find_map(path: Path, order: UpdateOrder, release: Release, *, threads: int, report: Report) -> FileMap | None:
+    """The map of a file whose blocks may serve; what cannot be read is told, and serves nothing."""
+    if path == order.path and not path.exists():
+        return None
+    try:
+        return _look_at(path, release, threads=threads, report=report)
+    except LfbuildError as error:
+        if path == order.path:
+            raise
+        report.note(f"{error}; so it is left out")
+    except OSError as error:
+        report.note(f"{host_error(path, error)}; so it is left out")
+    return None
+
+
+def _look_at(path: Path, release: Release, *, threads: int, report: Report) -> FileMap:
+    """The map of a file: from what it says of itself, or where that is damaged, from its bytes."""
+    with report.step(f"look at {path.name}") as step:
+
+        def look(how: Callable[..., FileMap]) -> FileMap:
+            return how(path, threads=threads, on_bytes=step.advance, block_bytes=release.index.block_bytes)
+
+        try:
+            return look(map_file)
+        except (FormatError, IntegrityError) as damaged:
+            if has_journal(path):
+                raise
+            found = look(map_bytes)
+            report.note(f"{damaged}; so all of it is read")
+            return found
+
+
 def _seed_files(order: UpdateOrder) -> Iterator[Path]:
     for named in order.seeds:
+        if find_facts(named) is None:
+            raise HostError(named, "does not exist, so it has no blocks that could serve", hint="check --seed")
         if not named.is_dir():
             yield named
             continue
@@ -290,22 +352,6 @@ def _kept_from_changes(path: Path) -> Iterator[None]:
     """Nobody edits the file in place while it is copied from; it may be read and run."""
     with used(path) if path.exists() else contextlib.nullcontext():
         yield
-
-
-def _refuse_changed(path: Path, before: _Identity | None) -> None:
-    if _identity(path) != before:
-        raise HostError(path, "was changed while its update was put together", hint="run again")
-
-
-def _identity(path: Path) -> _Identity | None:
-    """What tells a file from another one under its name."""
-    try:
-        facts = path.stat()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise host_error(path, error) from error
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def _mode(path: Path) -> int:

@@ -60,7 +60,7 @@ class Connections:
             response.release_conn()
             new = urljoin(url, target)
             _check_redirect(url, new)
-            if urlsplit(new).netloc != urlsplit(url).netloc:
+            if is_elsewhere(new, url):
                 headers = {name: value for name, value in headers.items() if name.lower() not in _SECRET_HEADERS}
             url = new
         raise FetchError(without_secrets(url), f"more than {MAX_REDIRECTS} redirects", hint="check the address")
@@ -117,6 +117,11 @@ class Connections:
             raise FetchError(
                 self._network.ca_file or "certificates", "cannot be used as certificates", hint=hint
             ) from error
+
+
+def is_elsewhere(new: str, old: str) -> bool:
+    """Whether an address is another server's, which must not hear what was told to the old one of who asks."""
+    return urlsplit(new).netloc != urlsplit(old).netloc
 
 
 def in_words(error: exceptions.HTTPError, *, where: str, network: Network) -> Exception:

@@ -6,7 +6,7 @@ A value only: nothing is opened here, and the environment is not read.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from lfbuild.errors import FetchError
@@ -14,6 +14,8 @@ from lfbuild.errors import FetchError
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+_HUB: Final = "https://huggingface.co"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +55,12 @@ class Network:
             is_readable = False
         if not is_readable:
             raise FetchError(without_secrets(url), "is not an http:// or https:// address", hint="check the address")
+
+    def hub_login(self, url: str) -> dict[str, str]:
+        """What a request to this address says of who asks, if it goes to the Hugging Face hub, and over https."""
+        hub, address = urlsplit(self.hf_endpoint or _HUB), urlsplit(url)
+        is_hub = address.scheme == hub.scheme == "https" and address.netloc.lower() == hub.netloc.lower()
+        return {"Authorization": f"Bearer {self.hf_token}"} if self.hf_token and is_hub else {}
 
     def proxy_for(self, url: str) -> str | None:
         """The proxy that this address is reached through."""

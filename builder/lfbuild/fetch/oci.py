@@ -21,8 +21,9 @@ from urllib.parse import unquote, urlencode
 
 from lfbuild.errors import FetchError, FormatError, ToolError
 from lfbuild.fetch.answers import NotThereError
-from lfbuild.fetch.connection import Connections, PassingError
+from lfbuild.fetch.connection import Connections, PassingError, is_elsewhere
 from lfbuild.fetch.docker_login import basic_login
+from lfbuild.fetch.remote import Access
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -84,13 +85,26 @@ class Registries:
 
     def __init__(self, connections: Connections, environment: Mapping[str, str]) -> None:
         self._connections, self._environment = connections, environment
-        self._lock = threading.Lock()
+        self._lock, self._signing_in = threading.Lock(), threading.Lock()
         self._authorization: dict[str, str] = {}
         """What each repository wants to hear, by its address."""
-        self._layers: dict[OciAddress, dict[str, tuple[str, int]]] = {}
+        self._layers: dict[OciAddress, dict[str, str]] = {}
 
-    def blob(self, url: str) -> tuple[str, int]:
-        """Address and size of the layer that an oci:// address means.
+    def access(self, url: str) -> Access:
+        """How the layer is asked for that an oci:// address means.
+
+        Raises:
+            FetchError: it is none.
+        """
+        address = OciAddress.parse(url)
+        return Access(
+            sign=lambda _: self.blob(url),
+            headers=lambda: self.headers(url),
+            sign_in=partial(self._sign_in_anew, address),
+        )
+
+    def blob(self, url: str) -> str:
+        """Address of the layer that an oci:// address means.
 
         Raises:
             FetchError: there is none, or the registry refuses. FormatError: the tag is no release.
@@ -106,8 +120,7 @@ class Registries:
                 self._layers[release] = layers
         if address.name not in layers:
             raise NotThereError(str(address), "is not in the release under this tag", hint="check the address")
-        digest, size_bytes = layers[address.name]
-        return f"{address.base}/blobs/{digest}", size_bytes
+        return f"{address.base}/blobs/{layers[address.name]}"
 
     def headers(self, url: str) -> dict[str, str]:
         """What a request for a layer has to say of who asks."""
@@ -115,12 +128,13 @@ class Registries:
             value = self._authorization.get(OciAddress.parse(url).base)
         return {"Authorization": value} if value else {}
 
-    def _read_layers(self, address: OciAddress) -> dict[str, tuple[str, int]]:
+    def _read_layers(self, address: OciAddress) -> dict[str, str]:
+        """Digests of the files under a tag, by their names."""
         data = self._get(address, f"{address.base}/manifests/{address.tag}", {"Accept": MANIFEST_TYPE})
         try:
             manifest = json.loads(data)
             layers = {
-                str(layer["annotations"][TITLE]): (_digest(layer["digest"]), int(layer["size"]))
+                str(layer["annotations"][TITLE]): _digest(layer["digest"])
                 for layer in manifest["layers"]
                 if TITLE in layer.get("annotations", {})
             }
@@ -131,20 +145,25 @@ class Registries:
     def _get(self, address: OciAddress, url: str, headers: dict[str, str]) -> bytes:
         """A small answer; once more when the registry has said how it wants to be asked."""
         for _ in range(2):
-            response, _ = self._connections.get(url, headers | self.headers(str(address)))
+            response, answered = self._connections.get(url, headers | self.headers(str(address)))
             try:
                 if response.status == 200:
                     return bytes(response.read(_MOST_MANIFEST_BYTES))
                 challenge = response.headers.get("WWW-Authenticate", "")
             finally:
                 response.close()
-            if response.status != 401 or not self._sign_in(address, challenge):
+            if response.status != 401 or is_elsewhere(answered, url) or not self._sign_in(address, challenge):
                 break
         if response.status == 404:
             raise NotThereError(str(address), "is not there", hint="check the address")
         if response.status in (429, 500, 502, 503, 504):
             raise PassingError(f"the registry answers {response.status}")
         raise FetchError(str(address), f"the registry refuses ({response.status})", hint=_HINT)
+
+    def _sign_in_anew(self, address: OciAddress, said: Mapping[str, str], challenge: str) -> bool:
+        """Tokens expire in the middle of a download; the first connection that is refused signs in for all."""
+        with self._signing_in:
+            return self.headers(str(address)) != said or self._sign_in(address, challenge)
 
     def _sign_in(self, address: OciAddress, challenge: str) -> bool:
         """Have what the registry wants to hear; False where nothing is at hand."""

@@ -1,7 +1,9 @@
 """Brings wanted stretches of one file over several connections at once, and tries again where that may help.
 
-What a stretch should be is the business of `accept`, which judges and keeps it. A stretch that broke off or was not
-what it should be is asked for again, three times at most, with a pause that grows; one that was accepted never.
+What a stretch should be is the business of `accept`, which judges and keeps it. A stretch that broke off, lay behind
+one that did, or was not what it should be is asked for again, three times in all, with a pause that grows; one that was
+accepted never. Each time it is asked for with less beside it, and the last time alone, so that all gets across even a
+line that always breaks off.
 """
 
 from __future__ import annotations
@@ -10,12 +12,13 @@ import random
 import threading
 from bisect import insort
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.errors import FetchError, IntegrityError
 from lfbuild.fetch.connection import PassingError
 from lfbuild.fetch.pace import Clock, Floor, Limit, Tally
-from lfbuild.fetch.ranges import MOST_CONNECTIONS, Piece, next_piece, piece_bytes
+from lfbuild.fetch.ranges import LEAST_PIECE_BYTES, MOST_CONNECTIONS, Piece, next_piece, piece_bytes
 from lfbuild.fetch.remote import READ_BYTES, BusyError
 from lfbuild.report import size_words
 
@@ -100,6 +103,9 @@ class _Crew:
         self._wanted_bytes = sum(unit.size_bytes for unit in units)
         self._buffer_bytes = max(unit.size_bytes for unit in units)
         self._tries: dict[Span, int] = {}
+        """How often each stretch was asked for."""
+        self._unlucky: set[Span] = set()
+        """What was asked for and did not come, though the answer had begun."""
         self._changed = threading.Condition()
         self._most, self._at_work, self._busy = manners.most_connections, 0, 0
         self._bodies: set[Body] = set()
@@ -125,7 +131,7 @@ class _Crew:
         buffer = memoryview(bytearray(self._buffer_bytes))
         while self._failure is None and self._wanted:
             piece = Piece(units=tuple(self._wanted))
-            self._wanted = []
+            self._take_up(piece)
             self._bring(piece, buffer, is_whole=True)
         return self._outcome()
 
@@ -166,17 +172,30 @@ class _Crew:
                 self._changed.wait()
             if self._failure is not None or not self._wanted or self._at_work > self._most:
                 return None
-            line = self._tally.line()
-            piece = next_piece(
-                self._wanted[:_MOST_UNITS],
-                gap_bytes=line.gap_bytes(line.connections),
-                most_bytes=piece_bytes(self._wanted_bytes, line.connections),
-            )
-            del self._wanted[: len(piece.units)]
+            piece = self._next_piece(self._tally.line())
+            self._take_up(piece)
             self._busy += 1
-            self._wanted_bytes -= sum(unit.size_bytes for unit in piece.units)
             self._changed.notify_all()
             return piece
+
+    def _next_piece(self, line: Line) -> Piece:
+        """The first wanted stretch, and those behind it that were asked for as often."""
+        first = self._wanted[0]
+        alike = takewhile(lambda unit: self._luck(unit) == self._luck(first), self._wanted[:_MOST_UNITS])
+        gap_bytes, most_bytes = line.gap_bytes(line.connections), piece_bytes(self._wanted_bytes, line.connections)
+        if first in self._unlucky:  # what lies between came with it before, and is not asked for again
+            gap_bytes, most_bytes = 0, LEAST_PIECE_BYTES if self._tries[first] < MOST_TRIES - 1 else 0
+        return next_piece(list(alike), gap_bytes=gap_bytes, most_bytes=most_bytes)
+
+    def _luck(self, unit: Span) -> tuple[int, bool]:
+        return self._tries.get(unit, 0), unit in self._unlucky
+
+    def _take_up(self, piece: Piece) -> None:
+        """Count a request for the first wanted stretches."""
+        del self._wanted[: len(piece.units)]
+        self._wanted_bytes -= sum(unit.size_bytes for unit in piece.units)
+        for unit in piece.units:
+            self._tries[unit] = self._tries.get(unit, 0) + 1
 
     def _bring(self, piece: Piece, buffer: memoryview, *, is_whole: bool) -> bool:
         """One request. What of it did not arrive is wanted again; False: the server has too much to do."""
@@ -184,7 +203,7 @@ class _Crew:
         try:
             self._read(piece, left, buffer, is_whole=is_whole)
         except PassingError as trouble:
-            tries = self._count_try(left[0])
+            tries = self._tries[left[0]]
             if tries >= MOST_TRIES:
                 raise FetchError(
                     self._remote.where,
@@ -192,7 +211,7 @@ class _Crew:
                     hint="run again: what came is kept, and it goes on from there",
                 ) from trouble
             self._clock.pause(trouble.wait_s if trouble.wait_s is not None else _pause_s(tries))
-            self._want_again(left)
+            self._want_again(left, is_unlucky=len(left) < len(piece.units))
             return not isinstance(trouble, BusyError)
         return True
 
@@ -213,20 +232,16 @@ class _Crew:
 
     def _refuse(self, unit: Span) -> None:
         """Ask again for what was not what it should be, if it was not too often."""
-        tries = self._count_try(unit)
+        tries = self._tries[unit]
         if tries >= MOST_TRIES:
             what = f"the bytes at {unit.offset} are not the ones that were promised; tried {tries} times"
             hint = "the server, or a cache on the way, has another version or is broken; what came is kept"
             raise IntegrityError(self._remote.where, what, hint=hint)
-        self._want_again([unit])
+        self._want_again([unit], is_unlucky=True)
 
-    def _count_try(self, unit: Span) -> int:
+    def _want_again(self, units: Sequence[Span], *, is_unlucky: bool) -> None:
         with self._changed:
-            self._tries[unit] = self._tries.get(unit, 0) + 1
-            return self._tries[unit]
-
-    def _want_again(self, units: Sequence[Span]) -> None:
-        with self._changed:
+            self._unlucky.update(units if is_unlucky else ())
             for unit in units:
                 insort(self._wanted, unit)
                 self._wanted_bytes += unit.size_bytes

@@ -18,7 +18,7 @@ from lfbuild.fetch.network import without_secrets
 from lfbuild.fetch.oci import Registries
 from lfbuild.fetch.parallel import MOST_TRIES
 from lfbuild.fetch.ranges import MOST_CONNECTIONS
-from lfbuild.fetch.remote import FileRemote, HttpRemote, local_path
+from lfbuild.fetch.remote import Access, FileRemote, HttpRemote, local_path
 from lfbuild.report import part_words, size_words
 
 if TYPE_CHECKING:
@@ -59,25 +59,20 @@ class Places:
         if urlsplit(url).scheme == "s3":
             from lfbuild.fetch.s3 import Bucket
 
-            sign, connections = Bucket.of(url, self._network).sign, self._connections
-            return HttpRemote(
-                url, connections, self._network, size_bytes=size_bytes, sign=sign, clock=self._clock, is_fresh=is_fresh
-            )
-        if urlsplit(url).scheme == "oci":
-            blob = partial(self._registries.blob, url)
-            return HttpRemote(
-                url,
-                self._connections,
-                self._network,
-                size_bytes=size_bytes,
-                sign=lambda _: blob()[0],
-                headers=lambda: self._registries.headers(url),
-                clock=self._clock,
-                is_fresh=is_fresh,
-            )
-        self._network.refuse_unreadable(url)
+            access = Access(sign=Bucket.of(url, self._network).sign)
+        elif urlsplit(url).scheme == "oci":
+            access = self._registries.access(url)
+        else:
+            self._network.refuse_unreadable(url)
+            access = Access(headers=partial(self._network.hub_login, url))
         return HttpRemote(
-            url, self._connections, self._network, size_bytes=size_bytes, clock=self._clock, is_fresh=is_fresh
+            url,
+            self._connections,
+            self._network,
+            size_bytes=size_bytes,
+            access=access,
+            clock=self._clock,
+            is_fresh=is_fresh,
         )
 
     def read(self, url: str, *, limit_bytes: int) -> SmallFile:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -23,7 +24,7 @@ from lfbuild.fetch.answers import (
     check_part,
     check_whole,
 )
-from lfbuild.fetch.connection import Connections, PassingError, in_words
+from lfbuild.fetch.connection import Connections, PassingError, in_words, is_elsewhere
 from lfbuild.fetch.network import without_secrets
 from lfbuild.host.files import host_error
 
@@ -82,12 +83,23 @@ class Remote(Protocol):
         """
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Access:
+    """How a server is asked that wants to know who asks. What it is told, no other server hears."""
+
+    sign: Callable[[str], str] = lambda url: url
+    """Makes the address that is asked for out of the one that is meant, anew for each request: stores that know their
+    users by signed addresses let those expire."""
+    headers: Callable[[], Mapping[str, str]] = dict
+    """What else a request says."""
+    sign_in: Callable[[Mapping[str, str], str], bool] = lambda _said, _challenge: False
+    """Has other headers after a refusal (401) of what was said; False where there are none."""
+
+
 class HttpRemote:
     """A file on a web server. Where an address is redirected to is remembered for the next request.
 
-    `sign` makes the address that is asked for out of the one that is meant, anew for each request: stores that know
-    their users by signed addresses let those expire. `headers` are what else such a request says. With `is_fresh`,
-    caches on the way ask the server first.
+    With `is_fresh`, caches on the way ask the server first.
     """
 
     def __init__(
@@ -97,14 +109,13 @@ class HttpRemote:
         network: Network,
         *,
         clock: Clock,
+        access: Access,
         size_bytes: int | None = None,
-        sign: Callable[[str], str] = lambda url: url,
-        headers: Callable[[], Mapping[str, str]] = dict,
         is_fresh: bool = False,
     ) -> None:
         self.where = without_secrets(url)
         self._is_fresh = is_fresh
-        self._url, self._sign, self._more_headers = url, sign, headers
+        self._url, self._access = url, access
         self._connections, self._network, self._clock = connections, network, clock
         self._lock = threading.Lock()
         self._promised = Promised(size_bytes=size_bytes)
@@ -116,10 +127,14 @@ class HttpRemote:
         with self._lock:
             promised, redirected = self._promised, self._redirected
         began = self._clock.now()
-        asked = redirected or self._sign(self._url)
-        headers = {**_headers(span, promised, is_fresh=self._is_fresh), **self._more_headers()}
+        meant = self._access.sign(self._url)
+        asked = redirected or meant
+        said = {} if is_elsewhere(asked, meant) else self._access.headers()
+        headers = {**_headers(span, promised, is_fresh=self._is_fresh), **said}
         response, answered = self._connections.get(asked, headers)
         try:
+            if response.status == 401 and not is_elsewhere(answered, meant):
+                self._sign_in(said, response.headers.get("WWW-Authenticate", ""))
             part = self._checked(response, span, promised, is_redirected=redirected is not None)
             with self._lock:
                 self._promised = Promised(size_bytes=promised.size_bytes, tag=promised.tag or part.tag)
@@ -131,6 +146,10 @@ class HttpRemote:
     def trouble(self, error: exceptions.HTTPError) -> Exception:
         """What broke off a body, in words."""
         return in_words(error, where=self.where, network=self._network)
+
+    def _sign_in(self, said: Mapping[str, str], challenge: str) -> None:
+        if self._access.sign_in(said, challenge):
+            raise PassingError("the server wants to know anew who asks (401)", wait_s=0)
 
     def _checked(
         self, response: urllib3.BaseHTTPResponse, span: Span | None, promised: Promised, *, is_redirected: bool

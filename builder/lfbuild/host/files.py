@@ -65,7 +65,7 @@ def replacing(
                 hidden.replace(target)
             else:
                 with _folder_had_alone(folder):
-                    _refuse_another(target, expected)
+                    refuse_another(target, expected)
                     hidden.replace(target)
             hidden = None
     except OSError as error:
@@ -137,10 +137,29 @@ def refuse_overwriting(target: Path, sources: Iterable[Path]) -> None:
         raise HostError(target, "is one of the files that are read", hint="-o names another")
 
 
-def _refuse_another(target: Path, expected: os.stat_result) -> None:
-    found = target.stat()
-    if any(getattr(found, name) != getattr(expected, name) for name in _IDENTITY):
+def refuse_another(target: Path, expected: os.stat_result | None) -> None:
+    """Go on only if a name leads to the file that was looked at; None: to nothing.
+
+    Raises:
+        HostError: it leads elsewhere, or the file was written to.
+    """
+    found = find_facts(target)
+    if [getattr(found, name, None) for name in _IDENTITY] != [getattr(expected, name, None) for name in _IDENTITY]:
         raise HostError(target, "was changed by another process meanwhile", hint="run the command again")
+
+
+def find_facts(path: Path) -> os.stat_result | None:
+    """What the system tells of a file; None if there is none.
+
+    Raises:
+        HostError: it does not tell.
+    """
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise host_error(path, error) from error
 
 
 @contextlib.contextmanager
@@ -277,6 +296,19 @@ def fsync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def own_as(descriptor: int, old: os.stat_result | None, *, mode: int) -> None:
+    """Give a new file its mode, and the owner of the one whose name it gets.
+
+    A file that root edits stays its owner's; anybody else can only make files of their own.
+
+    Raises:
+        OSError: what the system refuses.
+    """
+    if old is not None and os.geteuid() == 0:
+        os.fchown(descriptor, old.st_uid, old.st_gid)
+    os.fchmod(descriptor, mode)  # last: another owner takes bits of it away
+
+
 def can_share(source: int, folder: Path) -> bool:
     """Whether files in `folder` can share blocks with an open file, found by doing so once; leaves nothing behind."""
     try:
@@ -293,43 +325,42 @@ def can_share(source: int, folder: Path) -> bool:
             hidden.unlink(missing_ok=True)
 
 
-def take_place(new: Path, target: Path, *, kept_as: Path | None = None) -> None:
-    """Give a complete file the name of an older one; that one keeps its bytes under `kept_as`, if that is named.
+def take_place(new: Path, target: Path, *, expected: os.stat_result | None, kept_as: Path | None = None) -> None:
+    """Give a complete and flushed file the name of an older one; that one keeps its bytes under `kept_as`, if named.
 
-    At every moment `target` is one of the two, whole.
+    `expected` is the file that has the name now, None if there is none: if it is another one in the end, it stays. At
+    every moment `target` is one of the two, whole.
 
     Raises:
-        HostError: what the system refuses; then `target` is the older one.
+        HostError: what the system refuses, or another file has the name; then `target` is as it was.
     """
+    hidden = new.with_name(f"{new.name}-old")
+    kept = kept_as if expected is not None else None
     try:
-        with new.open("rb") as file:
-            os.fsync(file.fileno())
-        if kept_as is not None and target.exists():
-            _keep(target, kept_as, hidden=new.with_name(f"{new.name}-old"))
-        new.replace(target)
+        if kept is not None:
+            _keep(target, hidden)
+        with _folder_had_alone(target.parent):
+            refuse_another(target, expected)
+            if kept is not None:
+                hidden.replace(kept)
+            new.replace(target)
     except OSError as error:
         raise host_error(target, error) from error
+    finally:
+        hidden.unlink(missing_ok=True)  # a rename between two names of one file leaves both
     fsync_folder(target.parent)
 
 
-def _keep(path: Path, other: Path, *, hidden: Path) -> None:
-    """Let a file have a second name, or a copy where the file system has no second names.
-
-    `hidden` is what it is called in between: `other` may be there already, and names can be given only where none is.
-    """
-    hidden.unlink(missing_ok=True)
+def _keep(path: Path, other: Path) -> None:
+    """Let a file have a second name, or a copy where the file system has no second names."""
+    other.unlink(missing_ok=True)
     try:
-        os.link(path, hidden)
+        os.link(path, other)
     except OSError as error:
         if error.errno not in NOT_HERE | {errno.EMLINK, errno.EACCES}:
             raise
         with path.open("rb") as source, replacing(other, mode=stat.S_IMODE(path.stat().st_mode)) as copy:
             copy_range(source.fileno(), copy.fileno(), source_offset=0, target_offset=0, length=path.stat().st_size)
-        return
-    try:
-        hidden.replace(other)
-    finally:
-        hidden.unlink(missing_ok=True)  # a rename between two names of one file leaves both
 
 
 def _open_unnamed(folder: Path, name: str, mode: int) -> tuple[int, Path | None]:

@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from lfbuild.errors import HostError
-from lfbuild.host.files import open_regular
+from lfbuild.host.files import open_regular, refuse_another
 from lfbuild.host.moving import write_all
 
 if TYPE_CHECKING:
@@ -44,12 +44,13 @@ def had_alone(path: Path) -> Iterator[BinaryIO]:
     """Open `path` for reading and writing, with nobody else reading its weights or changing it.
 
     Raises:
-        HostError: somebody does, or the file cannot be opened.
+        HostError: somebody does, or the file cannot be opened, or has lost its name to another one.
         FormatError: it is no regular file.
     """
     with _opened(path, os.O_RDWR) as file:
         if not _lock(file.fileno(), alone=True):
             raise HostError(path, "is in use, or another lfbuild is changing it", hint="stop it, and try again")
+        refuse_another(path, os.fstat(file.fileno()))  # whoever had it until now may have given its name to a newer one
         yield file
 
 

@@ -14,7 +14,7 @@ from lfbuild.archive.hashing import HashPool, RegionHash
 from lfbuild.archive.journal import JournalWriter, finish_journal
 from lfbuild.archive.source import BytesSource
 from lfbuild.errors import IntegrityError
-from lfbuild.host.files import host_error, replacing
+from lfbuild.host.files import host_error, own_as, replacing
 from lfbuild.host.inplace import clear_range, flush
 from lfbuild.host.moving import write_all
 
@@ -48,19 +48,12 @@ def write_new_file(
         HostError: what the disk refuses.
     """
     with replacing(target, mode=mode, change=change, expected=expected) as file, HashPool(threads) as pool:
-        _keep_owner(file.fileno(), expected)
-        os.fchmod(file.fileno(), mode)
+        own_as(file.fileno(), expected, mode=mode)
         copied = sum(_write(part, file.fileno(), pool, step, target) for part in (*plan.kept(), *plan.fresh()))
         write_all(file.fileno(), plan.closing.directory + plan.closing.end, plan.closing.offset)
         for offset, size in plan.holes:
             write_all(file.fileno(), bytes(size), offset)
     return copied
-
-
-def _keep_owner(descriptor: int, old: os.stat_result | None) -> None:
-    """A file that root edits stays its owner's; anybody else can only make files of their own."""
-    if old is not None and os.geteuid() == 0:
-        os.fchown(descriptor, old.st_uid, old.st_gid)
 
 
 def append(plan: EditPlan, path: Path, file: BinaryIO, *, threads: int, step: Step) -> None:

@@ -124,6 +124,26 @@ def map_reader(
     return other.map(found.record for found in reader.directory.records)
 
 
+def map_bytes(
+    path: Path,
+    *,
+    threads: int,
+    on_bytes: Callable[[int], None] = lambda _: None,
+    block_bytes: int = BLOCK_BYTES,
+) -> FileMap:
+    """The map of a file of which nothing is believed: one of ours whose manifest or indexes are damaged.
+
+    Raises:
+        HostError: it cannot be read.
+        FormatError: it is no regular file.
+    """
+    with opened(path) as file:
+        reader = find_reader(path, file)
+        records = [found.record for found in reader.directory.records] if reader else []
+        other = _OtherFile(file.fileno(), where=str(path), threads=threads, on_bytes=on_bytes, block_bytes=block_bytes)
+        return other.map(records)
+
+
 def map_ours(file: MappedFile, manifest: Manifest) -> FileMap:
     """The map of a file of ours, from its directory, manifest and block indexes; small members are read, no weights.
 

@@ -1,0 +1,65 @@
+"""How much of the disk an update takes: looked at when all is decided, before anything is carried out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lfbuild.archive.reader import opened
+from lfbuild.host.files import can_share
+from lfbuild.host.moving import SHARED_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from lfbuild.channel.partial import Partial
+    from lfbuild.channel.plan import Plan
+    from lfbuild.fetch.ranges import Span
+    from lfbuild.manifest.matching import Stretch
+
+_SECTOR_BYTES = 512
+"""What `st_blocks` counts."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Room:
+    """What an update takes of the disk that the file is on."""
+
+    copied_bytes: int
+    """Of files at hand whose blocks the new file cannot share, and that an earlier run has not copied."""
+    needed_bytes: int
+
+
+def find_room(plan: Plan, partial: Partial, *, standing: Iterable[Span] = ()) -> Room:
+    """What `plan` takes, but for what stands in the old file where it belongs, and what an earlier run has written.
+
+    Zeros count: whoever makes a file of nothing but zeros look like a release is refused before each of them is judged.
+
+    Raises:
+        HostError, FormatError: a file at hand cannot be opened.
+    """
+    shared = set(_shared(plan, partial))
+    copied = [stretch for stretch in plan.supplies.copies if stretch not in shared]
+    delta = plan.routes[0].delta
+    here_bytes = sum(stretch.size_bytes for stretch in shared) + sum(span.size_bytes for span in standing)
+    held_bytes = os.fstat(partial.descriptor).st_blocks * _SECTOR_BYTES
+    return Room(
+        copied_bytes=sum(stretch.size_bytes for stretch in copied if stretch.offset not in partial.done[b"C"]),
+        needed_bytes=max(plan.target.size_bytes - here_bytes - held_bytes, 0) + (delta.size_bytes if delta else 0),
+    )
+
+
+def _shared(plan: Plan, partial: Partial) -> Iterator[Stretch]:
+    """The stretches that the new file shares with files at hand, without a copy."""
+    for number, seed in enumerate(plan.seeds):
+        own = [
+            stretch
+            for stretch in plan.supplies.copies
+            if stretch.seed == number and (stretch.seed_offset - stretch.offset) % SHARED_BYTES == 0
+        ]
+        if not own:
+            continue
+        with opened(seed.path) as file:
+            if can_share(file.fileno(), partial.path.parent):
+                yield from own
