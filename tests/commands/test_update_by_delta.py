@@ -17,7 +17,7 @@ from lfbuild.commands.publish import publish
 from lfbuild.commands.update import check_for_update
 from lfbuild.delta.make import make_delta
 from lfbuild.delta.side import Side
-from lfbuild.errors import FetchError, IntegrityError
+from lfbuild.errors import FetchError, IntegrityError, ToolError
 from lfbuild.fetch.network import Network
 from lfbuild.report import SilentReport
 
@@ -142,6 +142,73 @@ def test_a_difference_that_breaks_off_is_gone_on_with(server: WebServer, url: st
     assert caught.value.hint == "run again: what came is kept, and it goes on from there"
     updated(old, url)
     assert old.read_bytes() == new.read_bytes()
+
+
+def test_blocks_that_are_held_outlive_a_difference_that_is_gone(
+    server: WebServer, url: str, old: Path, new: Path
+) -> None:
+    page = server.pages["/tiny.llamafile"]
+    del server.pages["/from-1.lfdelta"]
+    page.cut_after = [10**9, 5000, *[0] * 9]  # the leaves, then blocks
+    with pytest.raises(FetchError):
+        updated(old, url)
+    page.cut_after, server.asked[:] = [], []
+
+    outcome = updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert outcome.routes[0].kind == "delta"
+    assert 4000 < outcome.kept_bytes < outcome.wanted_bytes - 5000
+    assert outcome.body_bytes == outcome.wanted_bytes - outcome.kept_bytes
+
+
+def test_blocks_that_are_held_outlive_a_difference_that_turns_out_to_be_of_no_use(
+    server: WebServer, url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = server.pages["/tiny.llamafile"]
+    monkeypatch.setattr("lfbuild.delta.apply._Work.make", _refuse)
+    page.cut_after = [10**9, 5000, *[0] * 9]
+    with pytest.raises(FetchError):
+        updated(old, url)
+    page.cut_after, server.asked[:] = [], []
+
+    outcome = updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert body_bytes(server, "/from-1.lfdelta") == 0, "it is here, and was of no use"
+    assert outcome.body_bytes == outcome.wanted_bytes - outcome.kept_bytes < outcome.wanted_bytes - 4000
+
+
+def _refuse(*_: object) -> None:
+    raise ToolError("deflate", "is not here")
+
+
+def test_what_a_difference_made_before_it_turned_out_to_be_of_no_use_is_not_fetched(
+    url: str, old: Path, new: Path, delta: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfbuild.delta.apply.DeltaStream.finish", _refuse)
+
+    outcome = updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert outcome.body_bytes == delta.stat().st_size, "all of it was made, and then the difference refused"
+
+
+def test_what_came_of_a_difference_is_not_reckoned_again(
+    server: WebServer, url: str, old: Path, new: Path, delta: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfbuild.channel.carry.BLOCK_BYTES", 64)
+    server.pages["/from-1.lfdelta"].cut_after = [300, 0, 0, 0, 0]
+    with pytest.raises(FetchError):
+        updated(old, url)
+    server.pages["/from-1.lfdelta"].cut_after = []
+
+    (route, *_) = updated(old, url, how=check_for_update).routes
+    outcome = updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert (route.kind, route.body_bytes) == ("delta", delta.stat().st_size - 256)
+    assert outcome.body_bytes == route.body_bytes
 
 
 def test_a_difference_that_makes_another_file_is_not_published(new: Path, delta: Path, tmp_path: Path) -> None:

@@ -108,16 +108,13 @@ def fetch_the_rest(
         return fetch_units(remote, left, accept, manners=manners, line=line)
 
 
-def fetch_delta(
-    partial: Partial, remote: Remote, digest: bytes, *, manners: Manners, line: Line | None, report: Report
-) -> Traffic:
+def fetch_delta(partial: Partial, remote: Remote, *, manners: Manners, line: Line | None, report: Report) -> Traffic:
     """Fetch a published difference into a file of its own; it is judged as one, when all of it is there.
 
     Raises:
         FetchError: it could not be had; what came is kept.
-        IntegrityError: it is not the promised one; nothing of it is kept.
     """
-    spans = [Span(at, min(BLOCK_BYTES, partial.size_bytes - at)) for at in range(0, partial.size_bytes, BLOCK_BYTES)]
+    spans = _pieces(partial.size_bytes)
     left = [span for span in spans if span.offset not in partial.done[b"B"]]
     with report.step("fetch the published difference", total=partial.size_bytes) as step:
         step.advance(partial.size_bytes - sum(span.size_bytes for span in left))
@@ -128,16 +125,27 @@ def fetch_delta(
             return True
 
         try:
-            traffic = fetch_units(remote, left, accept, manners=manners, line=line)
+            return fetch_units(remote, left, accept, manners=manners, line=line)
         except RangesRefusedError:
-            traffic = fetch_whole(remote, left, accept, manners=manners)
+            return fetch_whole(remote, left, accept, manners=manners)
+
+
+def judge_delta(partial: Partial, digest: bytes, *, where: str) -> None:
+    """Hold a published difference against what was promised.
+
+    Raises:
+        IntegrityError: it is another one; nothing of it is kept.
+    """
     whole = blake3()
-    for span in spans:
+    for span in _pieces(partial.size_bytes):
         whole.update(read_at(partial.descriptor, span.offset, span.size_bytes))
     if whole.digest() != digest:
         partial.restart()
-        raise IntegrityError(remote.where, "is not the difference that the control file promises")
-    return traffic
+        raise IntegrityError(where, "is not the difference that the control file promises")
+
+
+def _pieces(size: int) -> list[Span]:
+    return [Span(at, min(BLOCK_BYTES, size - at)) for at in range(0, size, BLOCK_BYTES)]
 
 
 def find_unrecorded(partial: Partial, target: FileMap, wanted: Sequence[Wanted]) -> None:

@@ -206,15 +206,15 @@ def opened_partial(target: Path, *, root: bytes, size_bytes: int) -> Iterator[Pa
         raise host_error(path, error) from error
 
 
-def blocks_done(target: Path, *, root: bytes, size_bytes: int) -> frozenset[int]:
-    """Offsets of the blocks that an earlier run has fetched already; nothing is changed."""
+def blocks_done(target: Path, *, root: bytes, size_bytes: int) -> dict[int, int]:
+    """Offsets and sizes of the blocks that an earlier run has fetched already; nothing is changed."""
     try:
         journal = _beside(target, _JOURNAL_SUFFIX, root).read_bytes()
     except OSError:
-        return frozenset()
+        return {}
     if journal[: _HEADER.size] != _header(root, size_bytes):
-        return frozenset()
-    return frozenset(record.offset for record in _records(journal) if record.kind == b"B")
+        return {}
+    return {record.offset: record.size_bytes for record in _records(journal) if record.kind == b"B"}
 
 
 def find_leftovers(target: Path, *, root: bytes) -> tuple[Leftover, ...]:

@@ -14,9 +14,10 @@ from lfbuild.channel.carry import (
     fetch_unknown,
     find_unrecorded,
     judge,
+    judge_delta,
 )
 from lfbuild.channel.index import FileRecord
-from lfbuild.channel.partial import Partial, opened_partial
+from lfbuild.channel.partial import Partial, blocks_done, opened_partial
 from lfbuild.errors import FetchError, FormatError, IntegrityError, ToolError
 from lfbuild.fetch.answers import ChangedError, NotThereError, RangesRefusedError
 from lfbuild.formats.gguf import MAGIC
@@ -25,6 +26,7 @@ from lfbuild.report import size_words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from pathlib import Path
 
     from lfbuild.channel.index import DeltaRecord
     from lfbuild.channel.plan import Plan, Seed
@@ -79,6 +81,10 @@ class Work:
         if self._partial.was_begun or self._has_learnt:
             find_unrecorded(self._partial, target, wanted)
         return self._partial.done[b"B"]
+
+    def held(self, delta: DeltaRecord, /) -> int:
+        """See `Begun`."""
+        return delta_bytes_held(self._partial.target, delta)
 
     def carry_out(self, plan: Plan) -> None:
         """Make the new file complete, by the best of the ways that leads there.
@@ -144,25 +150,27 @@ class Work:
         ).body_bytes
 
     def _take_delta(self, plan: Plan, delta: DeltaRecord) -> bool:
-        """Fetch a published difference and apply it; where it is of no use, that is told, and there are other ways."""
+        """Fetch a published difference and apply it; where it is of no use, that is told, and there are other ways.
+
+        What it has written by then stays: it is judged like everything else.
+        """
         old = next(seed for seed in plan.seeds if seed.found.root.hex() == delta.old)
         digest = bytes.fromhex(delta.blake3)
         try:
             with opened_partial(self._partial.target, root=digest, size_bytes=delta.size_bytes) as fetched:
-                self.body_bytes += fetch_delta(
-                    fetched,
-                    self._release.remote(self._means.places, FileRecord(url=delta.url, size_bytes=delta.size_bytes)),
-                    digest,
-                    manners=self._means.manners,
-                    line=self._release.line,
-                    report=self._means.report,
-                ).body_bytes
+                self._fetch_delta(fetched, delta, digest)
                 self._apply(plan, old, fetched)
         except (NotThereError, ChangedError, FormatError, IntegrityError, ToolError) as error:
             self._means.report.note(f"{error}; so the published difference is not taken")
-            self._partial.restart()
             return False
         return True
+
+    def _fetch_delta(self, fetched: Partial, delta: DeltaRecord, digest: bytes) -> None:
+        remote = self._release.remote(self._means.places, FileRecord(url=delta.url, size_bytes=delta.size_bytes))
+        self.body_bytes += fetch_delta(
+            fetched, remote, manners=self._means.manners, line=self._release.line, report=self._means.report
+        ).body_bytes
+        judge_delta(fetched, digest, where=remote.where)
 
     def _apply(self, plan: Plan, old: Seed, fetched: Partial) -> None:
         from lfbuild.delta.apply import DeltaStream, apply_delta, prepare
@@ -178,8 +186,12 @@ class Work:
             _, resolved = prepare(side, stream)
             if resolved.target.root != plan.target.root:
                 raise IntegrityError(self._release.where, "promises a difference that makes another file")
-            with report.step("apply the difference", total=resolved.blocks_bytes) as step:
-                apply_delta(side, stream, resolved, target, threads=threads, on_bytes=step.advance)
+            try:
+                with report.step("apply the difference", total=resolved.blocks_bytes) as step:
+                    apply_delta(side, stream, resolved, target, threads=threads, on_bytes=step.advance)
+            except (FormatError, IntegrityError, ToolError):
+                find_unrecorded(self._partial, plan.target, plan.supplies.wanted)
+                raise
 
     def _hold_against_itself(self) -> None:
         """A release of ours promises more than its bytes: that they hold together as a file."""
@@ -204,3 +216,9 @@ class Work:
             )
             hint = "name a file that has more of it with --seed, or allow more"
             raise FetchError(self._release.where, what, hint=hint)
+
+
+def delta_bytes_held(target: Path, delta: DeltaRecord) -> int:
+    """How many bytes of a published difference lie beside `target`."""
+    done = blocks_done(target, root=bytes.fromhex(delta.blake3), size_bytes=delta.size_bytes)
+    return sum(done.values())

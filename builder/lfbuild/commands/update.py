@@ -24,7 +24,7 @@ from lfbuild.channel.partial import (
 )
 from lfbuild.channel.plan import Seed, make_plan
 from lfbuild.channel.release import index_address, load_release
-from lfbuild.channel.work import Means, Work
+from lfbuild.channel.work import Means, Work, delta_bytes_held
 from lfbuild.commands.recover import settled
 from lfbuild.errors import FetchError, FormatError, HostError, Problem, RecipeError, command
 from lfbuild.fetch.answers import ChangedError
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
+    from lfbuild.channel.index import DeltaRecord
     from lfbuild.channel.partial import Partial
     from lfbuild.channel.plan import Plan
     from lfbuild.channel.release import Release
@@ -211,6 +212,10 @@ class _OnlyLookedAt:
         """See `Begun`."""
         del wanted
         return blocks_done(self._order.path, root=target.root, size_bytes=target.size_bytes)
+
+    def held(self, delta: DeltaRecord, /) -> int:
+        """See `Begun`."""
+        return delta_bytes_held(self._order.path, delta)
 
 
 def _address(order: UpdateOrder) -> str:
