@@ -134,14 +134,51 @@ def test_a_difference_that_is_of_no_use_is_told_and_ranges_are_taken(
     assert beside(old) == []
 
 
-def test_a_difference_that_breaks_off_is_gone_on_with(server: WebServer, url: str, old: Path, new: Path) -> None:
-    server.pages["/from-1.lfdelta"].cut_after = [100, 100, 100]
+@pytest.mark.parametrize(
+    ("status", "what"),
+    [
+        (401, "the server wants to know who asks (401)"),
+        (403, "the server does not allow it (403)"),
+        (500, "the server is in trouble (500), at byte 0; tried 3 times"),
+    ],
+)
+def test_a_difference_that_the_server_does_not_give_is_told_and_ranges_are_taken(
+    server: WebServer, url: str, old: Path, new: Path, report: Noted, status: int, what: str
+) -> None:
+    server.pages["/from-1.lfdelta"].statuses = [status] * 9
+
+    outcome = updated(old, url, report)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert report.notes[-1] == f"{server.url}/from-1.lfdelta: {what}; so the published difference is not taken"
+    assert outcome.body_bytes == outcome.wanted_bytes
+
+
+def test_a_difference_that_breaks_off_is_gone_on_with(
+    server: WebServer, url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfbuild.channel.carry.BLOCK_BYTES", 64)
+    server.pages["/from-1.lfdelta"].cut_after = [100, 100, 100, 0, 0]
     with pytest.raises(FetchError) as caught:
         updated(old, url)
 
     assert caught.value.hint == "run again: what came is kept, and it goes on from there"
     updated(old, url)
     assert old.read_bytes() == new.read_bytes()
+
+
+def test_a_difference_of_which_nothing_more_comes_is_given_up(
+    server: WebServer, url: str, old: Path, new: Path, report: Noted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfbuild.channel.carry.BLOCK_BYTES", 64)
+    server.pages["/from-1.lfdelta"].cut_after = [300, *[0] * 99]
+    with pytest.raises(FetchError):
+        updated(old, url)
+
+    updated(old, url, report)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert report.notes[-1].endswith("tried 3 times; so the published difference is not taken")
 
 
 def test_blocks_that_are_held_outlive_a_difference_that_is_gone(

@@ -152,15 +152,19 @@ class Work:
     def _take_delta(self, plan: Plan, delta: DeltaRecord) -> bool:
         """Fetch a published difference and apply it; where it is of no use, that is told, and there are other ways.
 
-        What it has written by then stays: it is judged like everything else.
+        What it has written by then stays: it is judged like everything else. One that broke off is of use as long as
+        more of it comes in each run.
         """
         old = next(seed for seed in plan.seeds if seed.found.root.hex() == delta.old)
-        digest = bytes.fromhex(delta.blake3)
+        digest, before = bytes.fromhex(delta.blake3), self.held(delta)
         try:
             with opened_partial(self._partial.target, root=digest, size_bytes=delta.size_bytes) as fetched:
                 self._fetch_delta(fetched, delta, digest)
                 self._apply(plan, old, fetched)
-        except (NotThereError, ChangedError, FormatError, IntegrityError, ToolError) as error:
+        except (FetchError, FormatError, IntegrityError, ToolError) as error:
+            is_gone = isinstance(error, NotThereError | ChangedError)
+            if isinstance(error, FetchError) and not is_gone and self.held(delta) > before:
+                raise
             self._means.report.note(f"{error}; so the published difference is not taken")
             return False
         return True
