@@ -19,7 +19,7 @@ from lfbuild.delta.make import make_delta
 from lfbuild.delta.side import Side
 from lfbuild.errors import FetchError, IntegrityError, ToolError
 from lfbuild.fetch.network import Network
-from lfbuild.report import SilentReport
+from lfbuild.report import SilentReport, size_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,6 +132,31 @@ def test_a_difference_that_is_of_no_use_is_told_and_ranges_are_taken(
     )
     assert outcome.is_done
     assert beside(old) == []
+
+
+@pytest.mark.parametrize("damage", ["absent", "changed"])
+def test_ranges_instead_of_a_difference_are_not_fetched_where_they_are_more_than_was_allowed(
+    server: WebServer, url: str, old: Path, new: Path, delta: Path, report: Noted, damage: str
+) -> None:
+    page, size = server.pages["/from-1.lfdelta"], delta.stat().st_size
+    page.data = page.data[:-1] + b"?"
+    if damage == "absent":
+        del server.pages["/from-1.lfdelta"]
+    wanted_bytes = updated(old, url, how=check_for_update).wanted_bytes
+    allowed = wanted_bytes - 1 + (0 if damage == "absent" else size)
+    server.asked.clear()
+
+    with pytest.raises(FetchError) as caught:
+        updated(old, url, report, at_most_bytes=allowed)
+
+    assert report.notes[-1].endswith("; so the published difference is not taken")
+    assert str(caught.value) == (
+        f"{url}.lfindex: {size_words(allowed + 1)} would have to be fetched, more than the {size_words(allowed)} "
+        "that --at-most allows"
+    )
+    assert body_bytes(server) < 1000, "leaves only"
+    updated(old, url, at_most_bytes=allowed + 1)
+    assert old.read_bytes() == new.read_bytes()
 
 
 @pytest.mark.parametrize(

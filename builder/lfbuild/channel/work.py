@@ -20,6 +20,7 @@ from lfbuild.channel.index import FileRecord
 from lfbuild.channel.partial import Partial, blocks_done, opened_partial
 from lfbuild.errors import FetchError, FormatError, IntegrityError, ToolError
 from lfbuild.fetch.answers import ChangedError, NotThereError, RangesRefusedError
+from lfbuild.fetch.ranges import plan_pieces
 from lfbuild.formats.gguf import MAGIC
 from lfbuild.manifest.verify import load_manifest, verify_structure
 from lfbuild.report import size_words
@@ -100,8 +101,10 @@ class Work:
 
     def gather(self, plan: Plan) -> None:
         """Bring everything into the new file that is not there yet, from files at hand or over the line."""
-        self._refuse_more_than_allowed(plan.routes[0].body_bytes)
-        if plan.routes[0].delta is None or not self._take_delta(plan, plan.routes[0].delta):
+        best = plan.routes[0]
+        self._refuse_more_than_allowed(best.body_bytes)
+        if best.delta is None or not self._take_delta(plan, best.delta):
+            self._refuse_more_than_allowed(self._line_bytes(plan, plan.supplies.wanted))
             seeds = [seed.path for seed in plan.seeds]
             copy_what_is_here(self._partial, plan.supplies, seeds, report=self._means.report)
             self._fetch(plan, plan.supplies.wanted)
@@ -120,6 +123,7 @@ class Work:
         size = sum(block.span.size_bytes for block in wrong)
         report.note(f"{len(wrong)} blocks ({size_words(size)}) of the files at hand are damaged; they are fetched")
         self._partial.forget([block.span.offset for block in wrong])
+        self._refuse_more_than_allowed(self._line_bytes(plan, wrong))
         self._fetch(plan, wrong)
         new = new.without([block.span for block in wrong])
         if judge(new, plan.target, threads=threads, report=report):
@@ -128,14 +132,20 @@ class Work:
 
     def _fetch(self, plan: Plan, wanted: Sequence[Wanted]) -> None:
         """Fetch blocks in ranges, or out of the whole file where that is the better way, or the only one."""
-        route = next(route for route in plan.routes if route.delta is None)
         try:
-            self._fetch_by(plan, wanted, is_whole=route.kind == "whole")
+            self._fetch_by(plan, wanted, is_whole=_is_whole(plan))
         except RangesRefusedError as refused:
             size = self._release.index.file.size_bytes
             self._refuse_more_than_allowed(size)
             self._means.report.note(f"{refused}; so all of it is read, {size_words(size)}")
             self._fetch_by(plan, wanted, is_whole=True)
+
+    def _line_bytes(self, plan: Plan, wanted: Sequence[Wanted]) -> int:
+        """What comes over the line when these blocks are fetched."""
+        left = [block.span for block in wanted if block.span.offset not in self._partial.done[b"B"]]
+        if left and _is_whole(plan):
+            return self._release.index.file.size_bytes
+        return sum(piece.span.size_bytes for piece in plan_pieces(left, line=self._release.line))
 
     def _fetch_by(self, plan: Plan, wanted: Sequence[Wanted], *, is_whole: bool) -> None:
         self.body_bytes += fetch_the_rest(
@@ -213,13 +223,18 @@ class Work:
             raise IntegrityError(self._partial.path, f"{findings[0].subject}: {findings[0].what}", hint=hint)
 
     def _refuse_more_than_allowed(self, size: int) -> None:
-        most = self._means.at_most_bytes
-        if most is not None and size > most:
-            what = (
-                f"{size_words(size)} would have to be fetched, more than the {size_words(most)} that --at-most allows"
-            )
+        """What came already counts too, but nothing is refused that costs nothing."""
+        most, all_of_it = self._means.at_most_bytes, self.body_bytes + size
+        if most is not None and size and all_of_it > most:
+            allowed = f"more than the {size_words(most)} that --at-most allows"
+            what = f"{size_words(all_of_it)} would have to be fetched, {allowed}"
             hint = "name a file that has more of it with --seed, or allow more"
             raise FetchError(self._release.where, what, hint=hint)
+
+
+def _is_whole(plan: Plan) -> bool:
+    """Whether the better way, without a difference, is to read the whole file."""
+    return next(route.kind for route in plan.routes if route.delta is None) == "whole"
 
 
 def delta_bytes_held(target: Path, delta: DeltaRecord) -> int:
