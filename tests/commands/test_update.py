@@ -288,15 +288,66 @@ def test_a_release_that_is_not_ours_is_one_all_the_same(tmp_path: Path, old: Pat
 
 
 def test_a_damaged_old_file_is_mended_on_the_way(url: str, old: Path, new: Path, report: Noted) -> None:
-    data = bytearray(old.read_bytes())
-    at = data.index(TENSORS[1].data) + 7
-    data[at] ^= 1
-    old.write_bytes(data)
-
-    updated(old, url, report)
+    updated(damaged(old), url, report)
 
     assert old.read_bytes() == new.read_bytes()
-    assert report.notes[-1] == "1 blocks (1020 B) of the files at hand are damaged; they are fetched"
+    assert report.notes[-1] == "1020 B turned out wrong, and no file at hand has them whole; they are fetched"
+
+
+def damaged(path: Path) -> Path:
+    """The file, with one changed byte in a block that the newer release has too."""
+    data = bytearray(path.read_bytes())
+    data[data.index(TENSORS[1].data) + 7] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_block_that_is_damaged_in_one_file_at_hand_is_copied_from_another(
+    url: str, old: Path, new: Path, tmp_path: Path, in_place: bool
+) -> None:
+    whole = write_old(tmp_path / "whole")
+    damaged(old)
+
+    outcome = updated(old, url, seeds=(whole,), in_place=in_place)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert outcome.body_bytes == outcome.wanted_bytes
+
+
+def test_what_a_damaged_file_has_wrong_is_not_fetched_where_it_is_more_than_was_allowed(
+    server: WebServer, url: str, old: Path
+) -> None:
+    allowed = updated(damaged(old), url, how=check_for_update).wanted_bytes
+    server.asked.clear()
+
+    with pytest.raises(FetchError) as caught:
+        updated(old, url, at_most_bytes=allowed)
+
+    assert str(caught.value) == (
+        f"{url}.lfindex: {size_words(allowed + 1020)} would have to be fetched, more than the {size_words(allowed)} "
+        "that --at-most allows"
+    )
+    updated(old, url, at_most_bytes=allowed + 1020)
+
+
+def test_what_was_copied_counts_as_far_as_it_goes(
+    server: WebServer, url: str, old: Path, new: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "fresh.llamafile"
+    server.pages["/tiny.llamafile"].cut_after = [10**9, 3000, *[0] * 9]
+    other = model(changed=False).replace(TENSORS[1].data, bytes(len(TENSORS[1].data)))
+    part = write_zip(tmp_path / "part.llamafile", Stored("m.gguf", other))
+    with pytest.raises(FetchError):
+        updated(path, url, seeds=(part,))
+    server.pages["/tiny.llamafile"].cut_after = []
+    report = Noted()
+
+    outcome = updated(path, url, report, seeds=(old,))
+
+    assert path.read_bytes() == new.read_bytes()
+    assert "copy again" not in report.steps
+    assert outcome.body_bytes == outcome.wanted_bytes - outcome.kept_bytes
 
 
 def test_a_server_that_sends_only_whole_files_is_read_once_and_told(

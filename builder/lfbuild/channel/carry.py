@@ -2,7 +2,7 @@
 
 Every block that comes over a line is held against its digest before it is written. What is copied from files at hand
 is judged where it stands in the new file, all at once: a file at hand may be damaged, or change meanwhile. Blocks that
-do not hold are wanted again, from elsewhere.
+do not hold are looked for in every file at hand, one by one, and wanted from elsewhere where none has them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def copy_what_is_here(partial: Partial, supplies: Supplies, seeds: Sequence[Path
     Raises:
         HostError: a file at hand cannot be read, or the disk is full.
     """
-    copies = [stretch for stretch in supplies.copies if stretch.offset not in partial.done[b"C"]]
+    copies = [stretch for stretch in supplies.copies if partial.copied.get(stretch.offset, 0) < stretch.size_bytes]
     with report.step("copy what is here", total=supplies.copied_bytes) as step:
         step.advance(supplies.copied_bytes - sum(stretch.size_bytes for stretch in copies))
         for number, seed in enumerate(seeds):
@@ -89,7 +89,7 @@ def fetch_the_rest(
         HostError: the disk is full.
     """
     blocks = {block.span: block for block in wanted}
-    left = [block.span for block in wanted if block.span.offset not in partial.done[b"B"]]
+    left = [block.span for block in wanted if block.span.offset not in partial.done]
     holes = [(hole.offset, hole.size_bytes) for hole in target.holes]
     total = sum(span.size_bytes for span in blocks)
     with report.step("fetch the rest", total=total) as step:
@@ -97,7 +97,7 @@ def fetch_the_rest(
 
         def accept(span: Span, data: memoryview) -> bool:
             block = blocks[span]
-            if not _is_block(data, span.offset, holes, block.leaf):
+            if not is_block(data, span.offset, holes, block.leaf):
                 return False
             partial.store(span.offset, data, block.leaf, block.twins)
             step.advance(span.size_bytes)
@@ -115,7 +115,7 @@ def fetch_delta(partial: Partial, remote: Remote, *, manners: Manners, line: Lin
         FetchError: it could not be had; what came is kept.
     """
     spans = _pieces(partial.size_bytes)
-    left = [span for span in spans if span.offset not in partial.done[b"B"]]
+    left = [span for span in spans if span.offset not in partial.done]
     with report.step("fetch the published difference", total=partial.size_bytes) as step:
         step.advance(partial.size_bytes - sum(span.size_bytes for span in left))
 
@@ -155,10 +155,10 @@ def find_unrecorded(partial: Partial, target: FileMap, wanted: Sequence[Wanted])
     """
     holes = [(hole.offset, hole.size_bytes) for hole in target.holes]
     for block in wanted:
-        if block.span.offset in partial.done[b"B"]:
+        if block.span.offset in partial.done:
             continue
         data = memoryview(read_at(partial.descriptor, block.span.offset, block.span.size_bytes))
-        if _is_block(data, block.span.offset, holes, block.leaf):
+        if is_block(data, block.span.offset, holes, block.leaf):
             partial.store(block.span.offset, data, block.leaf, block.twins)
 
 
@@ -276,7 +276,8 @@ def _judge_glue(new: NewBytes, part: Part) -> None:
             raise IntegrityError(new.partial.path, f"the bytes at {start} were changed while the file was put together")
 
 
-def _is_block(data: memoryview, offset: int, holes: Sequence[tuple[int, int]], leaf: bytes) -> bool:
+def is_block(data: memoryview, offset: int, holes: Sequence[tuple[int, int]], leaf: bytes) -> bool:
+    """Whether these are the bytes of a block that stands at `offset` of the new file."""
     is_signed = any(start < offset + len(data) and offset < start + size for start, size in holes)
     judged = masked(bytes(data), offset, holes) if is_signed else data
     return bytes(blake3(judged).digest()) == leaf

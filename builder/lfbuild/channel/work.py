@@ -17,6 +17,7 @@ from lfbuild.channel.carry import (
     judge_delta,
 )
 from lfbuild.channel.index import FileRecord
+from lfbuild.channel.mend import copy_again
 from lfbuild.channel.partial import Partial, blocks_done, opened_partial
 from lfbuild.errors import FetchError, FormatError, IntegrityError, ToolError
 from lfbuild.fetch.answers import ChangedError, NotThereError, RangesRefusedError
@@ -81,7 +82,7 @@ class Work:
         """See `Begun`: what was written and not yet recorded when an earlier run ended counts too."""
         if self._partial.was_begun or self._has_learnt:
             find_unrecorded(self._partial, target, wanted)
-        return self._partial.done[b"B"]
+        return self._partial.done
 
     def held(self, delta: DeltaRecord, /) -> int:
         """See `Begun`."""
@@ -110,22 +111,24 @@ class Work:
             self._fetch(plan, plan.supplies.wanted)
 
     def mend(self, plan: Plan, new: NewBytes) -> NewBytes:
-        """Look at every byte, and fetch what files at hand had wrong; returns where the bytes are now.
+        """Look at every byte, and bring what is wrong anew; returns where the bytes are now.
 
         Raises:
-            FetchError: something could not be had.
+            FetchError: something could not be had, or would be more than is allowed.
             IntegrityError: what was written does not stand there, or something else than a block is wrong.
         """
         threads, report = self._means.threads, self._means.report
         wrong = judge(new, plan.target, threads=threads, report=report)
         if not wrong:
             return new
-        size = sum(block.span.size_bytes for block in wrong)
-        report.note(f"{len(wrong)} blocks ({size_words(size)}) of the files at hand are damaged; they are fetched")
         self._partial.forget([block.span.offset for block in wrong])
-        self._refuse_more_than_allowed(self._line_bytes(plan, wrong))
-        self._fetch(plan, wrong)
         new = new.without([block.span for block in wrong])
+        left = copy_again(new, wrong, plan.target, plan.seeds, report=report)
+        if left:
+            size = sum(block.span.size_bytes for block in left)
+            report.note(f"{size_words(size)} turned out wrong, and no file at hand has them whole; they are fetched")
+            self._refuse_more_than_allowed(self._line_bytes(plan, left))
+            self._fetch(plan, left)
         if judge(new, plan.target, threads=threads, report=report):
             raise IntegrityError(self._partial.path, "is not what was written there", hint="check the disk")
         return new
@@ -142,7 +145,7 @@ class Work:
 
     def _line_bytes(self, plan: Plan, wanted: Sequence[Wanted]) -> int:
         """What comes over the line when these blocks are fetched."""
-        left = [block.span for block in wanted if block.span.offset not in self._partial.done[b"B"]]
+        left = [block.span for block in wanted if block.span.offset not in self._partial.done]
         if left and _is_whole(plan):
             return self._release.index.file.size_bytes
         return sum(piece.span.size_bytes for piece in plan_pieces(left, line=self._release.line))
