@@ -96,6 +96,19 @@ def report() -> Noted:
     return Noted()
 
 
+def test_in_place_no_difference_is_taken_and_none_is_told(
+    server: WebServer, url: str, old: Path, new: Path, report: Noted
+) -> None:
+    looked = updated(old, url, how=check_for_update, in_place=True)
+    outcome = updated(old, url, report, in_place=True)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert [route.kind for route in looked.routes] == [route.kind for route in outcome.routes] == ["ranges", "whole"]
+    assert looked.copied_bytes == outcome.copied_bytes > 18_000
+    assert "; what is missing, in ranges: 18.5 KiB in " in report.notes[0]
+    assert body_bytes(server, "/from-1.lfdelta") == 0
+
+
 def test_a_difference_from_another_file_is_not_looked_at(server: WebServer, url: str, tmp_path: Path) -> None:
     other = write_old(tmp_path / "other")
 

@@ -13,13 +13,16 @@ from tests.world.zips import Stored, write_zip
 
 from lfbuild.commands.index import index
 from lfbuild.commands.recover import recover
+from lfbuild.commands.update import check_for_update, update
 from lfbuild.errors import FormatError, HostError, RecipeError
 from lfbuild.host.inplace import used
 from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from lfbuild.commands.update import Update
     from tests.fetch.webserver import WebServer
 
 __all__ = ["server"]
@@ -104,16 +107,17 @@ def test_somebody_else_s_file_is_not_updated_in_place(server: WebServer, tmp_pat
     write_zip(there / "tiny.llamafile", Stored("a", b"b"))
     index(there / "tiny.llamafile", file_url="", threads=1, report=SilentReport())
 
-    for url in (there / "tiny.llamafile",):
+    for how in (update, check_for_update):
         with pytest.raises(FormatError) as caught:
-            updated(path, url, in_place=True)
+            updated(path, there / "tiny.llamafile", in_place=True, how=how)
         assert str(caught.value) == (f"{path}: is not updated in place, as it or its release is not lfbuild's own file")
     assert beside(path) == ["foreign release", "new"]
 
 
-def test_what_is_not_there_is_not_updated_in_place(tmp_path: Path, new: Path) -> None:
+@pytest.mark.parametrize("how", [update, check_for_update])
+def test_what_is_not_there_is_not_updated_in_place(tmp_path: Path, new: Path, how: Callable[..., Update]) -> None:
     with pytest.raises(HostError) as caught:
-        updated(tmp_path / "none", new, in_place=True)
+        updated(tmp_path / "none", new, in_place=True, how=how)
 
     assert str(caught.value) == f"{tmp_path / 'none'}: does not exist, so nothing can be updated in place"
     assert caught.value.hint == "without --in-place the whole file is fetched"

@@ -38,20 +38,24 @@ class InPlace:
     standing: tuple[Span, ...]
 
 
-def plan_in_place(plan: Plan, path: Path) -> InPlace:
-    """Take out of a plan what `path` has in its place already; a published difference makes a new file, so it is out.
+def without_deltas(plan: Plan, path: Path) -> Plan:
+    """The plan for `path` where it stands: a published difference makes a new file, so it is no way there.
 
     Raises:
         FormatError: the old file or the new one is somebody else's.
     """
     if not any(seed.path == path for seed in plan.seeds) or plan.release.index.release is None:
         raise FormatError(path, "is not updated in place, as it or its release is not lfbuild's own file")
+    return replace(plan, routes=tuple(route for route in plan.routes if route.delta is None))
+
+
+def plan_in_place(plan: Plan, path: Path) -> InPlace:
+    """Take out of such a plan what `path` has in its place already."""
     own = next(number for number, seed in enumerate(plan.seeds) if seed.path == path)
     stays = [copy for copy in plan.supplies.copies if copy.seed == own and copy.seed_offset == copy.offset]
     moves = tuple(copy for copy in plan.supplies.copies if copy not in stays)
-    routes = tuple(route for route in plan.routes if route.delta is None)
     return InPlace(
-        plan=replace(plan, supplies=replace(plan.supplies, copies=moves), routes=routes),
+        plan=replace(plan, supplies=replace(plan.supplies, copies=moves)),
         standing=tuple(Span(copy.offset, copy.size_bytes) for copy in stays),
     )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from lfbuild.archive.reader import Reader
 from lfbuild.channel.carry import NewBytes
-from lfbuild.channel.inplace import commit, plan_in_place
+from lfbuild.channel.inplace import commit, plan_in_place, without_deltas
 from lfbuild.channel.partial import (
     SUFFIX,
     blocks_done,
@@ -106,6 +106,7 @@ def check_for_update(order: UpdateOrder, *, network: Network, manners: Manners, 
     Raises:
         FetchError: the release could not be looked at.
         FormatError, IntegrityError, TrustError: what stands there is no release.
+        HostError, RecipeError: what is asked for cannot be.
     """
     order = _of_the_file_itself(order)
     places = Places(network, clock=manners.clock)
@@ -114,6 +115,7 @@ def check_for_update(order: UpdateOrder, *, network: Network, manners: Manners, 
     if _is_current(order, seeds, release):
         return _told(order, release, is_current=True)
     plan = make_plan(release, seeds, _OnlyLookedAt(order), places=places, manners=manners)
+    plan = without_deltas(plan, order.path) if order.in_place else plan
     return _with_plan(_told(order, release, is_current=False), plan)
 
 
@@ -126,13 +128,7 @@ def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: i
         HostError: the disk is full, or the folder cannot be written; the old file is as it was.
         RecipeError: what is asked for contradicts itself.
     """
-    if order.in_place and order.keep_old:
-        problem = Problem(where=str(order.path), key="", what="--in-place and --keep-old contradict each other")
-        raise RecipeError(order.path, [problem], hint="`lfbuild update --help`")
     order = _of_the_file_itself(order)
-    if order.in_place and not order.path.exists():
-        hint = "without --in-place the whole file is fetched"
-        raise HostError(order.path, "does not exist, so nothing can be updated in place", hint=hint)
     places = Places(network, clock=manners.clock)
     means = Means(places=places, manners=manners, threads=threads, report=report, at_most_bytes=order.at_most_bytes)
     with updating(order.path):
@@ -152,8 +148,19 @@ def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: i
 
 
 def _of_the_file_itself(order: UpdateOrder) -> UpdateOrder:
-    """The order without links: what stands beside a file stands where every verb looks for it."""
-    return replace(order, path=order.path.resolve())
+    """The order without links: what stands beside a file stands where every verb looks for it.
+
+    Raises:
+        HostError, RecipeError: what is asked for cannot be.
+    """
+    if order.in_place and order.keep_old:
+        problem = Problem(where=str(order.path), key="", what="--in-place and --keep-old contradict each other")
+        raise RecipeError(order.path, [problem], hint="`lfbuild update --help`")
+    order = replace(order, path=order.path.resolve())
+    if order.in_place and not order.path.exists():
+        hint = "without --in-place the whole file is fetched"
+        raise HostError(order.path, "does not exist, so nothing can be updated in place", hint=hint)
+    return order
 
 
 def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
@@ -166,6 +173,7 @@ def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
     with opened_partial(order.path, root=root, size_bytes=size) as partial:
         work = Work(release, partial, means)
         plan = make_plan(release, seeds, work, places=means.places, manners=means.manners)
+        plan = without_deltas(plan, order.path) if order.in_place else plan
         for line in plan.lines() if plan.supplies.wanted_bytes > plan.kept_bytes else ():
             means.report.note(line)
         # Beyond this point nothing is decided any more: the plan is carried out.
