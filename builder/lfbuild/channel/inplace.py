@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.archive.journal import JournalWriter, finish_journal
-from lfbuild.archive.reader import read_at
+from lfbuild.archive.reader import opened, read_at
 from lfbuild.errors import FormatError
 from lfbuild.fetch.ranges import Span
 from lfbuild.formats.seal import Seal
 from lfbuild.formats.zip import read_directory
+from lfbuild.manifest.inplace import refuse_changed_launcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,14 +39,18 @@ class InPlace:
     standing: tuple[Span, ...]
 
 
-def without_deltas(plan: Plan, path: Path) -> Plan:
+def limited_to_place(plan: Plan, path: Path) -> Plan:
     """The plan for `path` where it stands: a published difference makes a new file, so it is no way there.
 
     Raises:
         FormatError: the old file or the new one is somebody else's.
+        HostError: the new one begins with another launcher.
     """
-    if not any(seed.path == path for seed in plan.seeds) or plan.release.index.release is None:
+    own = next((seed for seed in plan.seeds if seed.path == path), None)
+    if own is None or plan.release.index.release is None:
         raise FormatError(path, "is not updated in place, as it or its release is not lfbuild's own file")
+    with opened(path) as file:
+        refuse_changed_launcher(path, file, own.found, plan.target)
     return replace(plan, routes=tuple(route for route in plan.routes if route.delta is None))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from lfbuild.archive.reader import Reader
 from lfbuild.channel.carry import NewBytes
-from lfbuild.channel.inplace import commit, plan_in_place, without_deltas
+from lfbuild.channel.inplace import commit, limited_to_place, plan_in_place
 from lfbuild.channel.partial import (
     SUFFIX,
     blocks_done,
@@ -115,7 +115,7 @@ def check_for_update(order: UpdateOrder, *, network: Network, manners: Manners, 
     if _is_current(order, seeds, release):
         return _told(order, release, is_current=True)
     plan = make_plan(release, seeds, _OnlyLookedAt(order), places=places, manners=manners)
-    plan = without_deltas(plan, order.path) if order.in_place else plan
+    plan = limited_to_place(plan, order.path) if order.in_place else plan
     return _with_plan(_told(order, release, is_current=False), plan)
 
 
@@ -173,7 +173,7 @@ def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
     with opened_partial(order.path, root=root, size_bytes=size) as partial:
         work = Work(release, partial, means)
         plan = make_plan(release, seeds, work, places=means.places, manners=means.manners)
-        plan = without_deltas(plan, order.path) if order.in_place else plan
+        plan = limited_to_place(plan, order.path) if order.in_place else plan
         for line in plan.lines() if plan.supplies.wanted_bytes > plan.kept_bytes else ():
             means.report.note(line)
         # Beyond this point nothing is decided any more: the plan is carried out.
