@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import stat
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from urllib.parse import quote
 import pytest
 from tests.fetch.conftest import server
 from tests.fetch.webserver import Page, WebServer
-from tests.world.files import plain, verified, write_tiny_file
+from tests.world.files import plain, verified, weights, write_tiny_file
 from tests.world.releases import TENSORS, members, model, write_new, write_old
 from tests.world.zips import Stored, write_zip
 
@@ -32,7 +33,7 @@ from lfbuild.manifest.pack import pack
 from lfbuild.report import SilentReport, size_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from lfbuild.report import Step, Unit
@@ -487,6 +488,45 @@ def test_a_release_that_is_replaced_meanwhile_is_looked_at_once_more(
 
     assert old.read_bytes() == newest.read_bytes()
     assert report.notes[0].endswith("; the release is looked at once more")
+
+
+def test_a_release_of_the_same_size_that_replaces_it_meanwhile_is_known_by_its_blocks(
+    server: WebServer, url: str, old: Path, new: Path, tmp_path: Path
+) -> None:
+    third = tmp_path / "third"
+    third.mkdir()
+    other = bytes(byte ^ 0x33 for byte in TENSORS[3].data)
+    data = model(changed=False).replace(TENSORS[3].data, other)
+    newest = write_tiny_file(third, members=(weights(data=data), members(changed=True)[1]))
+    index(newest, file_url="", threads=1, report=SilentReport())
+    assert newest.stat().st_size == new.stat().st_size
+    report = Hooked("fetch the rest", lambda: serve(server, third))
+
+    updated(old, url, report)
+
+    assert old.read_bytes() == newest.read_bytes()
+    assert f"{url}: the file was changed on the server meanwhile; the release is looked at once more" in report.notes
+
+
+class Hooked(Noted):
+    """A report that has something happen at the first advance of a step."""
+
+    def __init__(self, title: str, happen: Callable[[], object]) -> None:
+        super().__init__()
+        self._title, self._happen = title, [happen]
+
+    @contextmanager
+    def step(self, title: str, /, *, total: int | None = None, unit: Unit = "bytes") -> Iterator[Step]:
+        with super().step(title, total=total, unit=unit) as step:
+            yield self if title == self._title else step
+
+    def advance(self, amount: int, /, *, detail: str = "") -> None:
+        del detail
+        if amount and self._happen:
+            self._happen.pop()()
+
+    def expect(self, total: int, /) -> None:
+        del total
 
 
 def test_a_file_that_its_control_file_does_not_know_is_the_publisher_s_mistake(

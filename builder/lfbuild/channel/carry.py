@@ -19,7 +19,7 @@ from lfbuild.archive.reader import opened, read_at
 from lfbuild.channel.describe import run_digest
 from lfbuild.channel.route import Wanted
 from lfbuild.errors import IntegrityError
-from lfbuild.fetch.answers import RangesRefusedError
+from lfbuild.fetch.answers import ChangedError, RangesRefusedError
 from lfbuild.fetch.parallel import fetch_units, fetch_whole
 from lfbuild.fetch.ranges import Span
 from lfbuild.formats.blocks import BLOCK_BYTES, DIGEST_BYTES, Cuts
@@ -298,6 +298,7 @@ def fetch_unknown(
     run by run, and nothing of it counts before that; returns the leaves by the digest of their run.
 
     Raises:
+        ChangedError: it was changed between two tries.
         FetchError: the file could not be had.
         IntegrityError: it is not the promised one.
     """
@@ -323,6 +324,8 @@ def fetch_unknown(
     for offset, run, digest in unknown:
         learnt[digest] = b"".join(leaves[offset + at] for at, _ in Cuts(runs=(run,)).blocks())
         if run_digest(learnt[digest]) != digest:
+            if remote.has_copies:
+                raise ChangedError(remote.where, "the file was changed on the server meanwhile")
             what = f"the bytes at {offset} are not the ones that were promised"
             raise IntegrityError(remote.where, what, hint="the server has another version of the file, or is broken")
     return learnt, traffic

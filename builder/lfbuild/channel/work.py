@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lfbuild.archive.reader import Reader, opened, read_at
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from lfbuild.channel.route import Wanted
     from lfbuild.fetch.parallel import Manners
     from lfbuild.fetch.places import Places
+    from lfbuild.fetch.remote import Remote
     from lfbuild.manifest.filemap import FileMap
     from lfbuild.report import Report
 
@@ -61,6 +63,11 @@ class Work:
         self.body_bytes = 0
         """What came over the line so far."""
 
+    @cached_property
+    def _file(self) -> Remote:
+        """The file of the release; one for all requests, as it remembers what they were answered."""
+        return self._release.remote(self._means.places, self._release.index.file)
+
     def learn(self, at_hand: Collection[bytes], refused: RangesRefusedError, /) -> dict[bytes, bytes]:
         """See `Begun`."""
         size = self._release.index.file.size_bytes
@@ -70,7 +77,7 @@ class Work:
             self._partial,
             self._release.index,
             at_hand,
-            self._release.remote(self._means.places, self._release.index.file),
+            self._file,
             manners=self._means.manners,
             report=self._means.report,
         )
@@ -154,7 +161,7 @@ class Work:
         self.body_bytes += fetch_the_rest(
             self._partial,
             wanted,
-            self._release.remote(self._means.places, self._release.index.file),
+            self._file,
             target=plan.target,
             manners=self._means.manners,
             line=self._release.line,
