@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import stat
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from urllib.parse import quote
 import pytest
 from tests.fetch.conftest import server
 from tests.fetch.webserver import Page, WebServer
-from tests.world.files import plain, verified, write_tiny_file
+from tests.world.files import plain, verified, weights, write_tiny_file
 from tests.world.releases import TENSORS, members, model, write_new, write_old
 from tests.world.zips import Stored, write_zip
 
@@ -37,7 +38,7 @@ from lfbuild.manifest.pack import pack
 from lfbuild.report import SilentReport, size_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from lfbuild.report import Step, Unit
@@ -378,15 +379,66 @@ def test_a_release_that_is_not_ours_is_one_all_the_same(tmp_path: Path, old: Pat
 
 
 def test_a_damaged_old_file_is_mended_on_the_way(url: str, old: Path, new: Path, report: Noted) -> None:
-    data = bytearray(old.read_bytes())
-    at = data.index(TENSORS[1].data) + 7
-    data[at] ^= 1
-    old.write_bytes(data)
-
-    updated(old, url, report)
+    updated(damaged(old), url, report)
 
     assert old.read_bytes() == new.read_bytes()
-    assert report.notes[-1] == "1 blocks (1020 B) of the files at hand are damaged; they are fetched"
+    assert report.notes[-1] == "1020 B turned out wrong, and no file at hand has them whole; they are fetched"
+
+
+def damaged(path: Path) -> Path:
+    """The file, with one changed byte in a block that the newer release has too."""
+    data = bytearray(path.read_bytes())
+    data[data.index(TENSORS[1].data) + 7] ^= 1
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_block_that_is_damaged_in_one_file_at_hand_is_copied_from_another(
+    url: str, old: Path, new: Path, tmp_path: Path, in_place: bool
+) -> None:
+    whole = write_old(tmp_path / "whole")
+    damaged(old)
+
+    outcome = updated(old, url, seeds=(whole,), in_place=in_place)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert outcome.body_bytes == outcome.wanted_bytes
+
+
+def test_what_a_damaged_file_has_wrong_is_not_fetched_where_it_is_more_than_was_allowed(
+    server: WebServer, url: str, old: Path
+) -> None:
+    allowed = updated(damaged(old), url, how=check_for_update).wanted_bytes
+    server.asked.clear()
+
+    with pytest.raises(FetchError) as caught:
+        updated(old, url, at_most_bytes=allowed)
+
+    assert str(caught.value) == (
+        f"{url}.lfindex: {size_words(allowed + 1020)} would have to be fetched, more than the {size_words(allowed)} "
+        "that --at-most allows"
+    )
+    updated(old, url, at_most_bytes=allowed + 1020)
+
+
+def test_what_was_copied_counts_as_far_as_it_goes(
+    server: WebServer, url: str, old: Path, new: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "fresh.llamafile"
+    server.pages["/tiny.llamafile"].cut_after = [10**9, 3000, *[0] * 9]
+    other = model(changed=False).replace(TENSORS[1].data, bytes(len(TENSORS[1].data)))
+    part = write_zip(tmp_path / "part.llamafile", Stored("m.gguf", other))
+    with pytest.raises(FetchError):
+        updated(path, url, seeds=(part,))
+    server.pages["/tiny.llamafile"].cut_after = []
+    report = Noted()
+
+    outcome = updated(path, url, report, seeds=(old,))
+
+    assert path.read_bytes() == new.read_bytes()
+    assert "copy again" not in report.steps
+    assert outcome.body_bytes == outcome.wanted_bytes - outcome.kept_bytes
 
 
 @pytest.mark.parametrize(
@@ -631,6 +683,45 @@ def test_a_release_that_is_replaced_meanwhile_is_looked_at_once_more(
 
     assert old.read_bytes() == newest.read_bytes()
     assert report.notes[0].endswith("; the release is looked at once more")
+
+
+def test_a_release_of_the_same_size_that_replaces_it_meanwhile_is_known_by_its_blocks(
+    server: WebServer, url: str, old: Path, new: Path, tmp_path: Path
+) -> None:
+    third = tmp_path / "third"
+    third.mkdir()
+    other = bytes(byte ^ 0x33 for byte in TENSORS[3].data)
+    data = model(changed=False).replace(TENSORS[3].data, other)
+    newest = write_tiny_file(third, members=(weights(data=data), members(changed=True)[1]))
+    index(newest, file_url="", threads=1, report=SilentReport())
+    assert newest.stat().st_size == new.stat().st_size
+    report = Hooked("fetch the rest", lambda: serve(server, third))
+
+    updated(old, url, report)
+
+    assert old.read_bytes() == newest.read_bytes()
+    assert f"{url}: the file was changed on the server meanwhile; the release is looked at once more" in report.notes
+
+
+class Hooked(Noted):
+    """A report that has something happen at the first advance of a step."""
+
+    def __init__(self, title: str, happen: Callable[[], object]) -> None:
+        super().__init__()
+        self._title, self._happen = title, [happen]
+
+    @contextmanager
+    def step(self, title: str, /, *, total: int | None = None, unit: Unit = "bytes") -> Iterator[Step]:
+        with super().step(title, total=total, unit=unit) as step:
+            yield self if title == self._title else step
+
+    def advance(self, amount: int, /, *, detail: str = "") -> None:
+        del detail
+        if amount and self._happen:
+            self._happen.pop()()
+
+    def expect(self, total: int, /) -> None:
+        del total
 
 
 def test_a_file_that_its_control_file_does_not_know_is_the_publisher_s_mistake(

@@ -17,9 +17,9 @@ from lfbuild.commands.publish import publish
 from lfbuild.commands.update import check_for_update
 from lfbuild.delta.make import make_delta
 from lfbuild.delta.side import Side
-from lfbuild.errors import FetchError, IntegrityError, RecipeError
+from lfbuild.errors import FetchError, IntegrityError, RecipeError, ToolError
 from lfbuild.fetch.network import Network
-from lfbuild.report import SilentReport
+from lfbuild.report import SilentReport, size_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,6 +96,19 @@ def report() -> Noted:
     return Noted()
 
 
+def test_in_place_no_difference_is_taken_and_none_is_told(
+    server: WebServer, url: str, old: Path, new: Path, report: Noted
+) -> None:
+    looked = updated(old, url, how=check_for_update, in_place=True)
+    outcome = updated(old, url, report, in_place=True)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert [route.kind for route in looked.routes] == [route.kind for route in outcome.routes] == ["ranges", "whole"]
+    assert looked.copied_bytes == outcome.copied_bytes > 18_000
+    assert "; what is missing, in ranges: 18.5 KiB in " in report.notes[0]
+    assert body_bytes(server, "/from-1.lfdelta") == 0
+
+
 def test_a_difference_from_another_file_is_not_looked_at(server: WebServer, url: str, tmp_path: Path) -> None:
     other = write_old(tmp_path / "other")
 
@@ -134,14 +147,143 @@ def test_a_difference_that_is_of_no_use_is_told_and_ranges_are_taken(
     assert beside(old) == []
 
 
-def test_a_difference_that_breaks_off_is_gone_on_with(server: WebServer, url: str, old: Path, new: Path) -> None:
-    server.pages["/from-1.lfdelta"].cut_after = [100, 100, 100]
+@pytest.mark.parametrize("damage", ["absent", "changed"])
+def test_ranges_instead_of_a_difference_are_not_fetched_where_they_are_more_than_was_allowed(
+    server: WebServer, url: str, old: Path, new: Path, delta: Path, report: Noted, damage: str
+) -> None:
+    page, size = server.pages["/from-1.lfdelta"], delta.stat().st_size
+    page.data = page.data[:-1] + b"?"
+    if damage == "absent":
+        del server.pages["/from-1.lfdelta"]
+    wanted_bytes = updated(old, url, how=check_for_update).wanted_bytes
+    allowed = wanted_bytes - 1 + (0 if damage == "absent" else size)
+    server.asked.clear()
+
+    with pytest.raises(FetchError) as caught:
+        updated(old, url, report, at_most_bytes=allowed)
+
+    assert report.notes[-1].endswith("; so the published difference is not taken")
+    assert str(caught.value) == (
+        f"{url}.lfindex: {size_words(allowed + 1)} would have to be fetched, more than the {size_words(allowed)} "
+        "that --at-most allows"
+    )
+    assert body_bytes(server) < 1000, "leaves only"
+    updated(old, url, at_most_bytes=allowed + 1)
+    assert old.read_bytes() == new.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("status", "what"),
+    [
+        (401, "the server wants to know who asks (401)"),
+        (403, "the server does not allow it (403)"),
+        (500, "the server is in trouble (500), at byte 0; tried 3 times"),
+    ],
+)
+def test_a_difference_that_the_server_does_not_give_is_told_and_ranges_are_taken(
+    server: WebServer, url: str, old: Path, new: Path, report: Noted, status: int, what: str
+) -> None:
+    server.pages["/from-1.lfdelta"].statuses = [status] * 9
+
+    outcome = updated(old, url, report)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert report.notes[-1] == f"{server.url}/from-1.lfdelta: {what}; so the published difference is not taken"
+    assert outcome.body_bytes == outcome.wanted_bytes
+
+
+def test_a_difference_that_breaks_off_is_gone_on_with(
+    server: WebServer, url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfbuild.channel.carry.BLOCK_BYTES", 64)
+    server.pages["/from-1.lfdelta"].cut_after = [100, 100, 100, 0, 0]
     with pytest.raises(FetchError) as caught:
         updated(old, url)
 
     assert caught.value.hint == "run again: what came is kept, and it goes on from there"
     updated(old, url)
     assert old.read_bytes() == new.read_bytes()
+
+
+def test_a_difference_of_which_nothing_more_comes_is_given_up(
+    server: WebServer, url: str, old: Path, new: Path, report: Noted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfbuild.channel.carry.BLOCK_BYTES", 64)
+    server.pages["/from-1.lfdelta"].cut_after = [300, *[0] * 99]
+    with pytest.raises(FetchError):
+        updated(old, url)
+
+    updated(old, url, report)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert report.notes[-1].endswith("tried 3 times; so the published difference is not taken")
+
+
+def test_blocks_that_are_held_outlive_a_difference_that_is_gone(
+    server: WebServer, url: str, old: Path, new: Path
+) -> None:
+    page = server.pages["/tiny.llamafile"]
+    del server.pages["/from-1.lfdelta"]
+    page.cut_after = [10**9, 5000, *[0] * 9]  # the leaves, then blocks
+    with pytest.raises(FetchError):
+        updated(old, url)
+    page.cut_after, server.asked[:] = [], []
+
+    outcome = updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert outcome.routes[0].kind == "delta"
+    assert 4000 < outcome.kept_bytes < outcome.wanted_bytes - 5000
+    assert outcome.body_bytes == outcome.wanted_bytes - outcome.kept_bytes
+
+
+def test_blocks_that_are_held_outlive_a_difference_that_turns_out_to_be_of_no_use(
+    server: WebServer, url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = server.pages["/tiny.llamafile"]
+    monkeypatch.setattr("lfbuild.delta.apply._Work.make", _refuse)
+    page.cut_after = [10**9, 5000, *[0] * 9]
+    with pytest.raises(FetchError):
+        updated(old, url)
+    page.cut_after, server.asked[:] = [], []
+
+    outcome = updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert body_bytes(server, "/from-1.lfdelta") == 0, "it is here, and was of no use"
+    assert outcome.body_bytes == outcome.wanted_bytes - outcome.kept_bytes < outcome.wanted_bytes - 4000
+
+
+def _refuse(*_: object) -> None:
+    raise ToolError("deflate", "is not here")
+
+
+def test_what_a_difference_made_before_it_turned_out_to_be_of_no_use_is_not_fetched(
+    url: str, old: Path, new: Path, delta: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfbuild.delta.apply.DeltaStream.finish", _refuse)
+
+    outcome = updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert outcome.body_bytes == delta.stat().st_size, "all of it was made, and then the difference refused"
+
+
+def test_what_came_of_a_difference_is_not_reckoned_again(
+    server: WebServer, url: str, old: Path, new: Path, delta: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfbuild.channel.carry.BLOCK_BYTES", 64)
+    server.pages["/from-1.lfdelta"].cut_after = [300, 0, 0, 0, 0]
+    with pytest.raises(FetchError):
+        updated(old, url)
+    server.pages["/from-1.lfdelta"].cut_after = []
+
+    (route, *_) = updated(old, url, how=check_for_update).routes
+    outcome = updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert (route.kind, route.body_bytes) == ("delta", delta.stat().st_size - 256)
+    assert outcome.body_bytes == route.body_bytes
 
 
 def test_a_difference_that_makes_another_file_is_not_published(new: Path, delta: Path, tmp_path: Path) -> None:

@@ -8,19 +8,27 @@ import pytest
 from tests.commands.test_update import Noted, beside, body_bytes, serve, updated
 from tests.fetch.conftest import server
 from tests.world.files import plain, verified, write_tiny_file
+from tests.world.programs import tiny_elf
 from tests.world.releases import TENSORS, members, model, write_new, write_old
+from tests.world.slices import tiny_slice
 from tests.world.zips import Stored, write_zip
 
 from lfbuild.commands.index import index
 from lfbuild.commands.recover import recover
+from lfbuild.commands.update import check_for_update, update
 from lfbuild.errors import FormatError, HostError, RecipeError
 from lfbuild.host.inplace import used
+from lfbuild.manifest.order import LauncherHead
 from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.fetch.webserver import WebServer
+
+    from lfbuild.commands.update import Update
+    from lfbuild.manifest.order import EngineSlice
 
 __all__ = ["server"]
 
@@ -97,6 +105,40 @@ def test_a_file_in_use_is_never_written_under(server: WebServer, old: Path, new:
     assert outcome.body_bytes == 0, "everything was there already"
 
 
+@pytest.mark.parametrize("how", [update, check_for_update])
+def test_a_launcher_is_not_replaced_in_place(server: WebServer, tmp_path: Path, how: Callable[..., Update]) -> None:
+    old, new = launchers(tmp_path / "here", size=900), launchers(tmp_path / "there", size=901)
+    index(new, file_url="", threads=1, report=SilentReport())
+    url, before = serve(server, new.parent), old.read_bytes()
+
+    with pytest.raises(HostError) as caught:
+        updated(old, url, in_place=True, how=how)
+
+    assert str(caught.value) == (
+        f"{old}: a launcher is not replaced in place: the file would not start if that was interrupted"
+    )
+    assert caught.value.hint == "without --in-place a new file is written"
+    assert old.read_bytes() == before
+    assert beside(old) == []
+
+
+def test_a_launcher_that_stays_keeps_no_file_from_being_updated_in_place(server: WebServer, tmp_path: Path) -> None:
+    old = launchers(tmp_path / "here", size=900)
+    new = launchers(tmp_path / "there", tiny_slice(program=b"\x7fELF another engine" * 90), size=900)
+    index(new, file_url="", threads=1, report=SilentReport())
+
+    updated(old, serve(server, new.parent), in_place=True)
+
+    assert old.read_bytes() == new.read_bytes()
+
+
+def launchers(folder: Path, *slices: EngineSlice, size: int) -> Path:
+    """A file that begins with a launcher of `size` bytes."""
+    folder.mkdir()
+    head = LauncherHead(program="elf", data=tiny_elf(size), slices=slices or (tiny_slice(),))
+    return write_tiny_file(folder, head=head)
+
+
 def test_somebody_else_s_file_is_not_updated_in_place(server: WebServer, tmp_path: Path, new: Path) -> None:
     path = write_zip(tmp_path / "foreign.llamafile", Stored("Tiny.Q4_0.gguf", model(changed=False)))
     there = tmp_path / "foreign release"
@@ -104,16 +146,17 @@ def test_somebody_else_s_file_is_not_updated_in_place(server: WebServer, tmp_pat
     write_zip(there / "tiny.llamafile", Stored("a", b"b"))
     index(there / "tiny.llamafile", file_url="", threads=1, report=SilentReport())
 
-    for url in (there / "tiny.llamafile",):
+    for how in (update, check_for_update):
         with pytest.raises(FormatError) as caught:
-            updated(path, url, in_place=True)
+            updated(path, there / "tiny.llamafile", in_place=True, how=how)
         assert str(caught.value) == (f"{path}: is not updated in place, as it or its release is not lfbuild's own file")
     assert beside(path) == ["foreign release", "new"]
 
 
-def test_what_is_not_there_is_not_updated_in_place(tmp_path: Path, new: Path) -> None:
+@pytest.mark.parametrize("how", [update, check_for_update])
+def test_what_is_not_there_is_not_updated_in_place(tmp_path: Path, new: Path, how: Callable[..., Update]) -> None:
     with pytest.raises(HostError) as caught:
-        updated(tmp_path / "none", new, in_place=True)
+        updated(tmp_path / "none", new, in_place=True, how=how)
 
     assert str(caught.value) == f"{tmp_path / 'none'}: does not exist, so nothing can be updated in place"
     assert caught.value.hint == "without --in-place the whole file is fetched"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from tests.delta.test_round_trip import our_files
 from tests.world.deltas import delta_of, written
 from tests.world.files import default_members, plain, verified, weights, write_tiny_file
 from tests.world.models import TinyTensor, tiny_gguf
-from tests.world.programs import tiny_elf, tiny_pe
+from tests.world.programs import tiny_ape, tiny_elf, tiny_pe
+from tests.world.slices import tiny_launcher
 
 from lfbuild.commands.apply import Applied, DeltaSource, apply_in_place_of
 from lfbuild.errors import FormatError, HostError, IntegrityError
@@ -40,9 +42,9 @@ def releases(folder: Path, *texts: bytes) -> Sequence[Path]:
     ]
 
 
-@given(our_files(), our_files())
+@given(our_files(heads=(tiny_elf(), tiny_elf(5000), tiny_ape(), tiny_pe())), our_files())
 @settings(max_examples=60, deadline=None)
-def test_any_file_of_ours_becomes_any_other(old: bytes, new: bytes) -> None:
+def test_any_file_of_ours_that_begins_with_its_engine_becomes_any_other(old: bytes, new: bytes) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         path, after = written(folder, "old", old), written(folder, "new", new)
@@ -138,6 +140,22 @@ def test_a_signed_file_is_left_alone(tmp_path: Path) -> None:
 
     assert str(caught.value) == f"{signed}: is signed, so it is not changed in place"
     assert signed.read_bytes() == data
+
+
+def test_a_launcher_is_not_replaced(tmp_path: Path) -> None:
+    old = write_tiny_file(tmp_path, name="old", head=tiny_launcher())
+    new = write_tiny_file(tmp_path, name="new", head=replace(tiny_launcher(), data=tiny_elf()))
+    before, delta = old.read_bytes(), delta_of(old, new)
+
+    with pytest.raises(HostError) as caught:
+        in_place(old, delta)
+
+    assert str(caught.value) == (
+        f"{old}: a launcher is not replaced in place: the file would not start if that was interrupted"
+    )
+    assert caught.value.hint == "without --in-place a new file is written"
+    assert old.read_bytes() == before
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_somebody_elses_file_is_left_alone(tmp_path: Path) -> None:

@@ -20,7 +20,11 @@ from lfbuild.delta import choose, covers
 from lfbuild.delta.model import PlanesFrame, PrefixedFrame, ProgramFrame
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from hypothesis.strategies import DrawFn, SearchStrategy
+
+    from lfbuild.manifest.order import LauncherHead
 
 
 class Content(bytes):
@@ -54,10 +58,13 @@ def models(draw: DrawFn) -> bytes:
     return bytes(data)
 
 
+HEADS = (tiny_elf(), tiny_elf(5000), tiny_ape(), tiny_pe(), tiny_launcher())
+
+
 @st.composite
-def our_files(draw: DrawFn) -> bytes:
+def our_files(draw: DrawFn, *, heads: Sequence[bytes | LauncherHead] = HEADS) -> bytes:
     """A file of ours, of either kind of head."""
-    head = draw(st.sampled_from((tiny_elf(), tiny_elf(5000), tiny_ape(), tiny_pe(), tiny_launcher())))
+    head = draw(st.sampled_from(heads))
     members = (weights(data=draw(models())), *default_members()[1:], plain("more", draw(st.binary(max_size=2000))))
     with tempfile.TemporaryDirectory() as folder:
         path = write_tiny_file(Path(folder), head=head, members=members, room_bytes=draw(st.integers(0, 900)))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.commands.test_update import beside, serve, updated
+from tests.commands.test_update import beside, body_bytes, serve, updated
 from tests.commands.test_update_by_delta import difference, write_noise
 from tests.faults.walk import Versions, look
 from tests.fetch.conftest import server
@@ -20,7 +20,8 @@ from tests.world.releases import write_new, write_old
 from lfbuild.channel.partial import Record
 from lfbuild.commands.index import index
 from lfbuild.commands.recover import recover
-from lfbuild.errors import HostError
+from lfbuild.commands.update import check_for_update
+from lfbuild.errors import FetchError, HostError
 from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
@@ -223,15 +224,22 @@ def test_a_journal_that_is_torn_anywhere_costs_only_what_it_does_not_tell(
         shutil.rmtree(path.parent)
 
 
-def test_bytes_that_a_loss_of_power_took_are_fetched_again(server: WebServer, old: Path, new: Path) -> None:
+@pytest.mark.parametrize("in_place", [False, True])
+def test_what_a_loss_of_power_took_is_copied_again_and_only_what_no_file_at_hand_has_is_fetched_again(
+    server: WebServer, old: Path, new: Path, in_place: bool
+) -> None:
     url = serve(server, new.parent)
+    wanted_bytes = updated(old, url, how=check_for_update).wanted_bytes
     server.pages["/tiny.llamafile"].cut_after = [10**9, 3500, *[0] * 9]
-    with pytest.raises(Exception, match="the connection broke off"):
-        updated(old, url)
+    with pytest.raises(FetchError, match="the connection broke off"):
+        updated(old, url, in_place=in_place)
     server.pages["/tiny.llamafile"].cut_after = []
     (partial,) = (path for path in old.parent.glob(".*.lfbuild-update"))
     partial.write_bytes(bytes(partial.stat().st_size))
+    server.asked.clear()
 
-    updated(old, url)
+    updated(old, url, in_place=in_place)
 
     assert old.read_bytes() == new.read_bytes()
+    leaves_bytes = 32 * 5
+    assert body_bytes(server) == leaves_bytes + wanted_bytes

@@ -352,6 +352,25 @@ def test_a_file_that_is_changed_in_mid_download_is_noticed(
     assert all(DATA[span.offset : span.end] == data for span, data in judge.kept.items())
 
 
+@pytest.mark.parametrize("ignores", [False, True], ids=["If-Range heeded", "If-Range ignored"])
+def test_mirrors_that_call_the_same_file_by_tags_of_their_own_serve_it_together(
+    server: WebServer, page: Page, url: str, hours: Hours, ignores: bool
+) -> None:
+    page.ignores_if_range = ignores
+    judge = Judge()
+
+    def and_turn_to_another(span: Span, data: memoryview) -> bool:
+        page.etag = f'"mirror {len(judge.shown) % 3}"'
+        return judge(span, data)
+
+    _, traffic = fetch(url, hours, most=1, judge=and_turn_to_another)  # type: ignore[arg-type]
+
+    assert sorted(judge.kept) == ALL
+    assert traffic.body_bytes == len(DATA)
+    bound = [asked.headers.get("if-range") for asked in server.asked]
+    assert bound == [None, '"v1"', *[None] * (len(bound) - 2)], "to one copy, until another one answers"
+
+
 def test_a_weak_tag_binds_nothing(server: WebServer, page: Page, url: str, hours: Hours) -> None:
     page.etag = 'W/"1"'
 

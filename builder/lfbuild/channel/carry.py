@@ -2,7 +2,7 @@
 
 Every block that comes over a line is held against its digest before it is written. What is copied from files at hand
 is judged where it stands in the new file, all at once: a file at hand may be damaged, or change meanwhile. Blocks that
-do not hold are wanted again, from elsewhere.
+do not hold are looked for in every file at hand, one by one, and wanted from elsewhere where none has them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lfbuild.archive.reader import opened, read_at
 from lfbuild.channel.describe import run_digest
 from lfbuild.channel.route import Wanted
 from lfbuild.errors import IntegrityError
-from lfbuild.fetch.answers import RangesRefusedError
+from lfbuild.fetch.answers import ChangedError, RangesRefusedError
 from lfbuild.fetch.parallel import fetch_units, fetch_whole
 from lfbuild.fetch.ranges import Span
 from lfbuild.formats.blocks import BLOCK_BYTES, DIGEST_BYTES, Cuts
@@ -50,7 +50,7 @@ def copy_what_is_here(partial: Partial, supplies: Supplies, seeds: Sequence[Path
     Raises:
         HostError: a file at hand cannot be read, or the disk is full.
     """
-    copies = [stretch for stretch in supplies.copies if stretch.offset not in partial.done[b"C"]]
+    copies = [stretch for stretch in supplies.copies if partial.copied.get(stretch.offset, 0) < stretch.size_bytes]
     with report.step("copy what is here", total=supplies.copied_bytes) as step:
         step.advance(supplies.copied_bytes - sum(stretch.size_bytes for stretch in copies))
         for number, seed in enumerate(seeds):
@@ -89,7 +89,7 @@ def fetch_the_rest(
         HostError: the disk is full.
     """
     blocks = {block.span: block for block in wanted}
-    left = [block.span for block in wanted if block.span.offset not in partial.done[b"B"]]
+    left = [block.span for block in wanted if block.span.offset not in partial.done]
     holes = [(hole.offset, hole.size_bytes) for hole in target.holes]
     total = sum(span.size_bytes for span in blocks)
     with report.step("fetch the rest", total=total) as step:
@@ -97,7 +97,7 @@ def fetch_the_rest(
 
         def accept(span: Span, data: memoryview) -> bool:
             block = blocks[span]
-            if not _is_block(data, span.offset, holes, block.leaf):
+            if not is_block(data, span.offset, holes, block.leaf):
                 return False
             partial.store(span.offset, data, block.leaf, block.twins)
             step.advance(span.size_bytes)
@@ -108,17 +108,14 @@ def fetch_the_rest(
         return fetch_units(remote, left, accept, manners=manners, line=line)
 
 
-def fetch_delta(
-    partial: Partial, remote: Remote, digest: bytes, *, manners: Manners, line: Line | None, report: Report
-) -> Traffic:
+def fetch_delta(partial: Partial, remote: Remote, *, manners: Manners, line: Line | None, report: Report) -> Traffic:
     """Fetch a published difference into a file of its own; it is judged as one, when all of it is there.
 
     Raises:
         FetchError: it could not be had; what came is kept.
-        IntegrityError: it is not the promised one; nothing of it is kept.
     """
-    spans = [Span(at, min(BLOCK_BYTES, partial.size_bytes - at)) for at in range(0, partial.size_bytes, BLOCK_BYTES)]
-    left = [span for span in spans if span.offset not in partial.done[b"B"]]
+    spans = _pieces(partial.size_bytes)
+    left = [span for span in spans if span.offset not in partial.done]
     with report.step("fetch the published difference", total=partial.size_bytes) as step:
         step.advance(partial.size_bytes - sum(span.size_bytes for span in left))
 
@@ -128,16 +125,27 @@ def fetch_delta(
             return True
 
         try:
-            traffic = fetch_units(remote, left, accept, manners=manners, line=line)
+            return fetch_units(remote, left, accept, manners=manners, line=line)
         except RangesRefusedError:
-            traffic = fetch_whole(remote, left, accept, manners=manners)
+            return fetch_whole(remote, left, accept, manners=manners)
+
+
+def judge_delta(partial: Partial, digest: bytes, *, where: str) -> None:
+    """Hold a published difference against what was promised.
+
+    Raises:
+        IntegrityError: it is another one; nothing of it is kept.
+    """
     whole = blake3()
-    for span in spans:
+    for span in _pieces(partial.size_bytes):
         whole.update(read_at(partial.descriptor, span.offset, span.size_bytes))
     if whole.digest() != digest:
         partial.restart()
-        raise IntegrityError(remote.where, "is not the difference that the control file promises")
-    return traffic
+        raise IntegrityError(where, "is not the difference that the control file promises")
+
+
+def _pieces(size: int) -> list[Span]:
+    return [Span(at, min(BLOCK_BYTES, size - at)) for at in range(0, size, BLOCK_BYTES)]
 
 
 def find_unrecorded(partial: Partial, target: FileMap, wanted: Sequence[Wanted]) -> None:
@@ -147,10 +155,10 @@ def find_unrecorded(partial: Partial, target: FileMap, wanted: Sequence[Wanted])
     """
     holes = [(hole.offset, hole.size_bytes) for hole in target.holes]
     for block in wanted:
-        if block.span.offset in partial.done[b"B"]:
+        if block.span.offset in partial.done:
             continue
         data = memoryview(read_at(partial.descriptor, block.span.offset, block.span.size_bytes))
-        if _is_block(data, block.span.offset, holes, block.leaf):
+        if is_block(data, block.span.offset, holes, block.leaf):
             partial.store(block.span.offset, data, block.leaf, block.twins)
 
 
@@ -268,7 +276,8 @@ def _judge_glue(new: NewBytes, part: Part) -> None:
             raise IntegrityError(new.partial.path, f"the bytes at {start} were changed while the file was put together")
 
 
-def _is_block(data: memoryview, offset: int, holes: Sequence[tuple[int, int]], leaf: bytes) -> bool:
+def is_block(data: memoryview, offset: int, holes: Sequence[tuple[int, int]], leaf: bytes) -> bool:
+    """Whether these are the bytes of a block that stands at `offset` of the new file."""
     is_signed = any(start < offset + len(data) and offset < start + size for start, size in holes)
     judged = masked(bytes(data), offset, holes) if is_signed else data
     return bytes(blake3(judged).digest()) == leaf
@@ -289,6 +298,7 @@ def fetch_unknown(
     run by run, and nothing of it counts before that; returns the leaves by the digest of their run.
 
     Raises:
+        ChangedError: it was changed between two tries.
         FetchError: the file could not be had.
         IntegrityError: it is not the promised one.
     """
@@ -314,6 +324,8 @@ def fetch_unknown(
     for offset, run, digest in unknown:
         learnt[digest] = b"".join(leaves[offset + at] for at, _ in Cuts(runs=(run,)).blocks())
         if run_digest(learnt[digest]) != digest:
+            if remote.has_copies:
+                raise ChangedError(remote.where, "the file was changed on the server meanwhile")
             what = f"the bytes at {offset} are not the ones that were promised"
             raise IntegrityError(remote.where, what, hint="the server has another version of the file, or is broken")
     return learnt, traffic

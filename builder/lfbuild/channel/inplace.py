@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.archive.journal import JournalWriter, finish_journal
-from lfbuild.archive.reader import read_at
+from lfbuild.archive.reader import opened, read_at
 from lfbuild.errors import FormatError
 from lfbuild.fetch.ranges import Span
 from lfbuild.formats.seal import Seal
 from lfbuild.formats.zip import read_directory
+from lfbuild.manifest.inplace import refuse_changed_launcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,20 +44,28 @@ def can_be_in_place(plan: Plan, path: Path) -> bool:
     return any(seed.path == path for seed in plan.seeds) and plan.release.index.release is not None
 
 
-def plan_in_place(plan: Plan, path: Path) -> InPlace:
-    """Take out of a plan what `path` has in its place already; a published difference makes a new file, so it is out.
+def limited_to_place(plan: Plan, path: Path) -> Plan:
+    """The plan for `path` where it stands: a published difference makes a new file, so it is no way there.
 
     Raises:
         FormatError: the old file or the new one is somebody else's.
+        HostError: the new one begins with another launcher.
     """
     if not can_be_in_place(plan, path):
         raise FormatError(path, "is not updated in place, as it or its release is not lfbuild's own file")
+    own = next(seed for seed in plan.seeds if seed.path == path)
+    with opened(path) as file:
+        refuse_changed_launcher(path, file, own.found, plan.target)
+    return replace(plan, routes=tuple(route for route in plan.routes if route.delta is None))
+
+
+def plan_in_place(plan: Plan, path: Path) -> InPlace:
+    """Take out of such a plan what `path` has in its place already."""
     own = next(number for number, seed in enumerate(plan.seeds) if seed.path == path)
     stays = [copy for copy in plan.supplies.copies if copy.seed == own and copy.seed_offset == copy.offset]
     moves = tuple(copy for copy in plan.supplies.copies if copy not in stays)
-    routes = tuple(route for route in plan.routes if route.delta is None)
     return InPlace(
-        plan=replace(plan, supplies=replace(plan.supplies, copies=moves), routes=routes),
+        plan=replace(plan, supplies=replace(plan.supplies, copies=moves)),
         standing=tuple(Span(copy.offset, copy.size_bytes) for copy in stays),
     )
 

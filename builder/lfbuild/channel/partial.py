@@ -7,7 +7,8 @@ ROOT is the beginning of the new file's root, so what was begun for one release 
 has a header of 64 bytes (magic `LFUPDATE`, version, root, size, CRC-32), then records of 64 bytes: kind (`B` a block,
 `C` a copied stretch), offset, size, digest of the block, CRC-32. Bytes are written before their record, so a record is
 true whenever the process ends; a torn one at the end is cut off. Nothing is flushed before the end: after a loss of
-power the last look at the whole file finds what did not reach the disk.
+power the last look at the whole file finds what did not reach the disk; it is copied again, or fetched where no file at
+hand has it.
 """
 
 from __future__ import annotations
@@ -85,8 +86,10 @@ class Partial:
     journal: int
     was_begun: bool = False
     """An earlier run left something in it."""
-    done: dict[bytes, set[int]] = field(default_factory=lambda: {b"B": set(), b"C": set()})
-    """Offsets of what stands in it, by kind."""
+    done: set[int] = field(default_factory=set)
+    """Offsets of the blocks that stand in it."""
+    copied: dict[int, int] = field(default_factory=dict)
+    """Offsets and sizes of the stretches that were copied into it."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _journal_end: int = 0
 
@@ -110,7 +113,7 @@ class Partial:
 
     def forget(self, offsets: Iterable[int]) -> None:
         """These blocks are wanted again, whatever the journal tells."""
-        self.done[b"B"].difference_update(offsets)
+        self.done.difference_update(offsets)
 
     def restart(self) -> None:
         """Throw everything away that stands in it."""
@@ -119,8 +122,8 @@ class Partial:
             os.ftruncate(self.descriptor, self.size_bytes)
             os.ftruncate(self.journal, _HEADER.size)
             self._journal_end = _HEADER.size
-        for offsets in self.done.values():
-            offsets.clear()
+        self.done.clear()
+        self.copied.clear()
 
     def finish(self, *, mode: int, expected: os.stat_result | None, kept_as: Path | None) -> None:
         """Give the complete file its name, if `expected` still has that, and remove what was kept for going on."""
@@ -135,7 +138,13 @@ class Partial:
         with self._lock:
             write_all(self.journal, data, self._journal_end)
             self._journal_end += len(data)
-            self.done[record.kind].add(record.offset)
+            self._count(record)
+
+    def _count(self, record: Record) -> None:
+        if record.kind == b"B":
+            self.done.add(record.offset)
+        else:
+            self.copied[record.offset] = max(record.size_bytes, self.copied.get(record.offset, 0))
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
@@ -165,7 +174,7 @@ class Partial:
         os.ftruncate(self.journal, self._journal_end)
         os.ftruncate(self.descriptor, self.size_bytes)
         for record in records:
-            self.done[record.kind].add(record.offset)
+            self._count(record)
 
 
 @contextlib.contextmanager
@@ -206,15 +215,15 @@ def opened_partial(target: Path, *, root: bytes, size_bytes: int) -> Iterator[Pa
         raise host_error(path, error) from error
 
 
-def blocks_done(target: Path, *, root: bytes, size_bytes: int) -> frozenset[int]:
-    """Offsets of the blocks that an earlier run has fetched already; nothing is changed."""
+def blocks_done(target: Path, *, root: bytes, size_bytes: int) -> dict[int, int]:
+    """Offsets and sizes of the blocks that an earlier run has fetched already; nothing is changed."""
     try:
         journal = _beside(target, _JOURNAL_SUFFIX, root).read_bytes()
     except OSError:
-        return frozenset()
+        return {}
     if journal[: _HEADER.size] != _header(root, size_bytes):
-        return frozenset()
-    return frozenset(record.offset for record in _records(journal) if record.kind == b"B")
+        return {}
+    return {record.offset: record.size_bytes for record in _records(journal) if record.kind == b"B"}
 
 
 def find_leftovers(target: Path, *, root: bytes) -> tuple[Leftover, ...]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
+    from lfbuild.channel.index import DeltaRecord
     from lfbuild.channel.release import Release
     from lfbuild.channel.route import Wanted
     from lfbuild.fetch.parallel import Manners
@@ -66,6 +67,9 @@ class Begun(Protocol):
     def done(self, target: FileMap, wanted: Sequence[Wanted], /) -> Collection[int]:
         """Offsets of the wanted blocks that stand in the new file already."""
 
+    def held(self, delta: DeltaRecord, /) -> int:
+        """How many bytes of a published difference an earlier run has fetched already."""
+
 
 def make_plan(release: Release, seeds: Sequence[Seed], begun: Begun, *, places: Places, manners: Manners) -> Plan:
     """Decide where each byte comes from.
@@ -91,6 +95,6 @@ def make_plan(release: Release, seeds: Sequence[Seed], begun: Begun, *, places: 
         target=target,
         seeds=tuple(seeds),
         supplies=supplies,
-        routes=find_routes(supplies, release.index, old_roots=old_roots, line=release.line, done=done),
+        routes=find_routes(supplies, release.index, old_roots=old_roots, line=release.line, done=done, held=begun.held),
         kept_bytes=sum(block.span.size_bytes for block in supplies.wanted if block.span.offset in done),
     )

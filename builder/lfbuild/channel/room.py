@@ -45,7 +45,7 @@ def find_room(plan: Plan, partial: Partial, *, standing: Iterable[Span] = ()) ->
     here_bytes = sum(stretch.size_bytes for stretch in shared) + sum(span.size_bytes for span in standing)
     held_bytes = os.fstat(partial.descriptor).st_blocks * _SECTOR_BYTES
     return Room(
-        copied_bytes=sum(stretch.size_bytes for stretch in copied if stretch.offset not in partial.done[b"C"]),
+        copied_bytes=sum(it.size_bytes for it in copied if partial.copied.get(it.offset, 0) < it.size_bytes),
         needed_bytes=max(plan.target.size_bytes - here_bytes - held_bytes, 0) + (delta.size_bytes if delta else 0),
     )
 

@@ -14,7 +14,7 @@ from lfbuild.manifest.filemap import Literal as Glue
 from lfbuild.manifest.matching import MISSING, Stretch, match
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from lfbuild.channel.index import DeltaRecord, ReleaseIndex
     from lfbuild.manifest.filemap import FileMap
@@ -80,9 +80,19 @@ def find_supplies(seeds: Sequence[FileMap], target: FileMap) -> Supplies:
 
 
 def find_routes(
-    supplies: Supplies, index: ReleaseIndex, *, old_roots: Collection[str], line: Line, done: Collection[int] = ()
+    supplies: Supplies,
+    index: ReleaseIndex,
+    *,
+    old_roots: Collection[str],
+    line: Line,
+    done: Collection[int] = (),
+    held: Callable[[DeltaRecord], int] = lambda _: 0,
 ) -> tuple[Route, ...]:
-    """The ways there are, the best first. `done` are offsets of blocks that an earlier run has fetched already."""
+    """The ways there are, the best first.
+
+    What an earlier run has fetched already is not reckoned: `done` are offsets of blocks, `held` tells how many bytes
+    of a difference.
+    """
     spans = [block.span for block in supplies.wanted if block.span.offset not in done]
     pieces = plan_pieces(spans, line=line)
     routes = [
@@ -93,17 +103,11 @@ def find_routes(
             seconds=line.seconds(pieces),
         )
     ]
-    routes += [
-        Route(
-            kind="delta",
-            body_bytes=delta.size_bytes,
-            requests=1,
-            seconds=_one_request(delta.size_bytes, line),
-            delta=delta,
-        )
-        for delta in index.deltas
-        if delta.old in old_roots
-    ]
+    for delta in index.deltas:
+        if delta.old in old_roots:
+            left = delta.size_bytes - held(delta)
+            seconds = _one_request(left, line)
+            routes.append(Route(kind="delta", body_bytes=left, requests=1, seconds=seconds, delta=delta))
     size = index.file.size_bytes
     routes.append(Route(kind="whole", body_bytes=size, requests=1, seconds=_one_request(size, line)))
     return tuple(sorted(routes, key=lambda route: (route.seconds, route.body_bytes)))

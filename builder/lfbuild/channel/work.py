@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lfbuild.archive.reader import Reader, opened, read_at
@@ -14,17 +15,21 @@ from lfbuild.channel.carry import (
     fetch_unknown,
     find_unrecorded,
     judge,
+    judge_delta,
 )
 from lfbuild.channel.index import FileRecord
-from lfbuild.channel.partial import Partial, opened_partial
+from lfbuild.channel.mend import copy_again
+from lfbuild.channel.partial import Partial, blocks_done, opened_partial
 from lfbuild.errors import FetchError, FormatError, IntegrityError, ToolError
 from lfbuild.fetch.answers import ChangedError, NotThereError, RangesRefusedError
+from lfbuild.fetch.ranges import plan_pieces
 from lfbuild.formats.gguf import MAGIC
 from lfbuild.manifest.verify import load_manifest, verify_structure
 from lfbuild.report import size_words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from pathlib import Path
 
     from lfbuild.channel.index import DeltaRecord
     from lfbuild.channel.plan import Plan, Seed
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
     from lfbuild.channel.route import Wanted
     from lfbuild.fetch.parallel import Manners
     from lfbuild.fetch.places import Places
+    from lfbuild.fetch.remote import Remote
     from lfbuild.manifest.filemap import FileMap
     from lfbuild.report import Report
 
@@ -57,6 +63,11 @@ class Work:
         self.body_bytes = 0
         """What came over the line so far."""
 
+    @cached_property
+    def _file(self) -> Remote:
+        """The file of the release; one for all requests, as it remembers what they were answered."""
+        return self._release.remote(self._means.places, self._release.index.file)
+
     def learn(self, at_hand: Collection[bytes], refused: RangesRefusedError, /) -> dict[bytes, bytes]:
         """See `Begun`."""
         size = self._release.index.file.size_bytes
@@ -66,7 +77,7 @@ class Work:
             self._partial,
             self._release.index,
             at_hand,
-            self._release.remote(self._means.places, self._release.index.file),
+            self._file,
             manners=self._means.manners,
             report=self._means.report,
         )
@@ -78,7 +89,11 @@ class Work:
         """See `Begun`: what was written and not yet recorded when an earlier run ended counts too."""
         if self._partial.was_begun or self._has_learnt:
             find_unrecorded(self._partial, target, wanted)
-        return self._partial.done[b"B"]
+        return self._partial.done
+
+    def held(self, delta: DeltaRecord, /) -> int:
+        """See `Begun`."""
+        return delta_bytes_held(self._partial.target, delta)
 
     def carry_out(self, plan: Plan) -> None:
         """Make the new file complete, by the best of the ways that leads there.
@@ -94,48 +109,59 @@ class Work:
 
     def gather(self, plan: Plan) -> None:
         """Bring everything into the new file that is not there yet, from files at hand or over the line."""
-        self._refuse_more_than_allowed(plan.routes[0].body_bytes)
-        if plan.routes[0].delta is None or not self._take_delta(plan, plan.routes[0].delta):
+        best = plan.routes[0]
+        self._refuse_more_than_allowed(best.body_bytes)
+        if best.delta is None or not self._take_delta(plan, best.delta):
+            self._refuse_more_than_allowed(self._line_bytes(plan, plan.supplies.wanted))
             seeds = [seed.path for seed in plan.seeds]
             copy_what_is_here(self._partial, plan.supplies, seeds, report=self._means.report)
             self._fetch(plan, plan.supplies.wanted)
 
     def mend(self, plan: Plan, new: NewBytes) -> NewBytes:
-        """Look at every byte, and fetch what files at hand had wrong; returns where the bytes are now.
+        """Look at every byte, and bring what is wrong anew; returns where the bytes are now.
 
         Raises:
-            FetchError: something could not be had.
+            FetchError: something could not be had, or would be more than is allowed.
             IntegrityError: what was written does not stand there, or something else than a block is wrong.
         """
         threads, report = self._means.threads, self._means.report
         wrong = judge(new, plan.target, threads=threads, report=report)
         if not wrong:
             return new
-        size = sum(block.span.size_bytes for block in wrong)
-        report.note(f"{len(wrong)} blocks ({size_words(size)}) of the files at hand are damaged; they are fetched")
         self._partial.forget([block.span.offset for block in wrong])
-        self._fetch(plan, wrong)
         new = new.without([block.span for block in wrong])
+        left = copy_again(new, wrong, plan.target, plan.seeds, report=report)
+        if left:
+            size = sum(block.span.size_bytes for block in left)
+            report.note(f"{size_words(size)} turned out wrong, and no file at hand has them whole; they are fetched")
+            self._refuse_more_than_allowed(self._line_bytes(plan, left))
+            self._fetch(plan, left)
         if judge(new, plan.target, threads=threads, report=report):
             raise IntegrityError(self._partial.path, "is not what was written there", hint="check the disk")
         return new
 
     def _fetch(self, plan: Plan, wanted: Sequence[Wanted]) -> None:
         """Fetch blocks in ranges, or out of the whole file where that is the better way, or the only one."""
-        route = next(route for route in plan.routes if route.delta is None)
         try:
-            self._fetch_by(plan, wanted, is_whole=route.kind == "whole")
+            self._fetch_by(plan, wanted, is_whole=_is_whole(plan))
         except RangesRefusedError as refused:
             size = self._release.index.file.size_bytes
             self._refuse_more_than_allowed(size)
             self._means.report.note(f"{refused}; so all of it is read, {size_words(size)}")
             self._fetch_by(plan, wanted, is_whole=True)
 
+    def _line_bytes(self, plan: Plan, wanted: Sequence[Wanted]) -> int:
+        """What comes over the line when these blocks are fetched."""
+        left = [block.span for block in wanted if block.span.offset not in self._partial.done]
+        if left and _is_whole(plan):
+            return self._release.index.file.size_bytes
+        return sum(piece.span.size_bytes for piece in plan_pieces(left, line=self._release.line))
+
     def _fetch_by(self, plan: Plan, wanted: Sequence[Wanted], *, is_whole: bool) -> None:
         self.body_bytes += fetch_the_rest(
             self._partial,
             wanted,
-            self._release.remote(self._means.places, self._release.index.file),
+            self._file,
             target=plan.target,
             manners=self._means.manners,
             line=self._release.line,
@@ -144,25 +170,31 @@ class Work:
         ).body_bytes
 
     def _take_delta(self, plan: Plan, delta: DeltaRecord) -> bool:
-        """Fetch a published difference and apply it; where it is of no use, that is told, and there are other ways."""
+        """Fetch a published difference and apply it; where it is of no use, that is told, and there are other ways.
+
+        What it has written by then stays: it is judged like everything else. One that broke off is of use as long as
+        more of it comes in each run.
+        """
         old = next(seed for seed in plan.seeds if seed.found.root.hex() == delta.old)
-        digest = bytes.fromhex(delta.blake3)
+        digest, before = bytes.fromhex(delta.blake3), self.held(delta)
         try:
             with opened_partial(self._partial.target, root=digest, size_bytes=delta.size_bytes) as fetched:
-                self.body_bytes += fetch_delta(
-                    fetched,
-                    self._release.remote(self._means.places, FileRecord(url=delta.url, size_bytes=delta.size_bytes)),
-                    digest,
-                    manners=self._means.manners,
-                    line=self._release.line,
-                    report=self._means.report,
-                ).body_bytes
+                self._fetch_delta(fetched, delta, digest)
                 self._apply(plan, old, fetched)
-        except (NotThereError, ChangedError, FormatError, IntegrityError, ToolError) as error:
+        except (FetchError, FormatError, IntegrityError, ToolError) as error:
+            is_gone = isinstance(error, NotThereError | ChangedError)
+            if isinstance(error, FetchError) and not is_gone and self.held(delta) > before:
+                raise
             self._means.report.note(f"{error}; so the published difference is not taken")
-            self._partial.restart()
             return False
         return True
+
+    def _fetch_delta(self, fetched: Partial, delta: DeltaRecord, digest: bytes) -> None:
+        remote = self._release.remote(self._means.places, FileRecord(url=delta.url, size_bytes=delta.size_bytes))
+        self.body_bytes += fetch_delta(
+            fetched, remote, manners=self._means.manners, line=self._release.line, report=self._means.report
+        ).body_bytes
+        judge_delta(fetched, digest, where=remote.where)
 
     def _apply(self, plan: Plan, old: Seed, fetched: Partial) -> None:
         from lfbuild.delta.apply import DeltaStream, apply_delta, prepare
@@ -178,8 +210,12 @@ class Work:
             _, resolved = prepare(side, stream)
             if resolved.target.root != plan.target.root:
                 raise IntegrityError(self._release.where, "promises a difference that makes another file")
-            with report.step("apply the difference", total=resolved.blocks_bytes) as step:
-                apply_delta(side, stream, resolved, target, threads=threads, on_bytes=step.advance)
+            try:
+                with report.step("apply the difference", total=resolved.blocks_bytes) as step:
+                    apply_delta(side, stream, resolved, target, threads=threads, on_bytes=step.advance)
+            except (FormatError, IntegrityError, ToolError):
+                find_unrecorded(self._partial, plan.target, plan.supplies.wanted)
+                raise
 
     def _hold_against_itself(self) -> None:
         """A release of ours promises more than its bytes: that they hold together as a file."""
@@ -197,10 +233,21 @@ class Work:
             raise IntegrityError(self._partial.path, f"{findings[0].subject}: {findings[0].what}", hint=hint)
 
     def _refuse_more_than_allowed(self, size: int) -> None:
-        most = self._means.at_most_bytes
-        if most is not None and size > most:
-            what = (
-                f"{size_words(size)} would have to be fetched, more than the {size_words(most)} that --at-most allows"
-            )
+        """What came already counts too, but nothing is refused that costs nothing."""
+        most, all_of_it = self._means.at_most_bytes, self.body_bytes + size
+        if most is not None and size and all_of_it > most:
+            allowed = f"more than the {size_words(most)} that --at-most allows"
+            what = f"{size_words(all_of_it)} would have to be fetched, {allowed}"
             hint = "name a file that has more of it with --seed, or allow more"
             raise FetchError(self._release.where, what, hint=hint)
+
+
+def _is_whole(plan: Plan) -> bool:
+    """Whether the better way, without a difference, is to read the whole file."""
+    return next(route.kind for route in plan.routes if route.delta is None) == "whole"
+
+
+def delta_bytes_held(target: Path, delta: DeltaRecord) -> int:
+    """How many bytes of a published difference lie beside `target`."""
+    done = blocks_done(target, root=bytes.fromhex(delta.blake3), size_bytes=delta.size_bytes)
+    return sum(done.values())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from lfbuild.archive.reader import Reader
 from lfbuild.channel.carry import NewBytes
-from lfbuild.channel.inplace import can_be_in_place, commit, plan_in_place
+from lfbuild.channel.inplace import can_be_in_place, commit, limited_to_place, plan_in_place
 from lfbuild.channel.partial import (
     SUFFIX,
     blocks_done,
@@ -25,7 +25,7 @@ from lfbuild.channel.partial import (
 from lfbuild.channel.plan import Seed, make_plan
 from lfbuild.channel.release import index_address, load_release
 from lfbuild.channel.room import find_room
-from lfbuild.channel.work import Means, Work
+from lfbuild.channel.work import Means, Work, delta_bytes_held
 from lfbuild.commands.recover import settled
 from lfbuild.errors import (
     FetchError,
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from os import stat_result
     from pathlib import Path
 
+    from lfbuild.channel.index import DeltaRecord
     from lfbuild.channel.partial import Partial
     from lfbuild.channel.plan import Plan
     from lfbuild.channel.release import Release
@@ -115,6 +116,7 @@ def check_for_update(order: UpdateOrder, *, network: Network, manners: Manners, 
     Raises:
         FetchError: the release could not be looked at.
         FormatError, IntegrityError, TrustError: what stands there is no release.
+        HostError, RecipeError: what is asked for cannot be.
     """
     order = _of_the_file_itself(order)
     places = Places(network, clock=manners.clock)
@@ -123,6 +125,7 @@ def check_for_update(order: UpdateOrder, *, network: Network, manners: Manners, 
     if _is_current(order, seeds, release):
         return _told(order, release, is_current=True)
     plan = make_plan(release, seeds, _OnlyLookedAt(order), places=places, manners=manners)
+    plan = limited_to_place(plan, order.path) if order.in_place else plan
     return _with_plan(_told(order, release, is_current=False), plan)
 
 
@@ -135,13 +138,7 @@ def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: i
         HostError: the disk is full, or the folder cannot be written; the old file is as it was.
         RecipeError: what is asked for contradicts itself.
     """
-    if order.in_place and order.keep_old:
-        problem = Problem(where=str(order.path), key="", what="--in-place and --keep-old contradict each other")
-        raise RecipeError(order.path, [problem], hint="`lfbuild update --help`")
     order = _of_the_file_itself(order)
-    if order.in_place and not order.path.exists():
-        hint = "without --in-place the whole file is fetched"
-        raise HostError(order.path, "does not exist, so nothing can be updated in place", hint=hint)
     places = Places(network, clock=manners.clock)
     means = Means(places=places, manners=manners, threads=threads, report=report, at_most_bytes=order.at_most_bytes)
     with updating(order.path):
@@ -161,8 +158,19 @@ def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: i
 
 
 def _of_the_file_itself(order: UpdateOrder) -> UpdateOrder:
-    """The order without links: what stands beside a file stands where every verb looks for it."""
-    return replace(order, path=order.path.resolve())
+    """The order without links: what stands beside a file stands where every verb looks for it.
+
+    Raises:
+        HostError, RecipeError: what is asked for cannot be.
+    """
+    if order.in_place and order.keep_old:
+        problem = Problem(where=str(order.path), key="", what="--in-place and --keep-old contradict each other")
+        raise RecipeError(order.path, [problem], hint="`lfbuild update --help`")
+    order = replace(order, path=order.path.resolve())
+    if order.in_place and not order.path.exists():
+        hint = "without --in-place the whole file is fetched"
+        raise HostError(order.path, "does not exist, so nothing can be updated in place", hint=hint)
+    return order
 
 
 def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
@@ -175,6 +183,7 @@ def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
     with opened_partial(order.path, root=root, size_bytes=size) as partial:
         work = Work(release, partial, means)
         plan = make_plan(release, seeds, work, places=means.places, manners=means.manners)
+        plan = limited_to_place(plan, order.path) if order.in_place else plan
         for line in plan.lines() if plan.supplies.wanted_bytes > plan.kept_bytes else ():
             means.report.note(line)
         if order.in_place:
@@ -236,6 +245,10 @@ class _OnlyLookedAt:
         """See `Begun`."""
         del wanted
         return blocks_done(self._order.path, root=target.root, size_bytes=target.size_bytes)
+
+    def held(self, delta: DeltaRecord, /) -> int:
+        """See `Begun`."""
+        return delta_bytes_held(self._order.path, delta)
 
 
 def _address(order: UpdateOrder) -> str:

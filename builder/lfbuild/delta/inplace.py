@@ -18,6 +18,7 @@ from lfbuild.errors import FormatError
 from lfbuild.formats.seal import Seal
 from lfbuild.formats.zip import LONGEST_DIRECTORY_BYTES, TAIL_BYTES, read_directory
 from lfbuild.manifest.filemap import Literal
+from lfbuild.manifest.inplace import refuse_changed_launcher
 
 if TYPE_CHECKING:
     from lfbuild.delta.apply import DeltaStream
@@ -38,10 +39,11 @@ def apply_in_place(old: Side, delta: DeltaStream, resolved: Resolved, *, threads
     Raises:
         FormatError: OLD or NEW is not lfbuild's own file, or is signed; or a frame is damaged.
         IntegrityError, ToolError: as `delta.apply.apply_delta`.
-        HostError: the disk refuses.
+        HostError: NEW begins with another launcher, or the disk refuses.
     """
     _refuse_signed(old, resolved)
     with open(old.descriptor, "r+b", buffering=0, closefd=False) as file:  # a descriptor, not a path
+        refuse_changed_launcher(old.path, file, old.map, resolved.target)
         with (
             JournalWriter.create(old.path, file) as journal,
             HashPool(threads) as pool,

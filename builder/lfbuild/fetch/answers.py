@@ -118,7 +118,7 @@ def check_part(
 
     Raises:
         RangesRefusedError: the server sends the whole file, whatever is asked for.
-        ChangedError: it has another file than before, or of another size than promised.
+        ChangedError: it has a file of another size than promised.
         FetchError: asking again would not help.
     """
     _refuse_compressed(headers, where)
@@ -126,8 +126,8 @@ def check_part(
     if status == 206 or (status == 200 and "Content-Range" in headers):
         return _asked_part(headers, offset, length, promised, where)
     if status == 200:
-        if _is_other(headers, promised):
-            raise ChangedError(where, "the file was changed on the server meanwhile")
+        if is_other_copy(headers, promised):
+            return AskLater(what="another copy of the file answers, under another ETag", wait_s=0)
         raise RangesRefusedError(where, "the server sends only whole files (200 instead of 206)")
     if status == 501:
         raise RangesRefusedError(where, "the server sends only whole files (501)")
@@ -143,7 +143,7 @@ def check_whole(status: int, headers: Mapping[str, str], *, promised: Promised, 
     """What to do with this answer to a request for the whole file.
 
     Raises:
-        ChangedError: it has another file than before, or of another size than promised.
+        ChangedError: it has a file of another size than promised.
         FetchError: asking again would not help.
     """
     _refuse_compressed(headers, where)
@@ -151,11 +151,20 @@ def check_whole(status: int, headers: Mapping[str, str], *, promised: Promised, 
     if isinstance(decision, AskLater):
         return decision
     length = _length(headers)
-    if status != 200 or _is_other(headers, promised):
+    if status != 200:
         raise ChangedError(where, "the file was changed on the server meanwhile")
     if promised.size_bytes is not None and length not in (None, promised.size_bytes):
         raise ChangedError(where, f"has {length} bytes, but {promised.size_bytes} were promised")
     return TakePart(size_bytes=length or promised.size_bytes or 0, tag=_strong_tag(headers), length=length)
+
+
+def is_other_copy(headers: Mapping[str, str], promised: Promised) -> bool:
+    """Whether this comes from another copy than earlier answers: a mirror's, or that of a file which was changed.
+
+    Whether it is another file only its bytes tell: mirrors that have the same one call it by tags of their own.
+    """
+    tag = _strong_tag(headers)
+    return tag is not None and promised.tag is not None and tag != promised.tag
 
 
 def strong_validator(headers: Mapping[str, str]) -> str | None:
@@ -178,19 +187,12 @@ def _asked_part(
     total = promised.size_bytes if match[3] == "*" else int(match[3])
     if promised.size_bytes is not None and total != promised.size_bytes:
         raise ChangedError(where, f"has {total} bytes, but {promised.size_bytes} were promised")
-    if _is_other(headers, promised):
-        raise ChangedError(where, "the file was changed on the server meanwhile")
     body = _length(headers)
     if first != offset or last != offset + length - 1 or body not in (None, length):
         told = f" in {body} bytes" if body is not None and body != last - first + 1 else ""
         what = f"the server sends bytes {first}-{last}{told}, though {offset}-{offset + length - 1} were asked for"
         return AskLater(what=what, wait_s=None)
     return TakePart(size_bytes=last + 1 if total is None else total, tag=_strong_tag(headers), length=body)
-
-
-def _is_other(headers: Mapping[str, str], promised: Promised) -> bool:
-    tag = _strong_tag(headers)
-    return tag is not None and promised.tag is not None and tag != promised.tag
 
 
 def _strong_tag(headers: Mapping[str, str]) -> str | None:

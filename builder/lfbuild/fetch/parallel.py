@@ -16,6 +16,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.errors import FetchError, IntegrityError
+from lfbuild.fetch.answers import ChangedError
 from lfbuild.fetch.connection import PassingError
 from lfbuild.fetch.pace import Clock, Floor, Limit, Tally
 from lfbuild.fetch.ranges import LEAST_PIECE_BYTES, MOST_CONNECTIONS, Piece, next_piece, piece_bytes
@@ -64,7 +65,7 @@ def fetch_units(
 
     Raises:
         RangesRefusedError: only the whole file can be had.
-        ChangedError: the file was changed meanwhile.
+        ChangedError: the file has another size than was promised, or another copy of it has other bytes.
         FetchError: a stretch could not be brought.
         IntegrityError: a stretch was not what it should be, three times.
     """
@@ -232,6 +233,8 @@ class _Crew:
 
     def _refuse(self, unit: Span) -> None:
         """Ask again for what was not what it should be, if it was not too often."""
+        if self._remote.has_copies:
+            raise ChangedError(self._remote.where, "the file was changed on the server meanwhile")
         tries = self._tries[unit]
         if tries >= MOST_TRIES:
             what = f"the bytes at {unit.offset} are not the ones that were promised; tried {tries} times"

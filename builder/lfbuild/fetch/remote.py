@@ -23,6 +23,7 @@ from lfbuild.fetch.answers import (
     TakePart,
     check_part,
     check_whole,
+    is_other_copy,
 )
 from lfbuild.fetch.connection import Connections, PassingError, in_words, is_elsewhere
 from lfbuild.fetch.network import without_secrets
@@ -71,6 +72,8 @@ class Remote(Protocol):
 
     where: str
     """Its address, as it may be shown."""
+    has_copies: bool
+    """Answers came from several copies, which may or may not be the same file."""
 
     def open(self, span: Span | None, /) -> AbstractContextManager[Body]:
         """Ask for a stretch, or for the whole file.
@@ -78,7 +81,7 @@ class Remote(Protocol):
         Raises:
             PassingError: it may work when it is tried again.
             RangesRefusedError: only the whole file can be had.
-            ChangedError: the file is not the one that it was.
+            ChangedError: the file is not of the size that it was.
             FetchError: asking again would not help.
         """
 
@@ -113,7 +116,7 @@ class HttpRemote:
         size_bytes: int | None = None,
         is_fresh: bool = False,
     ) -> None:
-        self.where = without_secrets(url)
+        self.where, self.has_copies = without_secrets(url), False
         self._is_fresh = is_fresh
         self._url, self._access = url, access
         self._connections, self._network, self._clock = connections, network, clock
@@ -137,7 +140,9 @@ class HttpRemote:
                 self._sign_in(said, response.headers.get("WWW-Authenticate", ""))
             part = self._checked(response, span, promised, is_redirected=redirected is not None)
             with self._lock:
-                self._promised = Promised(size_bytes=promised.size_bytes, tag=promised.tag or part.tag)
+                # Requests are bound to one copy (If-Range) only as long as no other one has answered.
+                tag = None if self.has_copies else promised.tag or part.tag
+                self._promised = Promised(size_bytes=promised.size_bytes, tag=tag)
                 self._redirected = None if answered == asked and redirected is None else answered
             yield _HttpBody(response, self, wait_s=self._clock.now() - began, size_bytes=part.size_bytes or None)
         finally:
@@ -159,6 +164,9 @@ class HttpRemote:
             with self._lock:
                 self._redirected = None
             raise PassingError(f"the address that it was redirected to does not hold any more ({status})", wait_s=0)
+        if status in (200, 206) and is_other_copy(headers, promised):
+            with self._lock:
+                self.has_copies, self._promised = True, Promised(size_bytes=promised.size_bytes)
         if span is None:
             decision = check_whole(status, headers, promised=promised, where=self.where)
         else:
@@ -192,7 +200,7 @@ class FileRemote:
     """A file in a folder that this machine sees: a disk, a stick, a share of the network."""
 
     def __init__(self, path: Path, *, size_bytes: int | None = None) -> None:
-        self.where = str(path)
+        self.where, self.has_copies = str(path), False
         self._path, self._size_bytes = path, size_bytes
 
     @contextlib.contextmanager

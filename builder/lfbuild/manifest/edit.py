@@ -17,6 +17,7 @@ from lfbuild.archive.draft import Draft, InOrder, InPlace
 from lfbuild.archive.layout import place_end
 from lfbuild.errors import FormatError, HostError
 from lfbuild.formats.zip import TAIL_BYTES, local_header_size
+from lfbuild.manifest.inplace import launcher_refusal
 from lfbuild.manifest.model import MANIFEST_NAME
 from lfbuild.manifest.order import EngineHead, LauncherHead
 from lfbuild.manifest.record import Recording
@@ -228,8 +229,7 @@ def _refuse_in_place(present: Present, changes: Changes) -> None:
     if changes.head is None:
         return
     if isinstance(changes.head, LauncherHead) or present.manifest.head.kind == "launcher":
-        what = "a launcher is not replaced in place: the file would not start if that was interrupted"
-        raise HostError(present.where, what, hint="without --in-place a new file is written")
+        raise launcher_refusal(present.where)
     size, room = _head_size(changes.head), present.room_end()
     if size > room:
         what = f"the engine has {size} bytes, and there is room for {room} before the first member"

@@ -1,0 +1,45 @@
+"""What is never written over where it stands: a launcher.
+
+An engine that finds its file torn says so in a sentence. A launcher that is torn itself says nothing, or anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lfbuild.errors import HostError
+from lfbuild.manifest.mapping import find_reader
+from lfbuild.manifest.verify import load_manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from lfbuild.manifest.filemap import FileMap
+
+
+def launcher_refusal(where: str) -> HostError:
+    """Why a launcher is not replaced."""
+    what = "a launcher is not replaced in place: the file would not start if that was interrupted"
+    return HostError(where, what, hint="without --in-place a new file is written")
+
+
+def refuse_changed_launcher(path: Path, file: BinaryIO, old: FileMap, new: FileMap) -> None:
+    """Refuse a new version that begins with another launcher than `file`, which `path` names.
+
+    Raises:
+        FormatError, IntegrityError: as `manifest.verify.load_manifest`.
+        HostError: it does.
+    """
+    reader = find_reader(path, file)
+    ours = load_manifest(reader) if reader else None
+    if ours is None or ours[0].head.kind != "launcher":
+        return
+    size = ours[0].head.size_bytes
+    if _begins(old, size) != _begins(new, size):
+        raise launcher_refusal(str(path))
+
+
+def _begins(found: FileMap, size: int) -> tuple[object, ...]:
+    """Everything before `size`."""
+    return tuple(part for part in (*found.parts, *found.holes) if part.offset < size)
