@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lfbuild.errors import HostError
+from lfbuild.errors import FormatError, HostError, IntegrityError
 from lfbuild.manifest.mapping import find_reader
 from lfbuild.manifest.verify import load_manifest
 
@@ -28,11 +28,13 @@ def refuse_changed_launcher(path: Path, file: BinaryIO, old: FileMap, new: FileM
     """Refuse a new version that begins with another launcher than `file`, which `path` names.
 
     Raises:
-        FormatError, IntegrityError: as `manifest.verify.load_manifest`.
         HostError: it does.
     """
     reader = find_reader(path, file)
-    ours = load_manifest(reader) if reader else None
+    try:
+        ours = load_manifest(reader) if reader else None
+    except (FormatError, IntegrityError):
+        return  # no launcher starts it as it is
     if ours is None or ours[0].head.kind != "launcher":
         return
     size = ours[0].head.size_bytes
