@@ -385,10 +385,10 @@ def test_a_damaged_old_file_is_mended_on_the_way(url: str, old: Path, new: Path,
     assert report.notes[-1] == "1020 B turned out wrong, and no file at hand has them whole; they are fetched"
 
 
-def damaged(path: Path) -> Path:
+def damaged(path: Path, within: bytes = TENSORS[1].data) -> Path:
     """The file, with one changed byte in a block that the newer release has too."""
     data = bytearray(path.read_bytes())
-    data[data.index(TENSORS[1].data) + 7] ^= 1
+    data[data.index(within) + 7] ^= 1
     path.write_bytes(data)
     return path
 

@@ -6,7 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.commands.test_update import Noted, beside, body_bytes, serve, updated
+from tests.commands.test_update import Noted, beside, body_bytes, damaged, serve, updated
 from tests.fetch.conftest import server
 from tests.world.files import verified, weights, write_tiny_file
 from tests.world.models import Q8_0, TinyTensor, tiny_gguf
@@ -17,7 +17,7 @@ from lfbuild.commands.publish import publish
 from lfbuild.commands.update import check_for_update
 from lfbuild.delta.make import make_delta
 from lfbuild.delta.side import Side
-from lfbuild.errors import FetchError, IntegrityError, RecipeError, ToolError
+from lfbuild.errors import FetchError, HostError, IntegrityError, RecipeError, ToolError
 from lfbuild.fetch.network import Network
 from lfbuild.report import SilentReport, size_words
 
@@ -284,6 +284,43 @@ def test_what_came_of_a_difference_is_not_reckoned_again(
     assert old.read_bytes() == new.read_bytes()
     assert (route.kind, route.body_bytes) == ("delta", delta.stat().st_size - 256)
     assert outcome.body_bytes == route.body_bytes
+
+
+def test_a_difference_that_a_loss_of_power_took_is_fetched_again(
+    server: WebServer, url: str, old: Path, new: Path, delta: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as full:
+        full.setattr("lfbuild.channel.work.Work._apply", _fill_the_disk)
+        with pytest.raises(HostError):
+            updated(old, url)
+    (partial,) = old.parent.glob(".*.lfbuild-update")
+    partial.write_bytes(bytes(partial.stat().st_size))
+    server.asked.clear()
+
+    outcome = updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert outcome.body_bytes == body_bytes(server, "/from-1.lfdelta") == delta.stat().st_size
+
+
+def _fill_the_disk(*_: object) -> None:
+    raise HostError("tiny.llamafile", "the disk is full")
+
+
+def test_an_old_difference_that_is_thrown_away_is_not_looked_for_again(
+    server: WebServer, url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = server.pages["/from-1.lfdelta"]
+    monkeypatch.setattr("lfbuild.channel.carry.BLOCK_BYTES", 64)
+    page.cut_after = [300, 0, 0, 0, 0]
+    with pytest.raises(FetchError):
+        updated(old, url)
+    page.cut_after, page.data = [], page.data[:-1] + b"?"
+
+    outcome = updated(damaged(old, TENSORS[0].data), url)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert outcome.is_done
 
 
 def test_a_difference_that_makes_another_file_is_not_published(new: Path, delta: Path, tmp_path: Path) -> None:

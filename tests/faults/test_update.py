@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 import signal
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -158,46 +159,72 @@ def test_a_kill_at_any_change_loses_neither_file_nor_difference(
     assert at > 10
 
 
-def test_a_full_disk_at_any_change_is_told_and_the_next_run_goes_on(
-    server: WebServer, tmp_path: Path, old: Path, new: Path, tried: Counter[str]
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """An update, by one of the ways that there are."""
+
+    url: str
+    path: Path
+    """The older file; each try has a copy of it."""
+    both: Versions
+    how: dict[str, bool]
+
+    def refusal(self, path: Path) -> str:
+        """What keeps the update from coming to its end; empty if nothing does."""
+        try:
+            updated(path, self.url, **self.how)
+        except HostError as error:
+            return error.what
+        return ""
+
+
+@pytest.fixture(params=["new file", "in place", "difference"])
+def way(request: pytest.FixtureRequest, server: WebServer, tmp_path: Path) -> Way:
+    """Each of the ways, in a world of its own."""
+    if request.param == "difference":
+        old, new = write_noise(tmp_path / "old", change=0), write_noise(tmp_path / "new", change=1)
+        delta = difference(old, new, new.parent / "from-1.lfdelta")
+        index(new, file_url="", threads=1, report=SilentReport(), deltas=(delta,))
+    else:
+        old, new = write_old(tmp_path / "old"), write_new(tmp_path / "new")
+    how = {"in_place": True} if request.param == "in place" else {"keep_old": True}
+    both = Versions(old=old.read_bytes(), new=new.read_bytes())
+    return Way(url=serve(server, new.parent), path=old, both=both, how=how)
+
+
+@pytest.mark.parametrize(
+    ("fault", "what"), [("full", "the disk is full"), ("broken", "the disk reported a read or write error")]
+)
+def test_a_disk_that_refuses_any_change_is_told_and_the_next_run_goes_on(
+    tmp_path: Path, way: Way, tried: Counter[str], fault: Fault, what: str
 ) -> None:
-    url, was, will_be = serve(server, new.parent), old.read_bytes(), new.read_bytes()
     told = 0
     for at in range(1, _MOST_CHANGES):
-        path = copied(old, tmp_path / f"at{at}")
-        with failing("full", at) as machine:
-            refused = _refusal(path, url)
-        assert refused in ("", "the disk is full"), f"change {at}"
+        path = copied(way.path, tmp_path / f"at{at}")
+        with failing(fault, at) as machine:
+            refused = way.refusal(path)
+        assert refused in ("", what), f"{fault} at change {at}, {machine.failed}"
         told += bool(refused)
-        if machine.changes < at:
+        if not machine.failed:
             break
-        tried["new" if path.read_bytes() == will_be else "old"] += 1
-        if path.read_bytes() != will_be:
-            assert path.read_bytes() == was
-            updated(path, url)
-        assert path.read_bytes() == will_be, f"change {at}"
+        tried[look(path, way.both, f"{fault} at change {at}, {machine.failed}")] += 1
+        updated(path, way.url, **way.how)
+        assert path.read_bytes() == way.both.new, f"change {at}"
+        assert [name for name in beside(path) if not name.endswith(".old")] == [], f"change {at}"
         shutil.rmtree(path.parent)
     else:
         pytest.fail("the update never ended")
-    assert told > 20
+    assert told > 10
 
 
-def _refusal(path: Path, url: str) -> str:
-    """What keeps an update from coming to its end; empty if nothing does."""
-    try:
-        updated(path, url, keep_old=True)
-    except HostError as error:
-        return error.what
-    return ""
-
-
-def test_writes_that_take_only_a_part_are_gone_on_with(server: WebServer, old: Path, new: Path) -> None:
+def test_writes_that_take_only_a_part_are_gone_on_with(way: Way, tried: Counter[str]) -> None:
     with failing("short") as machine:
-        updated(old, serve(server, new.parent))
+        updated(way.path, way.url, **way.how)
 
-    assert old.read_bytes() == new.read_bytes()
-    assert verified(old) == []
-    assert machine.names.count("pwrite") > 100
+    assert way.path.read_bytes() == way.both.new
+    assert verified(way.path) == []
+    tried["new"] += 1
+    assert machine.names.count("pwrite") > 40
 
 
 def test_a_journal_that_is_torn_anywhere_costs_only_what_it_does_not_tell(

@@ -130,18 +130,12 @@ def fetch_delta(partial: Partial, remote: Remote, *, manners: Manners, line: Lin
             return fetch_whole(remote, left, accept, manners=manners)
 
 
-def judge_delta(partial: Partial, digest: bytes, *, where: str) -> None:
-    """Hold a published difference against what was promised.
-
-    Raises:
-        IntegrityError: it is another one; nothing of it is kept.
-    """
+def is_delta(partial: Partial, digest: bytes) -> bool:
+    """Whether what came is the published difference that was promised."""
     whole = blake3()
     for span in _pieces(partial.size_bytes):
         whole.update(read_at(partial.descriptor, span.offset, span.size_bytes))
-    if whole.digest() != digest:
-        partial.restart()
-        raise IntegrityError(where, "is not the difference that the control file promises")
+    return bytes(whole.digest()) == digest
 
 
 def _pieces(size: int) -> list[Span]:

@@ -48,15 +48,14 @@ def copy_again(
                     return True
             return False
 
-        def not_in(found: FileMap, read: _Read) -> list[Wanted]:
-            places = _places(found, left)
-            return [block for block in left if not is_stored(block, places[_key(block)], read)]
-
         left = [block for block in left if not is_stored(block, _zeros(block), lambda _, size: bytes(size))]
         for seed in seeds:
-            with opened(seed.path) as file:
-                left = not_in(seed.found, partial(read_at, file.fileno()))
-        left = not_in(target, new.read)
+            if places := _places(seed.found, left):
+                with opened(seed.path) as file:
+                    read = partial(read_at, file.fileno())
+                    left = [block for block in left if not is_stored(block, places.get(_key(block), ()), read)]
+        places = _places(target, left)
+        left = [block for block in left if not is_stored(block, places[_key(block)], new.read)]
     return tuple(left)
 
 
@@ -70,7 +69,7 @@ def _each_once(wrong: Sequence[Wanted]) -> list[Wanted]:
     ]
 
 
-def _places(found: FileMap, left: Sequence[Wanted]) -> defaultdict[tuple[bytes, int], list[int]]:
+def _places(found: FileMap, left: Sequence[Wanted]) -> dict[tuple[bytes, int], list[int]]:
     """Where blocks stand in a file."""
     wanted, table = {_key(block) for block in left}, found.table
     places: defaultdict[tuple[bytes, int], list[int]] = defaultdict(list)

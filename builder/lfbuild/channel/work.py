@@ -14,8 +14,8 @@ from lfbuild.channel.carry import (
     fetch_the_rest,
     fetch_unknown,
     find_unrecorded,
+    is_delta,
     judge,
-    judge_delta,
 )
 from lfbuild.channel.index import FileRecord
 from lfbuild.channel.mend import copy_again
@@ -191,10 +191,21 @@ class Work:
 
     def _fetch_delta(self, fetched: Partial, delta: DeltaRecord, digest: bytes) -> None:
         remote = self._release.remote(self._means.places, FileRecord(url=delta.url, size_bytes=delta.size_bytes))
+        was_begun = bool(fetched.done)
+        self._bring_delta(fetched, remote)
+        if was_begun and not is_delta(fetched, digest):
+            # What an earlier run fetched did not reach the disk, or was another one.
+            fetched.restart()
+            self._refuse_more_than_allowed(delta.size_bytes)
+            self._bring_delta(fetched, remote)
+        if not is_delta(fetched, digest):
+            fetched.restart()
+            raise IntegrityError(remote.where, "is not the difference that the control file promises")
+
+    def _bring_delta(self, fetched: Partial, remote: Remote) -> None:
         self.body_bytes += fetch_delta(
             fetched, remote, manners=self._means.manners, line=self._release.line, report=self._means.report
         ).body_bytes
-        judge_delta(fetched, digest, where=remote.where)
 
     def _apply(self, plan: Plan, old: Seed, fetched: Partial) -> None:
         from lfbuild.delta.apply import DeltaStream, apply_delta, prepare
