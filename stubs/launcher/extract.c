@@ -4,18 +4,33 @@
 #include "own_flags.h"
 #include "system.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define STDOUT_NAME "-"
+#define PART_END ".part"
 
-static bool print(void *context, const unsigned char *bytes, size_t size_bytes) {
-    (void)context;
-    return fwrite(bytes, 1, size_bytes, stdout) == size_bytes;
+enum {
+    STDOUT = 1,
+};
+
+struct writing {
+    int fd;
+    const char *unwritten;
+};
+
+static bool take(void *context, const unsigned char *bytes, size_t size_bytes) {
+    struct writing *writing = context;
+    if (!lfbuild_system_write(writing->fd, bytes, size_bytes)) {
+        writing->unwritten = lfbuild_system_problem();
+    }
+    return !writing->unwritten;
 }
 
-static bool write_to(void *context, const unsigned char *bytes, size_t size_bytes) {
-    return lfbuild_system_write(*(int *)context, bytes, size_bytes);
+/* NULL, or why not all of it was written. */
+static const char *write_member(const struct lfbuild_own *own, const struct zip_member *member, int fd) {
+    struct writing writing = {.fd = fd};
+    const char *problem = lfbuild_member_copy(&own->directory, member, (struct lfbuild_sink){take, &writing});
+    return writing.unwritten ? writing.unwritten : problem;
 }
 
 static bool find(const struct lfbuild_own *own, const char *name, struct zip_member *member) {
@@ -38,10 +53,7 @@ static int refuse(const struct lfbuild_own *own, const char *name, const char *p
 }
 
 static int extract_to_stdout(const struct lfbuild_own *own, const char *name, const struct zip_member *member) {
-    const char *problem = lfbuild_member_copy(&own->directory, member, (struct lfbuild_sink){print, NULL});
-    if (!problem && fflush(stdout) != 0) {
-        problem = "it could not be written";
-    }
+    const char *problem = write_member(own, member, STDOUT);
     return problem ? refuse(own, name, problem) : 0;
 }
 
@@ -49,7 +61,7 @@ static int extract_to_stdout(const struct lfbuild_own *own, const char *name, co
 static int extract_to_file(const struct lfbuild_own *own, const char *name, const struct zip_member *member) {
     const char *target = lfbuild_system_last_part(name);
     char part[LFBUILD_PATH_CAPACITY_BYTES];
-    int length = snprintf(part, sizeof part, "%s.part", target);
+    int length = snprintf(part, sizeof part, "%s" PART_END, target);
     if (!target[0] || strpbrk(target, "\\:") || strcmp(target, "..") == 0 || strcmp(target, ".") == 0 ||
         length < 0 || (size_t)length >= sizeof part) {
         return refuse(own, name, "its name is no name of a file");
@@ -57,19 +69,25 @@ static int extract_to_file(const struct lfbuild_own *own, const char *name, cons
     if (lfbuild_system_exists(target)) {
         return refuse(own, name, "a file of that name is there already");
     }
+    if (lfbuild_system_exists(part)) {
+        lfbuild_complain(own->path, "the member '%s' cannot be extracted ('%s' is there, of an extraction that was "
+                                    "interrupted or still runs); remove it and try again", name, part);
+        return 1;
+    }
     int fd = lfbuild_system_create(part);
     if (fd < 0) {
         return refuse(own, name, lfbuild_system_problem());
     }
-    errno = 0;
-    const char *problem = lfbuild_member_copy(&own->directory, member, (struct lfbuild_sink){write_to, &fd});
-    bool kept = lfbuild_system_finish(fd) && !problem && lfbuild_system_rename(part, target);
-    if (kept) {
-        return 0;
+    const char *problem = write_member(own, member, fd);
+    bool finished = lfbuild_system_finish(fd);
+    if (!problem && (!finished || !lfbuild_system_rename(part, target))) {
+        problem = lfbuild_system_problem();
     }
-    problem = problem ? problem : lfbuild_system_problem();
-    lfbuild_system_remove(part);
-    return refuse(own, name, problem);
+    if (problem) {
+        lfbuild_system_remove(part);
+        return refuse(own, name, problem);
+    }
+    return 0;
 }
 
 int lfbuild_extract(const struct lfbuild_own *own, const char *name, const char *target) {

@@ -126,6 +126,7 @@ bool lfbuild_own_engine_file(const struct lfbuild_own *own, char *path) {
         name[strcspn(name, "\n")] = '\0';
         problem = is_bare_name(name) ? NULL : "it holds no name of a file";
     }
+    lfbuild_system_follow_links(path); /* it stands beside the program, not beside a link to it */
     size_t folder_bytes = (size_t)(lfbuild_system_last_part(path) - path);
     if (!problem && folder_bytes + strlen(name) >= LFBUILD_PATH_CAPACITY_BYTES) {
         problem = "the path it makes is too long";

@@ -16,6 +16,9 @@ bool lfbuild_system_set_variable(const char *name, const char *value);
 bool lfbuild_system_absolute(const char *path, char *absolute);
 bool lfbuild_system_exists(const char *path);
 
+/* The path of the file that it leads to; as it is where that cannot be told. */
+void lfbuild_system_follow_links(char *path);
+
 /* Where a path's last part begins. */
 const char *lfbuild_system_last_part(const char *path);
 
@@ -24,6 +27,7 @@ unsigned lfbuild_system_user(void);
 
 /* A new file in an ordinary folder, which must not be there yet; -1 when it cannot be made. */
 int lfbuild_system_create(const char *path);
+/* Never over a file that is there. */
 bool lfbuild_system_rename(const char *old_path, const char *new_path);
 void lfbuild_system_remove(const char *path);
 

@@ -65,6 +65,14 @@ bool lfbuild_system_exists(const char *path) {
     return access(path, F_OK) == 0;
 }
 
+void lfbuild_system_follow_links(char *path) {
+    char *real = realpath(path, NULL);
+    if (real && strlen(real) < LFBUILD_PATH_CAPACITY_BYTES) {
+        strcpy(path, real);
+    }
+    free(real);
+}
+
 const char *lfbuild_system_last_part(const char *path) {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
@@ -85,8 +93,22 @@ int lfbuild_system_create(const char *path) {
     return open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 }
 
+/* A file system without hard links gets an empty file of that name first: whoever makes it has the name. */
 bool lfbuild_system_rename(const char *old_path, const char *new_path) {
-    return rename(old_path, new_path) == 0;
+    if (link(old_path, new_path) == 0) {
+        lfbuild_system_remove(old_path);
+        return true;
+    }
+    int fd = errno == EEXIST ? -1 : lfbuild_system_create(new_path);
+    if (fd < 0) {
+        return false;
+    }
+    close(fd);
+    if (rename(old_path, new_path) == 0) {
+        return true;
+    }
+    lfbuild_system_remove(new_path);
+    return false;
 }
 
 void lfbuild_system_remove(const char *path) {

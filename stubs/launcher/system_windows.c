@@ -90,6 +90,34 @@ bool lfbuild_system_exists(const char *path) {
     return lfbuild_windows_widen(path, &wide) && GetFileAttributesW(wide.text) != INVALID_FILE_ATTRIBUTES;
 }
 
+/* Windows puts \\?\ before such a path, and \\?\UNC before the two of a server's. */
+static const wchar_t *plain_path(wchar_t *path) {
+    static const wchar_t start[] = L"\\\\?\\", server[] = L"\\\\?\\UNC\\";
+    if (wcsncmp(path, server, wcslen(server)) == 0) {
+        path[wcslen(server) - 2] = L'\\';
+        return path + wcslen(server) - 2;
+    }
+    return wcsncmp(path, start, wcslen(start)) == 0 ? path + wcslen(start) : path;
+}
+
+void lfbuild_system_follow_links(char *path) {
+    struct lfbuild_wide wide, real;
+    HANDLE handle = INVALID_HANDLE_VALUE;
+    if (lfbuild_windows_widen(path, &wide)) {
+        handle = CreateFileW(wide.text, 0, FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL, OPEN_EXISTING,
+                             FILE_ATTRIBUTE_NORMAL, NULL);
+    }
+    if (handle == INVALID_HANDLE_VALUE) {
+        return;
+    }
+    DWORD length = GetFinalPathNameByHandleW(handle, real.text, LFBUILD_PATH_CAPACITY_BYTES, VOLUME_NAME_DOS);
+    CloseHandle(handle);
+    char plain[LFBUILD_PATH_CAPACITY_BYTES];
+    if (length > 0 && length < LFBUILD_PATH_CAPACITY_BYTES && lfbuild_windows_narrow(plain_path(real.text), plain)) {
+        strcpy(path, plain);
+    }
+}
+
 const char *lfbuild_system_last_part(const char *path) {
     const char *last = path;
     for (; *path; path++) {
@@ -179,7 +207,7 @@ bool lfbuild_system_write(int fd, const void *bytes, size_t size_bytes) {
 }
 
 bool lfbuild_system_finish(int fd) {
-    return _close(fd) == 0;
+    return _close(fd) == 0 || lfbuild_windows_failed();
 }
 
 int lfbuild_system_memory_file(void) {

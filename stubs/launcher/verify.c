@@ -1,5 +1,5 @@
 /* --lf-verify: every member against its CRC-32, every engine against its digest. What only the manifest's roots can
- * say, and what lies between the members, is `lfbuild verify`'s. */
+ * say, the head, and what lies between the members, is `lfbuild verify`'s. */
 #include "../complaint.h"
 #include "own_flags.h"
 #include "place.h"
@@ -45,6 +45,7 @@ int lfbuild_verify(const struct lfbuild_own *own) {
     if (damaged) {
         return 1;
     }
-    printf("%s: all of it is whole (members: %zu, engines: %zu)\n", own->path, (size_t)own->directory.count, own->table.count);
+    printf("%s: its members and engines are whole (members: %zu, engines: %zu); for its head and all other bytes run: "
+           "lfbuild verify %s\n", own->path, (size_t)own->directory.count, own->table.count, own->path);
     return 0;
 }

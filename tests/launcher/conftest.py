@@ -81,6 +81,14 @@ class World:
         return sorted(path.name for path in self.cache.iterdir()) if self.cache.is_dir() else []
 
 
+def whole(path: Path, *, members: int = 3, engines: int = 1) -> str:
+    """What --lf-verify says of a file in which it found nothing."""
+    return (
+        f"{path}: its members and engines are whole (members: {members}, engines: {engines}); "
+        f"for its head and all other bytes run: lfbuild verify {path}\n"
+    )
+
+
 def assert_refused(result: Result, sentence: str) -> None:
     assert (result.stderr, result.stdout, result.returncode) == (f"{sentence}\n", "", 1)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.launcher.conftest import ENGINE_SOURCE, World, answer, start
+from tests.launcher.conftest import ENGINE_SOURCE, World, answer, start, whole
 from tests.launcher.files import Engine, change, find_data, write_file
 from tests.launcher.files import Plan as FilePlan
 from tests.stubs.conftest import compile_program, find_compiler
@@ -154,7 +154,7 @@ def test_the_native_one_starts_verifies_and_refuses(maker: Maker, tmp_path: Path
     path = world.write()
 
     assert world.start(path, "exit=3").stdout == answer(path, "exit=3")
-    assert world.start(path, "--lf-verify").stdout == f"{path}: all of it is whole (members: 3, engines: 1)\n"
+    assert world.start(path, "--lf-verify").stdout == whole(path)
     change(world.placed, 1000, 0x55)
     assert world.start(path).stdout == answer(path)
     change(path, find_data(path, world.engine.member) + 1000, 0x55)
@@ -185,7 +185,7 @@ def test_a_cpu_without_avx2_gets_the_same_digests(maker: Maker, tmp_path: Path, 
 
     for cpu in ("qemu64", "max"):
         result = world.start(qemu, "-cpu", cpu, str(path), "--lf-verify")
-        assert result.stdout == f"{path}: all of it is whole (members: 3, engines: 1)\n"
+        assert result.stdout == whole(path)
 
 
 def test_the_one_for_arm_starts_under_an_emulator(maker: Maker, tmp_path: Path, engine_program: bytes) -> None:
@@ -197,9 +197,7 @@ def test_the_one_for_arm_starts_under_an_emulator(maker: Maker, tmp_path: Path, 
     path = world.write()
 
     assert world.start(qemu, str(path), "x", "exit=3").stdout == answer(path, "x", "exit=3")
-    assert (
-        world.start(qemu, str(path), "--lf-verify").stdout == f"{path}: all of it is whole (members: 3, engines: 1)\n"
-    )
+    assert world.start(qemu, str(path), "--lf-verify").stdout == whole(path)
     change(world.placed, 1000, 0x55)
     assert world.start(qemu, str(path)).stdout == answer(path)
 
@@ -303,6 +301,20 @@ def test_on_windows_a_member_is_extracted(wine: Wine, windows_file: Path, tmp_pa
 
     assert (result.stdout, result.stderr, result.returncode) == ("", "", 0)
     assert (tmp_path / "slices").read_bytes().startswith(b"lfbuild-slices 1\n")
+
+
+def test_on_windows_weights_stand_beside_the_program_that_a_link_leads_to(
+    wine: Wine, maker: Maker, windows_engine: Engine, tmp_path: Path
+) -> None:
+    head, beside = maker.launcher("windows-x86_64"), tmp_path / "weights.llamafile"
+    plan = FilePlan(head=head, engines=(windows_engine,), members={".lfbuild/file": b"weights.llamafile\n"})
+    path, link = write_file(tmp_path / "tiny.exe", plan), tmp_path / "elsewhere" / "link.exe"
+    beside.touch()
+    link.parent.mkdir()
+    link.symlink_to(path)
+
+    assert wine.start(path).stdout == answer(wine.path(beside), argv0=wine.path(path))
+    assert wine.start(link).stdout == answer(wine.path(beside), argv0=wine.path(link))
 
 
 def load_commands(program: bytes) -> dict[int, tuple[int, bytes]]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import subprocess
 import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tests.launcher.conftest import TARGET, World, answer, assert_refused, start
+import pytest
+from tests.launcher.conftest import TARGET, World, answer, assert_refused, start, whole
 from tests.launcher.files import change, find_data
+from tests.stubs.conftest import STUBS, compile_program, find_compiler
 
 from lfbuild.formats.slices import SLICES_NAME
 
@@ -60,7 +64,7 @@ def test_a_whole_file_verifies(world: World) -> None:
 
     result = world.start(path, "--lf-verify")
 
-    assert (result.stdout, result.stderr) == (f"{path}: all of it is whole (members: 4, engines: 1)\n", "")
+    assert (result.stdout, result.stderr) == (whole(path, members=4), "")
 
 
 def test_verify_names_each_member_that_is_damaged(world: World) -> None:
@@ -129,6 +133,69 @@ def test_nothing_is_extracted_over_a_file_that_is_there(world: World, tmp_path: 
     assert (here / "model.gguf").read_text() == "mine"
 
 
+def test_what_an_interrupted_extraction_left_is_named(world: World, tmp_path: Path) -> None:
+    path = world.write(members={"model.gguf": WEIGHTS})
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "model.gguf.part").write_text("mine")
+
+    assert extracted(world, "model.gguf", folder=here) == (
+        f"{path}: the member 'model.gguf' cannot be extracted ('model.gguf.part' is there, of an extraction that was "
+        "interrupted or still runs); remove it and try again\n",
+        1,
+    )
+    assert [(left.name, left.read_text()) for left in here.iterdir()] == [("model.gguf.part", "mine")]
+
+
+def test_a_full_disk_is_told_as_such_and_nothing_stays(world: World, tmp_path: Path, namespace: list[str]) -> None:
+    path = world.write(members={"model.gguf": WEIGHTS})
+    here = tmp_path / "here"
+    here.mkdir()
+    script = 'mount -t tmpfs -o size=65536 none "$1" && cd "$1" && "$0" --lf-extract model.gguf; ls -A "$1"'
+    sentence = f"{path}: the member 'model.gguf' cannot be extracted (No space left on device)\n"
+
+    to_file = world.start(namespace[0], *namespace[1:], "sh", "-c", script, str(path), str(here))
+    to_stdout = world.start("sh", "-c", '"$0" --lf-extract model.gguf - >/dev/full', str(path))
+
+    assert (to_file.stderr, to_file.stdout) == (sentence, "")
+    assert (to_stdout.stderr, to_stdout.returncode) == (sentence, 1)
+
+
+# Another program that makes a file of that name has made it first; and then there is a file system without hard links.
+RENAME = """
+#include <errno.h>
+#include "launcher/system.h"
+#if defined(link)
+int link(const char *old_path, const char *new_path) {
+    (void)old_path, (void)new_path;
+    errno = EPERM;
+    return -1;
+}
+#endif
+int main(int argc, char **argv) {
+    (void)argc;
+    return lfbuild_system_rename(argv[1], argv[2]) ? 0 : errno;
+}
+"""
+
+
+@pytest.mark.parametrize("links", [(), ("-Dlink=no_link",)], ids=["hard links", "no hard links"])
+def test_a_finished_file_takes_no_name_that_is_taken(tmp_path: Path, links: tuple[str, ...]) -> None:
+    main, part, target = tmp_path / "main.c", tmp_path / "x.part", tmp_path / "x"
+    main.write_text(RENAME)
+    sources = [main, *(STUBS / name for name in ("launcher/system_posix.c", "platform_posix.c"))]
+    program = compile_program(find_compiler("gcc"), tmp_path / "rename", sources, "-std=c11", *links)
+    part.write_text("new")
+
+    renamed = subprocess.run([program, part, target], check=False).returncode
+    left = [path.name for path in tmp_path.glob("x*")]
+    part.write_text("newer")
+    refused = subprocess.run([program, part, target], check=False).returncode
+
+    assert (renamed, left, refused) == (0, ["x"], errno.EEXIST)
+    assert (target.read_text(), part.read_text()) == ("new", "newer")
+
+
 def test_a_damaged_member_leaves_no_file(world: World, tmp_path: Path) -> None:
     path = world.write(members={"model.gguf": WEIGHTS})
     change(path, find_data(path, "model.gguf") + 100_000, 1)
@@ -179,4 +246,4 @@ def test_crc_32_of_every_length_is_zlibs(world: World, tmp_path: Path) -> None:
     assert len({zlib.crc32(data) for data in members.values()}) == 40
     path = world.write(members=members)
 
-    assert world.start(path, "--lf-verify").stdout == f"{path}: all of it is whole (members: 43, engines: 1)\n"
+    assert world.start(path, "--lf-verify").stdout == whole(path, members=43)

@@ -162,6 +162,19 @@ def test_weights_beside_the_file_are_what_the_engine_reads(world: World) -> None
     assert world.start(path).stdout == answer(beside, argv0=path)
 
 
+def test_weights_stand_beside_the_file_that_a_link_leads_to(world: World) -> None:
+    """On Linux only a file that a shell names is reached by a link at all; on Windows every program may be."""
+    path, beside = world.write(members={".lfbuild/file": b"weights.llamafile\n"}), world.folder / "weights.llamafile"
+    beside.touch()
+    placed, link = world.folder / "placed", world.folder / "elsewhere" / "link"
+    placed.write_bytes(world.head)
+    placed.chmod(0o700)
+    link.parent.mkdir()
+    link.symlink_to(path)
+
+    assert world.start(placed, LFBUILD_FILE=link).stdout == answer(beside, argv0=link)
+
+
 def test_weights_that_are_not_beside_the_file_are_named(world: World) -> None:
     path = world.write(members={".lfbuild/file": b"weights.llamafile\n"})
 

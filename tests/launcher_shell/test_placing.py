@@ -121,11 +121,14 @@ def test_a_directory_that_cannot_be_made_is_passed_over(world: World, folder: st
     assert world.start(world.write(), LFBUILD_CACHE_DIR=folder).program == str(world.cache / world.name)
 
 
-def test_a_named_directory_is_made_with_all_that_is_above_it(world: World) -> None:
+@pytest.mark.parametrize("umask", ["000", "022", "777"])
+def test_a_named_directory_is_made_with_all_that_is_above_it_for_its_user_alone(world: World, umask: str) -> None:
     folder = world.folder / "a/b/c/d"
+    command = ["sh", "-c", f"umask {umask}; exec ./chat", "sh", world.write()]
 
-    assert world.start(world.write(), LFBUILD_CACHE_DIR=str(folder)).program == str(folder / world.name)
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert world.start(*command, LFBUILD_CACHE_DIR=str(folder)).program == str(folder / world.name)
+    for made in (folder, *folder.parents[:3]):
+        assert stat.S_IMODE(made.stat().st_mode) == 0o700
 
 
 def test_a_home_that_is_not_there_is_not_made(world: World) -> None:

@@ -46,7 +46,8 @@ esac
 
 _CASE = "'{uname}') lf_block={block} lf_bytes={size} lf_name={sha256} lf_cache={cache} ;;\n"
 
-# Nothing is silenced by /dev/null, as a bare chroot has none; what the tools say is caught in lf_said.
+# Nothing is silenced by /dev/null, as a bare chroot has none; what the tools say is caught in lf_said. The umask
+# is that of the subshell alone; `mkdir -m` would leave the directories above to the user's.
 _START = """\
 lf_own() {
     dd if="$lf_file" bs=4096 skip="$lf_block" count=$(((lf_bytes + 4095) / 4096)) | head -c "$lf_bytes"
@@ -77,7 +78,8 @@ lf_try() {
     case $1 in /*) ;; *) return 1 ;; esac
     lf_placed=$1/$lf_name
     lf_said=$({
-        [ -d "$2" ] && { [ -d "$1" ] || mkdir -p -m 700 "$1"; } && lf_mine "$1" &&
+        umask 077
+        [ -d "$2" ] && { [ -d "$1" ] || mkdir -p "$1"; } && lf_mine "$1" &&
             { lf_same "$lf_placed" || lf_place "$lf_placed"; }
     } 2>&1)
     case $? in
