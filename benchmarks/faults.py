@@ -24,9 +24,8 @@ Each write, flush, cut, link, rename, reservation and read of `swap` (each way),
 read, power lost with mixtures of unflushed sectors of 512 bytes. An edit in place that was killed at any call is
 recovered, and power is lost at each call of that. `update` (to a new file, in place, by a published difference) is
 killed at each change, also in mid-write, or finds the disk full from there on, or gets EIO, and runs again to its end;
-and each of its writes takes only a part. Afterwards
-the file is byte for byte the old or the new one, and nothing else is in its folder. A walk ends at the first file that
-is lost."""
+and each of its writes takes only a part. Afterwards the file is byte for byte the old or the new one, and nothing else
+is in its folder. A walk ends at the first file that is lost."""
 
 
 def measure(setting: Setting) -> Iterator[Table]:
