@@ -1,4 +1,4 @@
-"""Full verification: cold against a raw read of the same file, warm against BLAKE3 alone."""
+"""Full verification: cold against a raw read of the same file, warm against BLAKE3 alone; the quick one at any size."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from benchmarks import caches, inputs
-from benchmarks.front import MIB, main
+from benchmarks.front import GIB, MIB, main
 from benchmarks.measure import Contender, Sample, interleaved, median, run_child, run_program
 from benchmarks.tables import Goal, Table, mebibytes, rate, seconds
 from lfbuild.host.machine import usable_cores
@@ -33,6 +33,8 @@ def measure(setting: Setting) -> Iterator[Table]:
     source.unlink()
     yield _cold(packed, setting)
     yield _warm(packed, setting)
+    packed.unlink()
+    yield _quick(setting)
 
 
 def _cold(packed: Path, setting: Setting) -> Table:
@@ -77,6 +79,31 @@ def _warm(packed: Path, setting: Setting) -> Table:
             _speed_goal(samples, MAPPED, "speed, share of BLAKE3 over the mapped file", 0.8),
         ],
         notes=(note,),
+    )
+
+
+def _quick(setting: Setting) -> Table:
+    sizes = (setting.sparse_bytes // 20, setting.sparse_bytes)
+    files = {f"{size / GIB:.1f} GiB, 262,144 words": inputs.sparse_packed(setting.folder, size) for size in sizes}
+    contenders = [
+        Contender(name=name, run=lambda path=path: run_child("verify-quick", path, usable_cores()))
+        for name, path in files.items()
+    ]
+    samples = interleaved(contenders, rounds=setting.rounds)
+    return Table(
+        title="Verify the structure alone (--quick)",
+        columns=("packed file", "time", "CPU of the process", "peak memory"),
+        rows=[
+            (
+                name,
+                seconds(median(samples, name, "act")),
+                seconds(median(samples, name, "cpu")),
+                mebibytes(median(samples, name, "peak")),
+            )
+            for name in samples
+        ],
+        goals=[Goal(what=name, limit=0.06, found=median(samples, name, "act"), unit=" s") for name in samples],
+        notes=("Without the start of Python and the imports.",),
     )
 
 
