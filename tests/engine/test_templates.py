@@ -139,7 +139,15 @@ def test_a_distcc_server_compiles_what_is_preprocessed_already_as_if_headers_wer
 def test_zig_gets_every_arm_level_in_its_own_words(zig: Zig, tmp_path: Path, given: str, passed: str) -> None:
     script = zig.rendering(ARM).commands["zig-0.17.1-aarch64-linux-musl-cc"]
 
-    assert wrapped(tmp_path, script, given)[-1] == passed
+    for act in ("-c", "-E"):
+        assert passed in wrapped(tmp_path, script, act, given, "a.c")
+
+
+def test_a_program_for_arm_is_linked_with_the_libraries_for_every_cpu(zig: Zig, tmp_path: Path) -> None:
+    """CMake's trial programs name a level when they are linked, and for each zig would build its libraries again."""
+    script = zig.rendering(ARM).commands["zig-0.17.1-aarch64-linux-musl-cc"]
+
+    assert wrapped(tmp_path, script, "-march=armv8.2-a+dotprod", "a.o", "-o", "a")[4:] == ["-s", "a.o", "-o", "a"]
 
 
 def test_cosmocc_is_a_cmake_platform_of_its_own() -> None:
