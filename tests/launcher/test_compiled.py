@@ -28,7 +28,7 @@ from lfbuild.store import Store
 
 pytestmark = pytest.mark.real
 
-LIMIT_BYTES = 150 << 10
+LIMIT_BYTES = 150_000
 WINE = shutil.which("wine64") or "/usr/lib/wine/wine64"
 HEAD_SYSTEMS = {"linux": b"\x7fELF\2\1\1", "windows": b"MZ", "macos": b"\xcf\xfa\xed\xfe"}
 

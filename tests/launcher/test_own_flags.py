@@ -139,9 +139,11 @@ def test_what_an_interrupted_extraction_left_is_named(world: World, tmp_path: Pa
     here.mkdir()
     (here / "model.gguf.part").write_text("mine")
 
-    why = "'model.gguf.part' is there, of an extraction that was interrupted or still runs"
-    told = f"{path}: the member 'model.gguf' cannot be extracted ({why}); remove it and try again\n"
-    assert extracted(world, "model.gguf", folder=here) == (told, 1)
+    sentence = (
+        f"{path}: the member 'model.gguf' cannot be extracted ('model.gguf.part' is there, of an extraction that was "
+        "interrupted or still runs); remove it and try again\n"
+    )
+    assert extracted(world, "model.gguf", folder=here) == (sentence, 1)
     assert [(left.name, left.read_text()) for left in here.iterdir()] == [("model.gguf.part", "mine")]
 
 

@@ -59,8 +59,9 @@ _SMALL = ("-O3", "-Xclang", "-Oz")
 """Small, with the libraries that zig has made for engines: some KiB more than with its small ones, and minutes less."""
 _SYSTEM_OPTIONS = {
     "linux": (*_SMALL, "-static", "-Wl,--build-id=none"),
-    # MinGW's libraries are 15 KiB smaller when zig makes them so; Windows' own printf is there anyway.
-    "windows": ("-Oz", "-D__USE_MINGW_ANSI_STDIO=0", "-lshell32", "-ladvapi32"),
+    # MinGW's libraries are 15 KiB smaller when zig makes them so; Windows' own printf is there anyway. C has no use for
+    # tables of how a stack is unwound; asked for by -fno-unwind-tables, zig would make its libraries again.
+    "windows": ("-Oz", "-Xclang", "-funwind-tables=0", "-D__USE_MINGW_ANSI_STDIO=0", "-lshell32", "-ladvapi32"),
     "macos": _SMALL,
 }
 
