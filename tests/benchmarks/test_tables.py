@@ -191,10 +191,11 @@ def test_packing_makes_its_tables(setting: Setting) -> None:
 
 @linux
 def test_verifying_makes_its_tables(setting: Setting) -> None:
-    cold, warm = measure_verify(setting)
+    cold, warm, quick = measure_verify(setting)
 
     assert [row[0] for row in cold.rows] == ["lfbuild verify", "raw read, 8 MiB pieces", "dd bs=8M"]
     assert len(warm.goals) == 2
+    assert [row[0] for row in quick.rows] == ["0.0 GiB, 262,144 words", "0.4 GiB, 262,144 words"]
 
 
 @linux

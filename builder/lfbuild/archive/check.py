@@ -93,7 +93,8 @@ def check_end(reader: Reader, *, program_bytes: int = PROBE_BYTES) -> Iterator[F
     offset, size = table
     if offset != -(-end // _CERTIFICATE_ALIGN_BYTES) * _CERTIFICATE_ALIGN_BYTES or offset + size != reader.size_bytes:
         yield Finding(subject="head", what=f"its signature, {size} bytes at {offset}, does not close the file")
-    elif any(reader.read_at(end, offset - end)):
+        return
+    if any(reader.read_at(end, offset - end)):
         yield Finding(subject="signature", what="the bytes before it are not zero")
     if size > MOST_SIGNATURE_BYTES:
         what = f"has {size} bytes, and at most {MOST_SIGNATURE_BYTES} leave the file's end to be found"
