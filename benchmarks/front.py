@@ -42,15 +42,21 @@ class Setting:
     """Files with an engine and a model, made before."""
 
 
-def main(name: str, measure: Callable[[Setting], Iterable[Table]], arguments: Sequence[str] | None = None) -> int:
+def main(
+    name: str,
+    measure: Callable[[Setting], Iterable[Table]],
+    arguments: Sequence[str] | None = None,
+    *,
+    wants_idle: bool = True,
+) -> int:
     """Parse the words, measure, print, and write the page if asked to."""
     words = _parser(name).parse_args(arguments)
     words.folder.mkdir(parents=True, exist_ok=True)
     place = _look_when_idle(words)
-    if not place.idle and not (words.busy or words.quick):
+    if wants_idle and not place.idle and not (words.busy or words.quick):
         print(f"the load is {place.load:.2f}, over {IDLE_LOAD}: wait, or say --busy and get a trial", file=sys.stderr)
         return 1
-    trial = words.quick or words.busy
+    trial = words.quick or (wants_idle and words.busy)
     parts = [f"Measured on {place.sentence()}." + (" **A trial, no result.**\n" if trial else "\n")]
     print(parts[0])
     with tempfile.TemporaryDirectory(prefix="lfbuild-bench-", dir=words.folder) as folder:

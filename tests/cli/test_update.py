@@ -54,6 +54,20 @@ def test_a_release_is_published_looked_at_and_taken(lfbuild: Lfbuild, old: Path,
     assert old.read_bytes() == new.read_bytes()
 
 
+def test_what_an_interrupted_update_left_is_removed_on_wish(lfbuild: Lfbuild, old: Path) -> None:
+    left = old.with_name(f".{old.name}.{'0' * 16}.lfbuild-update")
+    left.write_bytes(b"blocks" * 1000)
+
+    freed = lfbuild("update", str(old), "--give-up", "--json")
+    again = lfbuild("update", str(old), "--give-up", "--quiet")
+    both = lfbuild("update", str(old), "--give-up", "--check")
+
+    assert json.loads(freed.out) == {"path": str(old), "freed_bytes": 8192}
+    assert (again.code, again.out) == (0, f"{old}: no update had left anything\n")
+    assert both.code == 2
+    assert not left.exists()
+
+
 @pytest.mark.parametrize("address", ["ftp://example.org/chat", "nonsense://x", "https://", "s3://a bucket/chat"])
 def test_an_address_that_nobody_can_read_is_put_into_no_index(lfbuild: Lfbuild, new: Path, address: str) -> None:
     outcome = lfbuild("index", str(new), "--file-url", address, "--quiet")

@@ -25,7 +25,7 @@ from lfbuild.channel.describe import describe_release
 from lfbuild.channel.index import ReleaseIndex
 from lfbuild.channel.partial import updating
 from lfbuild.commands.index import index
-from lfbuild.commands.update import Update, UpdateOrder, check_for_update, update
+from lfbuild.commands.update import Update, UpdateOrder, check_for_update, give_up, update
 from lfbuild.errors import FetchError, HostError, IntegrityError, RecipeError, TrustError
 from lfbuild.fetch.network import Network
 from lfbuild.fetch.pace import Clock
@@ -641,6 +641,22 @@ def test_an_update_that_broke_off_goes_on_and_fetches_nothing_twice(
     assert outcome.body_bytes == outcome.wanted_bytes - kept
     assert first
     assert beside(old) == []
+
+
+def test_an_update_that_broke_off_can_be_given_up(server: WebServer, url: str, old: Path) -> None:
+    before = old.read_bytes()
+    server.pages["/tiny.llamafile"].cut_after = [10**9, 2100, *[0] * 9]
+    with pytest.raises(FetchError):
+        updated(old, url)
+    taken = sum((old.parent / name).stat().st_blocks * 512 for name in beside(old))
+
+    with updating(old), pytest.raises(HostError, match="is being updated by another lfbuild right now"):
+        give_up(old)
+    assert give_up(old).freed_bytes == taken > 0
+
+    assert beside(old) == []
+    assert old.read_bytes() == before
+    assert give_up(old).freed_bytes == 0
 
 
 def test_what_was_begun_for_another_release_serves_the_next(

@@ -54,6 +54,24 @@ def test_a_full_disk_is_told_when_room_is_reserved(path: Path) -> None:
         reserve(file.fileno(), 0, 1 << 60)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells who has a file mapped")
+def test_an_engine_that_takes_no_lock_is_seen_by_what_it_has_mapped(path: Path) -> None:
+    """llamafile's own engines map their file and lock nothing."""
+    words = "import mmap, sys; f = open(sys.argv[1], 'rb'); m = mmap.mmap(f.fileno(), 0, prot=1); f.close(); input(1)"
+    with subprocess.Popen([sys.executable, "-c", words, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as engine:
+        assert engine.stdout is not None
+        engine.stdout.read(1)
+
+        with pytest.raises(HostError, match=f"is in use by process {engine.pid}"), had_alone(path):
+            pass
+
+        with used(path) as file:  # a copy may be made of it
+            assert file.read(3) == CONTENT[:3]
+        engine.communicate(b"\n")
+    with had_alone(path):
+        pass
+
+
 def test_several_may_use_a_file_at_once(path: Path) -> None:
     with used(path) as one, used(path) as other:
         assert one.read(3) == other.read(3) == CONTENT[:3]

@@ -28,6 +28,7 @@ from lfbuild.formats.blocks import BLOCK_BYTES, BlockIndex, Cuts
 from lfbuild.host.files import host_error, own_as, take_place
 from lfbuild.host.locks import locked
 from lfbuild.host.moving import copy_range, write_all
+from lfbuild.host.room import disk_bytes
 from lfbuild.manifest.filemap import Blocks, FileMap
 
 if TYPE_CHECKING:
@@ -240,10 +241,14 @@ def find_leftovers(target: Path, *, root: bytes) -> tuple[Leftover, ...]:
     return tuple(leftovers)
 
 
-def clear_leftovers(target: Path) -> None:
-    """Remove everything that updates of `target` keep for going on."""
+def clear_leftovers(target: Path) -> int:
+    """Remove everything that updates of `target` keep for going on; returns how many bytes of the disk it took."""
+    freed = 0
     for path in target.parent.glob(f"{_pattern(target)}*"):
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            freed += disk_bytes(path.stat())
+            path.unlink()
+    return freed
 
 
 def _drop_without_records(path: Path, journal: Path) -> None:

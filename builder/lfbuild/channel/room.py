@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lfbuild.archive.reader import opened
+from lfbuild.channel.work import delta_bytes_held
 from lfbuild.host.files import can_share
 from lfbuild.host.moving import SHARED_BYTES
+from lfbuild.host.room import disk_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,9 +19,6 @@ if TYPE_CHECKING:
     from lfbuild.channel.plan import Plan
     from lfbuild.fetch.ranges import Span
     from lfbuild.manifest.matching import Stretch
-
-_SECTOR_BYTES = 512
-"""What `st_blocks` counts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,10 +42,11 @@ def find_room(plan: Plan, partial: Partial, *, standing: Iterable[Span] = ()) ->
     copied = [stretch for stretch in plan.supplies.copies if stretch not in shared]
     delta = plan.routes[0].delta
     here_bytes = sum(stretch.size_bytes for stretch in shared) + sum(span.size_bytes for span in standing)
-    held_bytes = os.fstat(partial.descriptor).st_blocks * _SECTOR_BYTES
+    held_bytes = disk_bytes(os.fstat(partial.descriptor))
+    delta_bytes = delta.size_bytes - delta_bytes_held(partial.target, delta) if delta else 0
     return Room(
         copied_bytes=sum(it.size_bytes for it in copied if partial.copied.get(it.offset, 0) < it.size_bytes),
-        needed_bytes=max(plan.target.size_bytes - here_bytes - held_bytes, 0) + (delta.size_bytes if delta else 0),
+        needed_bytes=max(plan.target.size_bytes - here_bytes - held_bytes, 0) + delta_bytes,
     )
 
 

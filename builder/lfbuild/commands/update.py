@@ -85,6 +85,15 @@ class UpdateOrder:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GivenUp:
+    """What an update that was interrupted had left beside its file, and is gone."""
+
+    path: Path
+    freed_bytes: int
+    """Of the disk."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Update:
     """What there was to do, and what was done."""
 
@@ -155,6 +164,22 @@ def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: i
                 what = f"{changed.what}, and the control file does not tell of it"
                 raise FetchError(changed.where, what, hint=hint) from changed
             return _update_to(newer, order, means)
+
+
+def give_up(path: Path) -> GivenUp:
+    """Remove what an interrupted update of `path` keeps for going on; the file itself is as it was.
+
+    An edit in place that has begun to count is none of that: it is finished by the next command on the file.
+
+    Raises:
+        HostError: an update is under way, or the folder cannot be written.
+    """
+    path = path.resolve()
+    with updating(path):
+        try:
+            return GivenUp(path=path, freed_bytes=clear_leftovers(path))
+        except OSError as error:
+            raise host_error(path.parent, error) from error
 
 
 def _of_the_file_itself(order: UpdateOrder) -> UpdateOrder:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from lfbuild.errors import HostError
 from lfbuild.host.files import open_regular, refuse_another
+from lfbuild.host.mapped import process_mapping
 from lfbuild.host.moving import write_all
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def has_journal(path: Path) -> bool:
 def had_alone(path: Path) -> Iterator[BinaryIO]:
     """Open `path` for reading and writing, with nobody else reading its weights or changing it.
 
+    An engine that takes no lock, as llamafile's own, is seen where it has the file mapped.
+
     Raises:
         HostError: somebody does, or the file cannot be opened, or has lost its name to another one.
         FormatError: it is no regular file.
@@ -50,7 +53,10 @@ def had_alone(path: Path) -> Iterator[BinaryIO]:
     with _opened(path, os.O_RDWR) as file:
         if not _lock(file.fileno(), alone=True):
             raise HostError(path, "is in use, or another lfbuild is changing it", hint="stop it, and try again")
-        refuse_another(path, os.fstat(file.fileno()))  # whoever had it until now may have given its name to a newer one
+        facts = os.fstat(file.fileno())
+        refuse_another(path, facts)  # whoever had it until now may have given its name to a newer one
+        if (process := process_mapping(path, facts)) is not None:
+            raise HostError(path, f"is in use by process {process}", hint="stop it, and try again")
         yield file
 
 

@@ -11,6 +11,14 @@ from lfbuild.report import size_words
 if TYPE_CHECKING:
     from pathlib import Path
 
+_SECTOR_BYTES = 512
+"""What `st_blocks` counts, whatever the disk has (stat(2))."""
+
+
+def disk_bytes(facts: os.stat_result) -> int:
+    """What a file takes of its disk; holes take nothing."""
+    return facts.st_blocks * _SECTOR_BYTES
+
 
 def refuse_full_disk(folder: Path, needed_bytes: int, *, hint: str) -> None:
     """Tell before a long copy that it would not fit.

@@ -21,7 +21,8 @@ EXAMPLES = """\
   lfbuild update chat.llamafile --check                      is there a newer one, and what would move
   lfbuild update chat.llamafile https://example.org/chat/    from a folder of a server
   lfbuild update chat.llamafile s3://bucket/chat.llamafile   from a store (pip install "lfbuild[s3]")
-  lfbuild update chat.llamafile --seed ~/models --limit 2M   blocks of other files serve too; 2 MiB a second"""
+  lfbuild update chat.llamafile --seed ~/models --limit 2M   blocks of other files serve too; 2 MiB a second
+  lfbuild update chat.llamafile --give-up                    remove what an interrupted update keeps for going on"""
 
 _WAYS = {"ranges": "ranges of what is missing", "delta": "published difference", "whole": "whole file"}
 
@@ -44,7 +45,11 @@ def add(subparsers: Subparsers) -> Parser:
         metavar="URL",
         help="the release, its .lfindex, or a folder/ (default: FILE knows)",
     )
-    parser.add_argument("--check", action="store_true", help="only tell what would move; change nothing")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--check", action="store_true", help="only tell what would move; change nothing")
+    instead.add_argument(
+        "--give-up", action="store_true", help="only remove what an interrupted update of FILE keeps for going on"
+    )
     parser.add_argument(
         "--seed",
         action="append",
@@ -74,6 +79,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     from lfbuild.fetch.pace import Clock
     from lfbuild.fetch.parallel import Manners
 
+    if arguments.give_up:
+        return _give_up(arguments, context)
     order = UpdateOrder(
         path=arguments.file,
         url=arguments.url,
@@ -91,6 +98,19 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     )
     context.output.show(_document(outcome), *_blocks(outcome))
     return NEWER_EXIT_CODE if arguments.check and not outcome.is_current else 0
+
+
+def _give_up(arguments: argparse.Namespace, context: Context) -> int:
+    from dataclasses import asdict
+
+    from lfbuild.cli.render import Cell
+    from lfbuild.commands.update import give_up
+    from lfbuild.report import size_words
+
+    outcome = give_up(arguments.file)
+    told = f"{size_words(outcome.freed_bytes)} were freed" if outcome.freed_bytes else "no update had left anything"
+    context.output.show(asdict(outcome), Cell(f"{outcome.path}: {told}", "good"))
+    return 0
 
 
 def _document(outcome: Update) -> dict[str, object]:
