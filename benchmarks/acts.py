@@ -162,7 +162,7 @@ def act_fetch(url: str, spans: str, most: str) -> dict[str, float]:
     leaves = {Span(offset, size): leaf for offset, size, leaf in json.loads(Path(spans).read_bytes())}
 
     def accept(span: Span, data: memoryview) -> bool:
-        return blake3(data).hexdigest() == leaves[span]
+        return blake3(data).hexdigest() == str(leaves[span])
 
     def measured(clock: float) -> float:
         return time.perf_counter() - clock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from benchmarks import caches, inputs
@@ -86,7 +87,7 @@ def _quick(setting: Setting) -> Table:
     sizes = (setting.sparse_bytes // 20, setting.sparse_bytes)
     files = {f"{size / GIB:.1f} GiB, 262,144 words": inputs.sparse_packed(setting.folder, size) for size in sizes}
     contenders = [
-        Contender(name=name, run=lambda path=path: run_child("verify-quick", path, usable_cores()))
+        Contender(name=name, run=partial(run_child, "verify-quick", path, usable_cores()))
         for name, path in files.items()
     ]
     samples = interleaved(contenders, rounds=setting.rounds)
