@@ -84,6 +84,11 @@ const char *lfbuild_folder_open(const char *path, unsigned levels, struct lfbuil
     return problem;
 }
 
+bool lfbuild_folder_is_own(const char *path) {
+    struct stat facts;
+    return stat(path, &facts) != 0 || facts.st_uid == geteuid();
+}
+
 void lfbuild_folder_close(struct lfbuild_folder *folder) {
     lfbuild_platform_close(folder->fd);
 }
@@ -131,6 +136,14 @@ int lfbuild_folder_create(const struct lfbuild_folder *folder, char *name, const
     }
     *problem = fd < 0 ? lfbuild_system_problem() : NULL;
     return fd;
+}
+
+bool lfbuild_folder_name(const struct lfbuild_folder *folder, const char *old_name, const char *new_name) {
+    if (linkat(folder->fd, old_name, folder->fd, new_name, 0) != 0) {
+        return false;
+    }
+    unlinkat(folder->fd, old_name, 0);
+    return true;
 }
 
 bool lfbuild_folder_rename(const struct lfbuild_folder *folder, const char *old_name, const char *new_name) {

@@ -133,6 +133,11 @@ const char *lfbuild_folder_open(const char *path, unsigned levels, struct lfbuil
     return problem;
 }
 
+bool lfbuild_folder_is_own(const char *path) {
+    (void)path;
+    return true;
+}
+
 void lfbuild_folder_close(struct lfbuild_folder *folder) {
     (void)folder;
 }
@@ -184,10 +189,18 @@ int lfbuild_folder_create(const struct lfbuild_folder *folder, char *name, const
     return fd;
 }
 
-bool lfbuild_folder_rename(const struct lfbuild_folder *folder, const char *old_name, const char *new_name) {
+static bool move(const struct lfbuild_folder *folder, const char *old_name, const char *new_name, DWORD flags) {
     struct lfbuild_wide old_path, new_path;
     return path_in(folder, old_name, &old_path) && path_in(folder, new_name, &new_path) &&
-           lfbuild_windows_move(old_path.text, new_path.text, MOVEFILE_REPLACE_EXISTING);
+           lfbuild_windows_move(old_path.text, new_path.text, flags);
+}
+
+bool lfbuild_folder_name(const struct lfbuild_folder *folder, const char *old_name, const char *new_name) {
+    return move(folder, old_name, new_name, 0);
+}
+
+bool lfbuild_folder_rename(const struct lfbuild_folder *folder, const char *old_name, const char *new_name) {
+    return move(folder, old_name, new_name, MOVEFILE_REPLACE_EXISTING);
 }
 
 void lfbuild_folder_remove(const struct lfbuild_folder *folder, const char *name) {

@@ -10,6 +10,10 @@
 
 #define FILE_VARIABLE "LFBUILD_FILE"
 
+enum {
+    PLACINGS = 3, /* over a damaged file, another launcher may take the name once more */
+};
+
 static bool prepare_environment(const struct lfbuild_own *own) {
     char path[LFBUILD_PATH_CAPACITY_BYTES];
     if (!lfbuild_own_engine_file(own, path)) {
@@ -27,33 +31,37 @@ static void complain_of_damage(const struct lfbuild_own *own, const char *proble
     lfbuild_complain(own->path, "its engine for %s is damaged (%s); get the file again", lfbuild_own_target, problem);
 }
 
-/* True: nothing else needs to be tried, as the user has been told. Does not return at all when it works. */
-static bool start(const struct lfbuild_own *own, const struct lfbuild_program *program, char **argv,
-                  const char **problem) {
+/* Does not return at all when it works. */
+static enum lfbuild_start start(const struct lfbuild_own *own, const struct lfbuild_program *program, char **argv,
+                                const char **problem) {
     enum lfbuild_start result = lfbuild_start(program, argv);
     *problem = lfbuild_system_problem();
     if (result == LFBUILD_START_FAILED) {
         lfbuild_complain(own->path, "its engine for %s does not start on this machine (%s); run: lfbuild verify %s",
                          lfbuild_own_target, *problem, own->path);
-        return true;
     }
     lfbuild_platform_close(program->fd);
-    return false;
+    return result;
 }
 
-/* True: as in `start`. */
+/* True: nothing else needs to be tried, as the user has been told. */
 static bool launch_from_folder(const struct lfbuild_own *own, const struct lfbuild_slice *slice,
                                const struct lfbuild_folder *folder, struct lfbuild_program *program, char **argv,
                                const char **problem) {
-    switch (lfbuild_place_in_folder(&own->directory, slice, folder, program, problem)) {
-    case LFBUILD_PLACED:
-        return start(own, program, argv, problem);
-    case LFBUILD_PLACE_DAMAGED:
-        complain_of_damage(own, *problem);
-        return true;
-    default:
-        return false;
+    enum lfbuild_start result = LFBUILD_START_AGAIN;
+    for (int i = 0; i < PLACINGS && result == LFBUILD_START_AGAIN; i++) {
+        switch (lfbuild_place_in_folder(&own->directory, slice, folder, program, problem)) {
+        case LFBUILD_PLACED:
+            result = start(own, program, argv, problem);
+            break;
+        case LFBUILD_PLACE_DAMAGED:
+            complain_of_damage(own, *problem);
+            return true;
+        default:
+            return false;
+        }
     }
+    return result == LFBUILD_START_FAILED;
 }
 
 static bool launch_from_memory(const struct lfbuild_own *own, const struct lfbuild_slice *slice,
@@ -61,7 +69,7 @@ static bool launch_from_memory(const struct lfbuild_own *own, const struct lfbui
     const char *problem;
     switch (lfbuild_place_in_memory(&own->directory, slice, program, &problem)) {
     case LFBUILD_PLACED:
-        if (start(own, program, argv, &problem)) {
+        if (start(own, program, argv, &problem) == LFBUILD_START_FAILED) {
             return true;
         }
         break;

@@ -22,6 +22,15 @@ static int launch(struct lfbuild_own *own, char **argv, bool without_args) {
     return 1;
 }
 
+/* Of what an own flag has printed: nobody may take half of it for all. */
+static int finish(const struct lfbuild_own *own, int code) {
+    if (code == 0 && (fflush(stdout) != 0 || ferror(stdout))) {
+        lfbuild_complain(own->path, "what was to be told could not be written; see where its output goes");
+        return 1;
+    }
+    return code;
+}
+
 int lfbuild_launcher(int argc, char **argv) {
     static struct lfbuild_own own;
     if (!lfbuild_own_open(&own)) {
@@ -33,13 +42,13 @@ int lfbuild_launcher(int argc, char **argv) {
     }
     switch (flag) {
     case LFBUILD_FLAG_INFO:
-        return lfbuild_info(&own);
+        return finish(&own, lfbuild_info(&own));
     case LFBUILD_FLAG_VERIFY:
-        return lfbuild_verify(&own);
+        return finish(&own, lfbuild_verify(&own));
     case LFBUILD_FLAG_EXTRACT:
         return lfbuild_extract(&own, argv[2], argc > 3 ? argv[3] : NULL);
     case LFBUILD_FLAG_CACHE_DIR:
-        return lfbuild_cache_dir(&own);
+        return finish(&own, lfbuild_cache_dir(&own));
     case LFBUILD_FLAG_REFUSED:
         return 1;
     default:

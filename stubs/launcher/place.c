@@ -107,6 +107,22 @@ static const char *open_verified(const struct lfbuild_folder *folder, const char
     return problem;
 }
 
+/* The first that is whole keeps the name, and who was slower takes that one: a program that has lost its name can be
+ * started by it no more, nor start itself again. */
+static bool publish(const struct lfbuild_folder *folder, const char *new_name, const char *name,
+                    const struct lfbuild_slice *slice) {
+    int fd;
+    if (lfbuild_folder_name(folder, new_name, name)) {
+        return true;
+    }
+    if (open_verified(folder, name, slice, &fd)) { /* damaged, or the file system has no links */
+        return lfbuild_folder_rename(folder, new_name, name);
+    }
+    lfbuild_platform_close(fd);
+    lfbuild_folder_remove(folder, new_name);
+    return true;
+}
+
 /* Under a name of its own first: at no moment has a file that is not whole the name that is looked for. */
 static enum lfbuild_place write_new(const struct zip_directory *directory, const struct lfbuild_slice *slice,
                                     const struct lfbuild_folder *folder, const char *name, const char **problem) {
@@ -118,7 +134,7 @@ static enum lfbuild_place write_new(const struct zip_directory *directory, const
     }
     enum lfbuild_place placed = decode(directory, slice, fd, problem);
     bool finished = lfbuild_system_finish(fd);
-    if (placed == LFBUILD_PLACED && (!finished || !lfbuild_folder_rename(folder, new_name, name))) {
+    if (placed == LFBUILD_PLACED && (!finished || !publish(folder, new_name, name, slice))) {
         *problem = lfbuild_system_problem();
         placed = LFBUILD_PLACE_REFUSED;
     }

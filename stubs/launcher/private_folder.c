@@ -10,24 +10,25 @@ struct candidate {
     const char *below;
     bool per_user; /* several users share the place: the user's number ends the name */
     unsigned levels; /* how many folders at the end may be made */
+    bool own_base;   /* not below a folder of another user's: root with a user's HOME would leave folders there */
 };
 
 static const struct candidate candidates[] = {
-    {"LFBUILD_CACHE_DIR", "", false, ALL_LEVELS},
+    {"LFBUILD_CACHE_DIR", "", false, ALL_LEVELS, false},
 #if defined(_WIN32)
-    {"LOCALAPPDATA", "\\lfbuild", false, 1},
-    {"TEMP", "\\lfbuild", false, 1},
+    {"LOCALAPPDATA", "\\lfbuild", false, 1, false},
+    {"TEMP", "\\lfbuild", false, 1, false},
 #else
-    {"XDG_CACHE_HOME", "/lfbuild", false, ALL_LEVELS},
+    {"XDG_CACHE_HOME", "/lfbuild", false, ALL_LEVELS, false},
 #if defined(__APPLE__)
-    {"HOME", "/Library/Caches/lfbuild", false, 3},
+    {"HOME", "/Library/Caches/lfbuild", false, 3, true},
 #else
-    {"HOME", "/.cache/lfbuild", false, 2},
+    {"HOME", "/.cache/lfbuild", false, 2, true},
 #endif
-    {"TMPDIR", "/lfbuild", true, 1},
-    {"XDG_RUNTIME_DIR", "/lfbuild", false, 1},
-    {NULL, "/dev/shm/lfbuild", true, 1},
-    {NULL, "/tmp/lfbuild", true, 1},
+    {"TMPDIR", "/lfbuild", true, 1, false},
+    {"XDG_RUNTIME_DIR", "/lfbuild", false, 1, false},
+    {NULL, "/dev/shm/lfbuild", true, 1, false},
+    {NULL, "/tmp/lfbuild", true, 1, false},
 #endif
 };
 
@@ -62,7 +63,12 @@ bool lfbuild_private_folder_next(size_t *cursor, struct lfbuild_folder *folder, 
         if (!make_path(candidate, path)) {
             continue;
         }
-        const char *problem = lfbuild_folder_open(path, candidate->levels, folder);
+        const char *problem = NULL;
+        if (candidate->own_base && !lfbuild_folder_is_own(lfbuild_system_variable(candidate->variable))) {
+            problem = "it is in another user's folder";
+        } else {
+            problem = lfbuild_folder_open(path, candidate->levels, folder);
+        }
         if (!problem) {
             return true;
         }

@@ -24,7 +24,7 @@ static void become_by_name(const struct lfbuild_program *program, char **argv) {
         return;
     }
     if (verified.st_dev != named.st_dev || verified.st_ino != named.st_ino) {
-        errno = EAGAIN;
+        errno = ESTALE; /* which a network's file system says of the same thing */
         return;
     }
     execve(program->path, argv, environ);
@@ -62,5 +62,7 @@ enum lfbuild_start lfbuild_start(const struct lfbuild_program *program, char **a
     char *first = argv[0];
     argv[program->left_out] = first;
     become(program, argv + program->left_out);
-    return errno == EACCES || errno == EPERM ? LFBUILD_START_NOT_HERE : LFBUILD_START_FAILED;
+    return errno == ESTALE                    ? LFBUILD_START_AGAIN
+           : errno == EACCES || errno == EPERM ? LFBUILD_START_NOT_HERE
+                                               : LFBUILD_START_FAILED;
 }

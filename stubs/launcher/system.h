@@ -31,6 +31,7 @@ int lfbuild_system_create(const char *path);
 bool lfbuild_system_rename(const char *old_path, const char *new_path);
 void lfbuild_system_remove(const char *path);
 
+/* False also where a limit of the size of files would end the process by a signal. */
 bool lfbuild_system_write(int fd, const void *bytes, size_t size_bytes);
 /* False when what was written cannot be kept: some systems notice a full disk only here. */
 bool lfbuild_system_finish(int fd);
@@ -60,6 +61,7 @@ struct lfbuild_program {
 enum lfbuild_start {
     LFBUILD_START_NOT_HERE, /* the system does not start programs from this folder: another may do */
     LFBUILD_START_FAILED,
+    LFBUILD_START_AGAIN, /* its name has gone to another file meanwhile: it has to be placed once more */
 };
 /* Becomes the program, or (Windows) ends with its exit code. Returns only when it could not be started. */
 enum lfbuild_start lfbuild_start(const struct lfbuild_program *program, char **argv);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -117,8 +118,7 @@ void lfbuild_system_remove(const char *path) {
     errno = error;
 }
 
-bool lfbuild_system_write(int fd, const void *bytes, size_t size_bytes) {
-    const char *source = bytes;
+static bool write_all(int fd, const char *source, size_t size_bytes) {
     while (size_bytes > 0) {
         ssize_t written = write(fd, source, size_bytes);
         if (written < 0 && errno == EINTR) {
@@ -131,6 +131,16 @@ bool lfbuild_system_write(int fd, const void *bytes, size_t size_bytes) {
         size_bytes -= (size_t)written;
     }
     return true;
+}
+
+bool lfbuild_system_write(int fd, const void *bytes, size_t size_bytes) {
+    struct sigaction before;
+    sigaction(SIGXFSZ, &(struct sigaction){.sa_handler = SIG_IGN}, &before);
+    bool written = write_all(fd, bytes, size_bytes);
+    int error = errno;
+    sigaction(SIGXFSZ, &before, NULL); /* as the engine is to have it */
+    errno = error;
+    return written;
 }
 
 bool lfbuild_system_finish(int fd) {

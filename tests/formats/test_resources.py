@@ -66,6 +66,10 @@ def test_the_pictures_of_an_icon_are_what_an_independent_reader_finds() -> None:
     assert {(picture.width, picture.height, picture.bit_count) for picture in found} == {(16, 16, 32)}
 
 
+def test_a_program_takes_long_paths_as_an_independent_reader_finds() -> None:
+    assert "longPathAware" in read_back(FACTS).manifest
+
+
 def test_what_is_not_said_has_no_line() -> None:
     content = resource_bytes(replace(FACTS, copyright="", filename=""), 0x1000)
 

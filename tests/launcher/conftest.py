@@ -95,6 +95,28 @@ def assert_refused(result: Result, sentence: str) -> None:
 
 @pytest.fixture(scope="session")
 def sanitized_launcher(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return _compile_launcher(tmp_path_factory)
+
+
+NO_EXECVEAT = """
+#include <errno.h>
+long no_syscall(long number, ...) {
+    (void)number;
+    errno = ENOSYS;
+    return -1;
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def launcher_by_name(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """One that starts its engine by a name, as on macOS and before Linux 3.19."""
+    source = tmp_path_factory.mktemp("source") / "no_syscall.c"
+    source.write_text(NO_EXECVEAT)
+    return _compile_launcher(tmp_path_factory, source, "-Dsyscall=no_syscall")
+
+
+def _compile_launcher(tmp_path_factory: pytest.TempPathFactory, *more: Path | str) -> bytes:
     pytest.importorskip("ziglang", reason="BLAKE3 and DEFLATE are zig's, which is not installed (lfbuild[zig])")
     gcc, folder = find_compiler("gcc"), tmp_path_factory.mktemp("launcher")
     parts = [("inflate.zig", "baseline", "ReleaseSafe"), ("blake3.zig", "baseline", "ReleaseSmall")]
@@ -103,7 +125,14 @@ def sanitized_launcher(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     objects = [_zig_object(folder, *part) for part in parts]
     sources = [STUBS / name for name in launcher_sources(TARGET)]
     program = compile_program(
-        gcc, folder / "launcher", [*sources, *objects], "-std=c11", *SANITIZERS, f'-DLFBUILD_TARGET="{TARGET}"', "-s"
+        gcc,
+        folder / "launcher",
+        [*sources, *objects, *(word for word in more if isinstance(word, Path))],
+        "-std=c11",
+        *SANITIZERS,
+        f'-DLFBUILD_TARGET="{TARGET}"',
+        "-s",
+        *(word for word in more if isinstance(word, str)),
     )
     return program.read_bytes()
 

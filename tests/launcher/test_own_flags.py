@@ -147,6 +147,16 @@ def test_what_an_interrupted_extraction_left_is_named(world: World, tmp_path: Pa
     assert [(left.name, left.read_text()) for left in here.iterdir()] == [("model.gguf.part", "mine")]
 
 
+@pytest.mark.parametrize("flag", ["--lf-info", "--lf-verify", "--lf-cache-dir"])
+def test_what_could_not_be_told_is_no_success(world: World, flag: str) -> None:
+    path = world.write()
+
+    result = world.start("sh", "-c", f'"$0" {flag} >/dev/full', str(path))
+
+    sentence = f"{path}: what was to be told could not be written; see where its output goes\n"
+    assert (result.stderr, result.returncode) == (sentence, 1)
+
+
 def test_a_full_disk_is_told_as_such_and_nothing_stays(world: World, tmp_path: Path, namespace: list[str]) -> None:
     path = world.write(members={"model.gguf": WEIGHTS})
     here = tmp_path / "here"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.launcher.conftest import World, answer
+from tests.launcher.conftest import World, answer, make_world
 from tests.launcher.files import change
 
 if TYPE_CHECKING:
@@ -133,8 +133,6 @@ def sanitized_world(
     tmp_path_factory: pytest.TempPathFactory, sanitized_launcher: bytes, engine_program: bytes
 ) -> World:
     """One world for all examples of a property; each starts from a placed engine and leaves one."""
-    from tests.launcher.conftest import make_world
-
     world = make_world(tmp_path_factory.mktemp("property"), sanitized_launcher, engine_program)
     world.start(world.write())
     return world
@@ -147,6 +145,26 @@ def test_ten_first_starts_at_once_place_one_engine(world: World) -> None:
         results = list(pool.map(lambda number: world.start(path, str(number)), range(10)))
 
     assert [result.stdout for result in results] == [answer(path, str(number)) for number in range(10)]
+    assert world.in_cache() == [world.placed.name]
+
+
+@pytest.mark.parametrize("poisoned", [False, True])
+def test_ten_starts_at_once_by_name_start_one_engine(
+    tmp_path: Path, launcher_by_name: bytes, engine_program: bytes, poisoned: bool
+) -> None:
+    """Where a descriptor cannot be started, the name must not go to another file between a look and the start."""
+    world = make_world(tmp_path, launcher_by_name, engine_program)
+    path = world.write()
+    if poisoned:
+        world.start(path)
+        poison_bytes(world.placed)
+
+    with ThreadPoolExecutor(10) as pool:
+        results = list(pool.map(lambda number: world.start(path, str(number)), range(10)))
+
+    assert [(result.stderr, result.stdout) for result in results] == [
+        ("", answer(path, str(number))) for number in range(10)
+    ]
     assert world.in_cache() == [world.placed.name]
 
 

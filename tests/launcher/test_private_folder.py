@@ -151,6 +151,31 @@ done
 """
 
 
+def test_a_limit_of_the_size_of_files_is_told_and_nothing_stays(world: World) -> None:
+    path = world.write()
+    world.cache.mkdir(mode=0o700)
+
+    result = world.start("sh", "-c", 'ulimit -f 1; exec "$0"', str(path))
+
+    assert result.returncode == 1
+    assert result.stderr.startswith(
+        f"{path}: its engine cannot be placed in any folder: {world.cache} (File too large), "
+    )
+    assert "memory (File too large); set LFBUILD_CACHE_DIR" in result.stderr
+    assert world.in_cache() == []
+
+
+def test_root_leaves_nothing_in_another_users_home(world: World) -> None:
+    if USER != 0:
+        pytest.skip("only root has the home of another user")
+    home = world.folder / "home"
+    home.mkdir()
+    os.chown(home, 12345, 12345)
+
+    assert chosen(world, world.write(), HOME=home, TMPDIR=world.folder) == str(world.folder / f"lfbuild-{USER}")
+    assert list(home.iterdir()) == []
+
+
 def test_without_any_folder_the_engine_runs_from_memory(world: World, namespace: list[str]) -> None:
     path = world.write()
     script = f'mount --bind "$0" /mnt && {NOWHERE.strip()}\ncd / && exec /mnt/tiny.lf x'

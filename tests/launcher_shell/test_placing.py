@@ -82,6 +82,23 @@ def test_the_first_directory_that_can_be_used_is_used(world: World, variables: t
     )
 
 
+def test_another_users_home_gets_nothing(world: World) -> None:
+    """As root with that user's HOME, by sudo."""
+    as_root()
+    os.chown(world.folder / "home", 12345, 12345)
+    (world.folder / "tmp").mkdir()
+
+    started = world.start(world.write(), TMPDIR=str(world.folder / "tmp"))
+
+    assert started.program == str(world.folder / f"tmp/lfbuild-{os.geteuid()}" / world.name)
+    assert leftovers(world.folder / "home") == set()
+
+
+@pytest.mark.parametrize("style", ["relative", "", "+%s", "locale"])
+def test_how_the_user_has_ls_show_times_does_not_matter(world: World, style: str) -> None:
+    assert world.start(world.write(), TIME_STYLE=style).program == str(world.cache / world.name)
+
+
 def test_without_any_home_shared_memory_will_do(world: World) -> None:
     file = world.write()
     bare = World(folder=world.folder, launcher=world.launcher, environment={"PATH": world.environment["PATH"]})

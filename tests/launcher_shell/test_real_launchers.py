@@ -13,12 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.launcher_shell.test_placing import with_mount
 from tests.launcher_shell.test_zip_and_signature import FACTS
 from tests.launcher_shell.world import SHELLS, World, host_target, needs
 
 from lfbuild.engine.zig import TRIPLES
 from lfbuild.formats.executable import Program, identify_program
 from lfbuild.formats.head import TARGETS, lay_out_head, make_head
+from lfbuild.formats.pe import HEADER_OFFSET
 
 pytestmark = pytest.mark.real
 
@@ -125,6 +127,24 @@ def test_on_macos_the_launcher_is_placed_where_it_belongs(
     assert placed.read_bytes() == launcher
 
 
+@pytest.mark.parametrize(("answer", "system"), [("1", "macos-aarch64"), ("0", "macos-x86_64"), ("", "macos-x86_64")])
+def test_what_rosetta_runs_gets_the_launcher_of_the_machine(
+    polyglot: Path, launchers: dict[str, bytes], world: World, answer: str, system: str
+) -> None:
+    """The shell is Intel's, and is told that the machine is; `sysctl` knows better."""
+    (world.folder / "uname").write_text("#!/bin/sh\necho Darwin x86_64\n")
+    (world.folder / "sysctl").write_text(f"#!/bin/sh\n[ \"$*\" = '-in hw.optional.arm64' ] && echo {answer}\n")
+    for name in ("uname", "sysctl"):
+        (world.folder / name).chmod(0o755)
+    script = 'cp sysctl /usr/sbin && exec sh "$0"'
+    command = with_mount("mode=755", Path("/usr/sbin"), "sh", "-c", script, polyglot)
+    world.run(*command, PATH=f"{world.folder}:{world.environment['PATH']}")
+
+    placed = world.folder / "home/Library/Caches/lfbuild" / replace(world, launcher=launchers[system]).name
+
+    assert placed.read_bytes() == launchers[system]
+
+
 @pytest.mark.parametrize("target", ["macos-aarch64", "macos-x86_64"])
 def test_a_mach_o_is_whole_inside_the_head(polyglot: Path, launchers: dict[str, bytes], target: str) -> None:
     lief = pytest.importorskip("lief", reason="lief, an independent reader of Mach-O, is not installed")
@@ -142,7 +162,7 @@ def test_independent_readers_take_the_polyglot_for_a_windows_program(polyglot: P
     lief = pytest.importorskip("lief", reason="lief, an independent reader of PE, is not installed")
     program = lief.PE.parse(str(polyglot))
 
-    assert program.dos_header.addressof_new_exeheader == 0xC00
+    assert program.dos_header.addressof_new_exeheader == HEADER_OFFSET
     assert program.optional_header.sizeof_headers == 0x1000
     assert program.optional_header.checksum == 0
     assert program.sections[-1].name == ".rsrc"

@@ -15,6 +15,7 @@ from tests.world.programs import tiny_launchers, unix_launchers
 from lfbuild.archive.reader import Reader
 from lfbuild.formats.executable import PROBE_BYTES, certificate_table
 from lfbuild.formats.head import HeadForm, make_head
+from lfbuild.formats.pe import HEADER_OFFSET
 from lfbuild.formats.resources import WindowsFacts
 
 if TYPE_CHECKING:
@@ -91,7 +92,8 @@ def test_signing_changes_nothing_but_its_places(signed: Path, tmp_path: Path) ->
     before, after = (tmp_path / "chat.exe").read_bytes(), signed.read_bytes()
 
     changed = {offset for offset in range(4096) if before[offset] != after[offset]}
-    assert changed <= {*range(0xC00 + 24 + 64, 0xC00 + 24 + 68), *range(0xC00 + 24 + 144, 0xC00 + 24 + 152)}
+    optional = HEADER_OFFSET + 24
+    assert changed <= {*range(optional + 64, optional + 68), *range(optional + 144, optional + 152)}
     assert after[4096 : len(before)] == before[4096:]
 
 

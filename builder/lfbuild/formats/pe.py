@@ -18,8 +18,8 @@ from lfbuild.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HEADER_OFFSET: Final = 0xC00
-"""Where the PE header stands in a head: the highest place that leaves room for 19 sections below 0x1000."""
+HEADER_OFFSET: Final = 0xCA0
+"""Where the PE header stands in a head: the highest place that leaves room for 15 sections below 0x1000."""
 
 SCRIPT_BYTES: Final = HEADER_OFFSET - 0x40
 """What is left for text between the DOS header and the PE header."""
@@ -228,7 +228,7 @@ def _headers(program: _Program, sections: list[_Section], *, has_resources: bool
         _DIRECTORY.pack_into(optional, 112 + _RESOURCES * _DIRECTORY.size, added.address, added.size)
     headers = bytes(coff + optional) + b"".join(section.to_bytes() for section in sections)
     if HEADER_OFFSET + len(headers) > _HEADERS_BYTES:
-        raise FormatError(where, f"has {len(sections)} sections, and the headers of a head have room for 19")
+        raise FormatError(where, f"has {len(sections)} sections, and the headers of a head have room for 15")
     return headers
 
 

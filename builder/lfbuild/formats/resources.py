@@ -1,7 +1,8 @@
 """Resources of a Windows program: what Explorer shows of it, and its icon.
 
 Makes the content of a `.rsrc` section. It knows no PE header; the section's address is told from outside, since the
-tree's leaves hold addresses. (Microsoft, "PE Format: The .rsrc Section", "VS_VERSIONINFO", "Icons".)
+tree's leaves hold addresses. (Microsoft, "PE Format: The .rsrc Section", "VS_VERSIONINFO", "Icons", "Application
+manifests".)
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final
 
 from lfbuild.errors import FormatError
 
-_ICON, _GROUP_ICON, _VERSION = 3, 14, 16
+_ICON, _GROUP_ICON, _VERSION, _MANIFEST = 3, 14, 16, 24
 _US_ENGLISH: Final = 0x0409
 _UTF_16: Final = 1200
 _SUBDIRECTORY: Final = 0x80000000
@@ -25,6 +26,15 @@ _ICON_START = struct.Struct("<HHH")
 _ICON_ENTRY = struct.Struct("<BBBBHHII")
 _GROUP_ENTRY = struct.Struct("<BBBBHHIH")
 _LONGEST_TEXT = 1000
+
+_LONG_PATHS: Final = b"""\
+<assembly xmlns="urn:schemas-microsoft-com:asm.v1" manifestVersion="1.0">
+  <application xmlns="urn:schemas-microsoft-com:asm.v3"><windowsSettings>
+    <longPathAware xmlns="http://schemas.microsoft.com/SMI/2016/WindowsSettings">true</longPathAware>
+  </windowsSettings></application>
+</assembly>
+"""
+"""The program's manifest: it takes paths of more than 260 characters, as its engine does."""
 
 _Tree = dict[int, "dict[int, bytes]"]
 
@@ -52,6 +62,7 @@ def resource_bytes(facts: WindowsFacts, address: int) -> bytes:
     """
     tree: _Tree = _icon_resources(facts.icon) if facts.icon else {}
     tree[_VERSION] = {1: _version_info(facts)}
+    tree[_MANIFEST] = {1: _LONG_PATHS}
     return _tree_bytes(tree, address)
 
 

@@ -39,8 +39,16 @@ lf_refuse() {
 """
 
 _CHOOSE = """\
-case $(uname -sm) in
-{cases}*) lf_refuse "this file is for $lf_targets; this machine is $(uname -sm)" ;;
+lf_machine=$(uname -sm)
+{native}case $lf_machine in
+{cases}*) lf_refuse "this file is for $lf_targets; this machine is $lf_machine" ;;
+esac
+"""
+
+# What Rosetta runs is told that the machine is of Intel's kind, and starts programs of Apple's own kind all the same.
+_NATIVE = """\
+case $lf_machine in
+'Darwin x86_64') [ "$(/usr/sbin/sysctl -in hw.optional.arm64)" != 1 ] || lf_machine='Darwin arm64' ;;
 esac
 """
 
@@ -56,7 +64,7 @@ lf_sha256() {
     if command -v sha256sum >&2; then sha256sum; else shasum -a 256; fi
 }
 lf_mine() {
-    [ ! -L "$1" ] && [ -O "$1" ] && case $(ls -ld "$1") in ?????-??-*) ;; *) false ;; esac
+    [ ! -L "$1" ] && [ -O "$1" ] && case $(TIME_STYLE=iso ls -ld "$1") in ?????-??-*) ;; *) false ;; esac
 }
 lf_same() {
     [ -f "$1" ] && [ -x "$1" ] && [ -s "$1" ] && lf_mine "$1" || return 1
@@ -90,7 +98,7 @@ lf_try() {
 }
 if lf_try "${LFBUILD_CACHE_DIR-}" / ||
     lf_try "${XDG_CACHE_HOME:+$XDG_CACHE_HOME/lfbuild}" / ||
-    lf_try "${HOME:+$HOME/$lf_cache/lfbuild}" "${HOME-}" ||
+    { [ -O "${HOME-}" ] && lf_try "$HOME/$lf_cache/lfbuild" /; } ||
     lf_try "${TMPDIR:+$TMPDIR/lfbuild-$(id -u)}" "${TMPDIR-}" ||
     lf_try "${XDG_RUNTIME_DIR:+$XDG_RUNTIME_DIR/lfbuild}" "${XDG_RUNTIME_DIR-}" ||
     lf_try "/dev/shm/lfbuild-$(id -u)" /dev/shm ||
@@ -142,7 +150,8 @@ def shell_text(targets: Sequence[str], launchers: Sequence[PlacedLauncher]) -> s
     start = f"{_TARGETS_LINE}{' '.join(targets)}'\n{_FIND_FILE}"
     if not launchers:
         return start + _NOT_HERE
-    return start + _CHOOSE.format(cases="".join(launcher.case() for launcher in launchers)) + _START
+    native = _NATIVE if any(launcher.target == "macos-aarch64" for launcher in launchers) else ""
+    return start + _CHOOSE.format(native=native, cases="".join(launcher.case() for launcher in launchers)) + _START
 
 
 def named_targets(start: bytes) -> tuple[str, ...]:
