@@ -1,6 +1,7 @@
 """Differences between releases, beside every tool that makes them: what travels, and what it costs.
 
-Sizes do not depend on the machine, and each tool runs once a pair. With --quick: one small pair, to see that it runs.
+Sizes, memory, and what is read and written do not depend on the machine's load, and no time is measured but CPU
+seconds, which other work makes more, not fewer. Each tool runs once a pair. With --quick: one small pair.
 """
 
 from __future__ import annotations
@@ -359,4 +360,4 @@ def _kb(size: int | None) -> float | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main("delta", measure))
+    sys.exit(main("delta", measure, wants_idle=False))
