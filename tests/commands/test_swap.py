@@ -15,7 +15,7 @@ from tests.commands.world import engine_of, keep_engines
 from tests.world.edits import LARGER_ENGINE, NEW_ENGINE, engine_file, launcher_file, new_slice
 from tests.world.files import MODEL_NAME, default_members, manifest_of, sign_file, verified, weights, write_tiny_file
 from tests.world.models import DEFAULT_TENSORS, tiny_gguf
-from tests.world.mozilla import mozilla_engine, write_mozilla_file
+from tests.world.mozilla import MODEL, mozilla_engine, write_mozilla_file
 from tests.world.programs import tiny_elf, tiny_macho
 from tests.world.slices import LINUX, WINDOWS, WINDOWS_ENGINE, tiny_launcher
 
@@ -54,6 +54,11 @@ def members_of(path: Path) -> dict[str, bytes]:
 def engine_in(path: Path, target: str = LINUX) -> bytes:
     with Reader.open(path) as reader:
         return reader.read(f".lfbuild/engine/{target}")
+
+
+def mozilla_with_args(world: Path, args: bytes) -> Path:
+    """A file of Mozilla's with these default arguments."""
+    return write_mozilla_file(world / "moz.llamafile", {MODEL: tiny_gguf(), ".args": args})
 
 
 @pytest.mark.parametrize("in_place", [False, True])
@@ -203,6 +208,29 @@ def test_a_foreign_llamafile_with_an_engine_of_ours_gets_a_verb(world: Path, cap
     assert verified(path) == []
     assert members_of(path)[".args"] == b"cli\n-m\n/zip/tiny.Q4_0.gguf\n...\n"
     assert ".args: begins with the verb cli from now on: the engine starts nothing without one" in str(told["notes"])
+
+
+def test_arguments_in_one_line_are_those_of_the_new_engine_too(world: Path, capsys: Captured) -> None:
+    path = mozilla_with_args(world, b"-m /zip/tiny.Q4_0.gguf --server --nobrowser\n")
+    keep_engines(world, capsys)
+
+    told = swapped(capsys, path, "--engine", "chat.toml")
+
+    assert members_of(path)[".args"] == b"serve\n-m\n/zip/tiny.Q4_0.gguf\n"
+    assert ".args: --server is dropped: the verb says so" in str(told["notes"])
+    assert "arguments are changed for the new engine" in str(told["changes"])
+
+
+def test_arguments_that_are_left_as_they_are_are_not_told_as_changed(world: Path, capsys: Captured) -> None:
+    path = mozilla_with_args(world, b"# mine\n-m /zip/tiny.Q4_0.gguf --server\n")
+    keep_engines(world, capsys)
+
+    told = swapped(capsys, path, "--engine", "chat.toml")
+
+    assert members_of(path)[".args"] == b"serve\n# mine\n-m /zip/tiny.Q4_0.gguf --server\n"
+    assert ".args: --server should be dropped: the verb says so" in str(told["notes"])
+    assert "so the file may not start: set it with --args '…'" in str(told["notes"])
+    assert "arguments are changed" not in str(told["changes"])
 
 
 def test_arguments_of_a_foreign_llamafile_keep_its_model_and_get_no_verb(world: Path, capsys: Captured) -> None:

@@ -71,22 +71,43 @@ def test_an_engine_that_looks_for_bare_names_in_its_file_keeps_them() -> None:
     assert migrated("-m", "a.gguf", "...", known=known, members=("a.gguf",)) == ("-m a.gguf ...", ())
 
 
+def test_a_text_in_one_line_is_changed_as_one_in_lines_is() -> None:
+    result = migrate_args(b"-m /zip/a.gguf  --nobrowser --no-mmap\n", NEWER, members=(), member=".args")
+
+    assert result.data == b"-m\n/zip/a.gguf\n--load-mode\nnone\n"
+    assert result.told == "arguments are changed for the new engine"
+    assert result.notes == (
+        ".args: --nobrowser is dropped: newer engines open no browser",
+        ".args: --no-mmap becomes --load-mode none: --load-mode has taken its place",
+    )
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        b"-m /zip/a.gguf --nobrowser ...\n",
-        b"# mine\n--nobrowser\n...\n",
-        b"--nobrowser\n'a b'\n-c\n$HEAT\n...\n",
+        b"# mine\n-m a.gguf --nobrowser\n...\n",
+        b"--nobrowser\n-m\n'a.gguf'\n...\n",
+        b"--nobrowser\n-m\na.gguf\n-c\n$HEAT\n...\n",
+        b"--nobrowser -m a.gguf \\\n ...\n",
     ],
 )
 def test_a_text_that_somebody_wrote_by_hand_stays_and_what_it_needs_is_told(text: bytes) -> None:
-    result = migrate_args(text, NEWER, members=(), member=".args")
+    result = migrate_args(text, NEWER, members=("a.gguf",), member=".args")
 
-    assert result.data == text
+    assert (result.data, result.told) == (text, "")
     assert result.notes == (
-        ".args: --nobrowser is dropped: newer engines open no browser",
-        ".args: is written by hand, so it was left as it is",
+        ".args: --nobrowser should be dropped: newer engines open no browser",
+        ".args: -m a.gguf should become -m /zip/a.gguf: engines look for a bare name outside of the file",
+        ".args: is written by hand and stays so, so the file may not start: set it with --args '…'",
     )
+
+
+def test_of_another_verbs_text_it_is_told_how_to_set_it() -> None:
+    text = b"--nobrowser # not here\n"
+
+    notes = migrate_args(text, NEWER, members=(), member=".lfbuild/args/serve").notes
+
+    assert notes[-1].endswith("so the file may not start: set it with --args serve='…'")
 
 
 VERBS = KnownFlags(present=frozenset({"-m", "-c", "--host", "--port"}), sure=True, verbs=True)
@@ -119,7 +140,9 @@ def test_the_verb_and_what_it_stands_for_are_told() -> None:
 def test_a_verb_is_put_before_a_text_that_somebody_wrote_by_hand() -> None:
     text = b"# mine\n-m /zip/a.gguf -c $SIZE\n"
 
-    assert migrate_args(text, VERBS, members=(), member=".args").data == b"cli\n" + text
+    result = migrate_args(text, VERBS, members=(), member=".args")
+
+    assert (result.data, result.told) == (b"cli\n" + text, "arguments begin with a verb")
 
 
 def test_arguments_of_another_verb_get_none() -> None:

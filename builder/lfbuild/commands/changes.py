@@ -18,7 +18,16 @@ from lfbuild.archive.source import BytesSource, FileSource, read_source
 from lfbuild.commands.models import load_header
 from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import FormatError, Problem, RecipeError, problems_of
-from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, USERS_OWN, args_to_bytes, parse_args, verb_member, verb_of
+from lfbuild.formats.args import (
+    ARGS_NAME,
+    AS_THEY_STAND,
+    USERS_OWN,
+    args_to_bytes,
+    is_plain,
+    parse_args,
+    verb_member,
+    verb_of,
+)
 from lfbuild.formats.flags import MODEL_FLAGS, asked_for, flags_of, migrate_args, naming
 from lfbuild.formats.gguf import cut_gguf
 from lfbuild.formats.model import model_facts
@@ -199,9 +208,9 @@ class _Gathering:
         for name, data in sorted(texts.items()):
             migrated = migrate_args(data, known, members=models, member=name)
             self._notes += migrated.notes
-            if migrated.data != data:
+            if migrated.told:
                 self._put_args(name, migrated.data)
-                self._told.append((name, "arguments are changed for the new engine"))
+                self._told.append((name, migrated.told))
 
     def release(self, words: SwapWords) -> None:
         """Name, version and address of updates."""
@@ -273,7 +282,7 @@ class _Gathering:
             if not named:
                 continue
             renamed = [token.removesuffix(old) + new if at in named else token for at, token in enumerate(tokens)]
-            if args_to_bytes(tokens) == read_source(self._members[member].source):
+            if is_plain(read_source(self._members[member].source), tokens):
                 self._put_args(member, args_to_bytes(renamed))
             else:
                 self._notes.append(f"{member} is written by hand and still names {tokens[named[0]]}")

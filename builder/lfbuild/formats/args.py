@@ -98,6 +98,14 @@ def expand_args(
     return arguments + left
 
 
+def is_plain(data: bytes, tokens: Sequence[str]) -> bool:
+    """Whether `tokens`, read from `data`, can be written anew and only white space gets lost.
+
+    A comment, a quote that was not needed, a variable: that is how somebody wanted it, and it would not come back.
+    """
+    return args_to_bytes(tokens).split() == data.split()
+
+
 def parse_args_lines(data: bytes) -> list[str]:
     """Read the `lines` grammar: blank lines are skipped, `\\n` is a newline, nothing else means anything."""
     lines = data.decode("utf-8", "replace").replace("\r", "\n").split("\n")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.errors import FormatError
-from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, USERS_OWN, args_to_bytes, parse_args, verb_of
+from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, USERS_OWN, args_to_bytes, is_plain, parse_args, verb_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -64,8 +64,27 @@ class MigratedArgs:
     """Default arguments as another engine understands them."""
 
     data: bytes
+    told: str = ""
+    """What was done to them; empty if they are as they were."""
     notes: tuple[str, ...]
     """What was changed, and what nobody can change by rule."""
+
+
+class _Telling:
+    """What is said of one text: what becomes another or, where it is left as it is, what should."""
+
+    def __init__(self, member: str, *, by_hand: bool) -> None:
+        self.member, self.notes = member, list[str]()
+        self._becomes = ("should become", "should be dropped") if by_hand else ("becomes", "is dropped")
+
+    def becomes(self, old: str, new: str, why: str) -> None:
+        """A flag that is another from now on; `new` is empty for one that is dropped."""
+        becomes, is_dropped = self._becomes
+        self.say(f"{old} {f'{becomes} {new}' if new else is_dropped}: {why}")
+
+    def say(self, what: str) -> None:
+        """Anything else."""
+        self.notes.append(f"{self.member}: {what}")
 
 
 def flags_of(data: bytes) -> frozenset[str]:
@@ -85,34 +104,42 @@ def asked_for(flags: Iterable[str]) -> frozenset[str]:
 def migrate_args(data: bytes, known: KnownFlags, *, members: Collection[str], member: str) -> MigratedArgs:
     """The same arguments for an engine with these flags; `members` are names of models in the file.
 
-    Only a text that lfbuild or llamafile-convert would have written so is changed: comments, quotes and variables stay
-    as somebody wrote them, and then what has to be changed is told. A verb is put in front of any text.
+    Comments, quotes and variables stay as somebody wrote them: such a text is left as it is, and what it needs is told.
+    A verb is put in front of any text.
     """
     try:
         tokens = parse_args(data, environment=AS_THEY_STAND, where=member)
     except FormatError as error:
         return MigratedArgs(data=data, notes=(f"{member}: {error.what}, so its flags were not checked",))
-    notes: list[str] = []
-    verb, changed = _with_verb(tokens, known, member, notes) if member == ARGS_NAME else (b"", tokens)
-    changed = list(_without_old(changed, known, member, notes))
+    by_hand = not is_plain(data, tokens)
+    telling = _Telling(member, by_hand=by_hand)
+    verb, changed = _with_verb(tokens, known, telling) if member == ARGS_NAME else (b"", tokens)
+    changed = list(_without_old(changed, known, telling))
     if not known.bare_names:
-        changed = list(_named_in_file(changed, members, member, notes))
-    if changed == tokens:
-        return MigratedArgs(data=verb + data, notes=tuple(notes))
-    if args_to_bytes(tokens) != data:
-        return MigratedArgs(data=verb + data, notes=(*notes, f"{member}: is written by hand, so it was left as it is"))
-    return MigratedArgs(data=verb + args_to_bytes(changed), notes=tuple(notes))
+        changed = list(_named_in_file(changed, members, telling))
+    if changed == tokens or by_hand:
+        if changed != tokens:
+            telling.say(f"is written by hand and stays so, so the file may not start: {_by_args(member)}")
+        told = "arguments begin with a verb" if verb else ""
+        return MigratedArgs(data=verb + data, told=told, notes=tuple(telling.notes))
+    told = "arguments are changed for the new engine"
+    return MigratedArgs(data=verb + args_to_bytes(changed), told=told, notes=tuple(telling.notes))
 
 
-def _with_verb(tokens: list[str], known: KnownFlags, member: str, notes: list[str]) -> tuple[bytes, list[str]]:
+def _by_args(member: str) -> str:
+    verb = "" if member == ARGS_NAME else f"{member.rpartition('/')[2]}="
+    return f"set it with --args {verb}'…'"
+
+
+def _with_verb(tokens: list[str], known: KnownFlags, telling: _Telling) -> tuple[bytes, list[str]]:
     """What is to stand in front, and the arguments behind it."""
     present = verb_of(tokens)
     if known.verbs and not present:
         verb = _verb_for(tokens)
-        notes.append(f"{member}: begins with the verb {verb} from now on: the engine starts nothing without one")
-        return args_to_bytes([verb]), list(_without_modes(tokens, member, notes))
+        telling.say(f"begins with the verb {verb} from now on: the engine starts nothing without one")
+        return args_to_bytes([verb]), list(_without_modes(tokens, telling))
     if present and not known.verbs:
-        notes.append(f"{member}: begins with the verb {present}, and the engine may know no verbs")
+        telling.say(f"begins with the verb {present}, and the engine may know no verbs")
     return b"", tokens
 
 
@@ -123,15 +150,15 @@ def _verb_for(tokens: list[str]) -> str:
     return told or ("serve" if flags.intersection(_OF_THE_SERVER) else "cli")
 
 
-def _without_modes(tokens: list[str], member: str, notes: list[str]) -> Iterator[str]:
+def _without_modes(tokens: list[str], telling: _Telling) -> Iterator[str]:
     for token in tokens:
         if token in _MODES:
-            notes.append(f"{member}: {token} is dropped: the verb says so")
+            telling.becomes(token, "", "the verb says so")
         else:
             yield token
 
 
-def _without_old(tokens: list[str], known: KnownFlags, member: str, notes: list[str]) -> Iterator[str]:
+def _without_old(tokens: list[str], known: KnownFlags, telling: _Telling) -> Iterator[str]:
     table = {item.old: item for item in MIGRATIONS}
     for token in tokens:
         name = token.partition("=")[0]
@@ -140,25 +167,21 @@ def _without_old(tokens: list[str], known: KnownFlags, member: str, notes: list[
             continue
         item = table.get(name)
         if item is not None and all(flag in known.present for flag in item.new if flag.startswith("--")):
-            notes.append(f"{member}: {name} {_becomes(item)}: {item.why}")
+            telling.becomes(name, " ".join(item.new), item.why)
             yield from item.new
             continue
         how = "the engine has no such flag" if known.sure else "the engine's bytes have no such text"
-        notes.append(f"{member}: {name} may be refused: {how}")
+        telling.say(f"{name} may be refused: {how}")
         yield token
 
 
-def _becomes(item: Migration) -> str:
-    return f"becomes {' '.join(item.new)}" if item.new else "is dropped"
-
-
-def _named_in_file(tokens: Iterable[str], members: Collection[str], member: str, notes: list[str]) -> Iterator[str]:
+def _named_in_file(tokens: Iterable[str], members: Collection[str], telling: _Telling) -> Iterator[str]:
     """`-m name`, which only older engines look for in their own file, as `-m /zip/name`."""
     before = ""
     for token in tokens:
         if before in MODEL_FLAGS and token in members:
-            what = f"{before} {token} becomes {before} /zip/{token}"
-            notes.append(f"{member}: {what}: engines look for a bare name outside of the file")
+            why = "engines look for a bare name outside of the file"
+            telling.becomes(f"{before} {token}", f"{before} /zip/{token}", why)
             yield f"/zip/{token}"
         else:
             yield token
