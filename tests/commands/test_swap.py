@@ -233,6 +233,44 @@ def test_arguments_that_are_left_as_they_are_are_not_told_as_changed(world: Path
     assert "arguments are changed" not in str(told["changes"])
 
 
+def args_of(path: Path) -> dict[str, bytes]:
+    """The arguments of every verb but the default one."""
+    with Reader.open(path) as reader:
+        members = [name for name in reader.records if name.startswith(".lfbuild/args/")]
+        return {name.rpartition("/")[2]: reader.read(name) for name in members}
+
+
+def test_every_everyday_verb_knows_the_models_of_a_foreign_llamafile(world: Path, capsys: Captured) -> None:
+    path = mozilla_with_args(world, b"-m tiny.Q4_0.gguf --mmproj /zip/eye.gguf --server # mine\n")
+    keep_engines(world, capsys)
+
+    told = swapped(capsys, path, "--engine", "chat.toml")
+
+    assert verified(path) == []
+    both = b"-m\n/zip/tiny.Q4_0.gguf\n--mmproj\n/zip/eye.gguf\n...\n"
+    assert args_of(path) == {"cli": both, "completion": both, "bench": b"-m\n/zip/tiny.Q4_0.gguf\n...\n"}
+    assert "arguments of bench: -m /zip/tiny.Q4_0.gguf ..." in str(told["changes"])
+
+
+def test_arguments_that_are_given_with_an_engine_know_the_model_too(world: Path, capsys: Captured) -> None:
+    path = mozilla_with_args(world, b"-m tiny.Q4_0.gguf\n")
+    keep_engines(world, capsys)
+
+    swapped(capsys, path, "--engine", "chat.toml", "--args", "serve=--temp 0")
+
+    assert set(args_of(path)) == {"completion", "serve", "bench"}
+    assert args_of(path)["serve"] == b"-m\n/zip/tiny.Q4_0.gguf\n--temp\n0\n...\n"
+
+
+def test_no_arguments_are_made_up_for_a_file_that_has_a_verb(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+    keep_engines(world, capsys)
+
+    swapped(capsys, path, "--engine", "chat.toml")
+
+    assert args_of(path) == {}
+
+
 def test_arguments_of_a_foreign_llamafile_keep_its_model_and_get_no_verb(world: Path, capsys: Captured) -> None:
     path = write_mozilla_file(world / "moz.llamafile")
 
@@ -343,7 +381,7 @@ def test_arguments_of_the_default_verb_and_of_another(world: Path, capsys: Captu
     assert verified(path) == []
     assert members_of(path)[".args"] == b"cli\n-m\n/zip/Tiny.Q4_0.gguf\n-c\n8192\n-p\n'Hello there'\n...\n"
     with Reader.open(path) as reader:
-        assert reader.read(".lfbuild/args/serve") == b"--port\n9000\n...\n"
+        assert reader.read(".lfbuild/args/serve") == b"-m\n/zip/Tiny.Q4_0.gguf\n--port\n9000\n...\n"
 
 
 @pytest.mark.parametrize("words", ["completion --temp 0", "serve=completion --temp 0"])

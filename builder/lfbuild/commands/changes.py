@@ -6,7 +6,6 @@ decided elsewhere.
 
 from __future__ import annotations
 
-import itertools
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from lfbuild.errors import FormatError, Problem, RecipeError, problems_of
 from lfbuild.formats.args import (
     ARGS_NAME,
     AS_THEY_STAND,
+    EVERYDAY_VERBS,
     USERS_OWN,
     args_to_bytes,
     is_plain,
@@ -28,7 +28,7 @@ from lfbuild.formats.args import (
     verb_member,
     verb_of,
 )
-from lfbuild.formats.flags import MODEL_FLAGS, asked_for, flags_of, migrate_args, naming
+from lfbuild.formats.flags import asked_for, flags_of, migrate_args, model_arguments, naming
 from lfbuild.formats.gguf import cut_gguf
 from lfbuild.formats.model import model_facts
 from lfbuild.formats.names import check_file_name, check_update_address, check_version
@@ -192,8 +192,7 @@ class _Gathering:
         if default and verb_of(words):
             what = f"'{text}' begins with {words[0]!r}, and no verb takes that: its arguments begin with a flag"
             raise self._refused("--args", what, hint=f"a verb stands before an equals sign: --args {words[0]}='…'")
-        old = self._tokens(member) if member in self._members else []
-        tokens = [*self._models_of(old, words), *words]
+        tokens = [*self._models_of(member, words), *words]
         tokens = tokens if USERS_OWN in tokens else [*tokens, USERS_OWN]
         self._put_args(member, args_to_bytes([default, *tokens] if default and member == ARGS_NAME else tokens))
         whose = f"arguments of {verb or default}" if verb or default else "arguments"
@@ -211,6 +210,8 @@ class _Gathering:
             if migrated.told:
                 self._put_args(name, migrated.data)
                 self._told.append((name, migrated.told))
+            if migrated.verb:
+                self._everyday(migrated.verb)
 
     def release(self, words: SwapWords) -> None:
         """Name, version and address of updates."""
@@ -299,14 +300,27 @@ class _Gathering:
         engine = self._order.engine
         return present or ("cli" if engine is not None and engine.has_verbs else "")
 
-    def _models_of(self, old: list[str], words: list[str]) -> list[str]:
-        """The flags that name models in the old arguments, and are not given anew."""
-        kept: list[str] = []
-        for flag, value in itertools.pairwise(old):
-            in_file = value.startswith("/zip/") or value in self._members
-            if flag in MODEL_FLAGS and in_file and flag not in words:
-                kept += [flag, value]
-        return kept
+    def _models_of(self, member: str, words: list[str]) -> list[str]:
+        """The flags that name models in the arguments as they are, and are not given anew.
+
+        An everyday verb that has no arguments yet takes the models of the default one.
+        """
+        verb = "" if member == ARGS_NAME else member.rpartition("/")[2]
+        old = member if member in self._members or verb not in EVERYDAY_VERBS else ARGS_NAME
+        tokens = self._tokens(old) if old in self._members else []
+        named = model_arguments(tokens, self._members, verb=verb)
+        return [token for pair in named if pair[0] not in words for token in pair]
+
+    def _everyday(self, default: str) -> None:
+        """The models of the arguments, which are those of a verb from now on, for the other verbs that need them."""
+        for verb in EVERYDAY_VERBS:
+            member = verb_member(verb)
+            if verb == default or member in self._members:
+                continue
+            named = [f"/zip/{token}" if token in self._members else token for token in self._models_of(member, [])]
+            if named:
+                self._put_args(member, args_to_bytes([*named, USERS_OWN]))
+                self._told.append((member, f"arguments of {verb}: {' '.join(named)} {USERS_OWN}"))
 
     def _put_args(self, name: str, data: bytes) -> None:
         member = PackMember(name=name, role="args", place="tail", source=BytesSource(data))

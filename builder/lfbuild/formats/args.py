@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ARGS_NAME: Final = ".args"
 USERS_OWN: Final = "..."
+EVERYDAY_VERBS: Final = ("cli", "completion", "serve", "bench")
+"""Verbs that know the file's model whatever else is said of arguments."""
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-][A-Za-z0-9_@%+=:,./#~-]*")
 _SPACE = " \t\r\n\f\v"
 _PLACEHOLDER = re.compile(r"\.\.\.(?=[ \t\r\n\f\v]|\Z)")

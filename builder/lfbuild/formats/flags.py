@@ -8,6 +8,7 @@ one that is there may stand in some message only.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 MODEL_FLAGS: Final = ("-m", "--model", "--mmproj", "-mm", "--lora", "-md", "--model-draft")
 """Flags whose value is a GGUF: what they name may be a member."""
+_WEIGHTS_FLAGS: Final = ("-m", "--model")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +66,8 @@ class MigratedArgs:
     """Default arguments as another engine understands them."""
 
     data: bytes
+    verb: str = ""
+    """The one that was put in front."""
     told: str = ""
     """What was done to them; empty if they are as they were."""
     notes: tuple[str, ...]
@@ -113,17 +117,17 @@ def migrate_args(data: bytes, known: KnownFlags, *, members: Collection[str], me
         return MigratedArgs(data=data, notes=(f"{member}: {error.what}, so its flags were not checked",))
     by_hand = not is_plain(data, tokens)
     telling = _Telling(member, by_hand=by_hand)
-    verb, changed = _with_verb(tokens, known, telling) if member == ARGS_NAME else (b"", tokens)
+    verb, changed = _with_verb(tokens, known, telling) if member == ARGS_NAME else ("", tokens)
     changed = list(_without_old(changed, known, telling))
     if not known.bare_names:
         changed = list(_named_in_file(changed, members, telling))
-    if changed == tokens or by_hand:
-        if changed != tokens:
-            telling.say(f"is written by hand and stays so, so the file may not start: {_by_args(member)}")
-        told = "arguments begin with a verb" if verb else ""
-        return MigratedArgs(data=verb + data, told=told, notes=tuple(telling.notes))
-    told = "arguments are changed for the new engine"
-    return MigratedArgs(data=verb + args_to_bytes(changed), told=told, notes=tuple(telling.notes))
+    told = "arguments begin with a verb" if verb else ""
+    if changed != tokens and by_hand:
+        telling.say(f"is written by hand and stays so, so the file may not start: {_by_args(member)}")
+    elif changed != tokens:
+        data, told = args_to_bytes(changed), "arguments are changed for the new engine"
+    front = args_to_bytes([verb]) if verb else b""
+    return MigratedArgs(data=front + data, verb=verb, told=told, notes=tuple(telling.notes))
 
 
 def _by_args(member: str) -> str:
@@ -131,16 +135,16 @@ def _by_args(member: str) -> str:
     return f"set it with --args {verb}'…'"
 
 
-def _with_verb(tokens: list[str], known: KnownFlags, telling: _Telling) -> tuple[bytes, list[str]]:
-    """What is to stand in front, and the arguments behind it."""
+def _with_verb(tokens: list[str], known: KnownFlags, telling: _Telling) -> tuple[str, list[str]]:
+    """The verb that is to stand in front, and the arguments behind it."""
     present = verb_of(tokens)
     if known.verbs and not present:
         verb = _verb_for(tokens)
         telling.say(f"begins with the verb {verb} from now on: the engine starts nothing without one")
-        return args_to_bytes([verb]), list(_without_modes(tokens, telling))
+        return verb, list(_without_modes(tokens, telling))
     if present and not known.verbs:
         telling.say(f"begins with the verb {present}, and the engine may know no verbs")
-    return b"", tokens
+    return "", tokens
 
 
 def _verb_for(tokens: list[str]) -> str:
@@ -195,6 +199,14 @@ def naming(tokens: Sequence[str], member: str) -> list[int]:
         for at, token in enumerate(tokens)
         if token == f"/zip/{member}" or (token == member and at > 0 and tokens[at - 1] in MODEL_FLAGS)
     ]
+
+
+def model_arguments(tokens: Sequence[str], members: Collection[str], *, verb: str = "") -> Iterator[tuple[str, str]]:
+    """Each flag that names a model inside the file, and what it names; `bench` takes weights alone."""
+    flags = _WEIGHTS_FLAGS if verb == "bench" else MODEL_FLAGS
+    for flag, value in itertools.pairwise(tokens):
+        if flag in flags and (value.startswith("/zip/") or value in members):
+            yield flag, value
 
 
 def looks_like_flag(token: str) -> bool:
