@@ -218,7 +218,7 @@ def test_arguments_in_one_line_are_those_of_the_new_engine_too(world: Path, caps
 
     assert members_of(path)[".args"] == b"serve\n-m\n/zip/tiny.Q4_0.gguf\n"
     assert ".args: --server is dropped: the verb says so" in str(told["notes"])
-    assert "arguments are changed for the new engine" in str(told["changes"])
+    assert "arguments are changed for the engine" in str(told["changes"])
 
 
 def test_arguments_that_are_left_as_they_are_are_not_told_as_changed(world: Path, capsys: Captured) -> None:
@@ -382,6 +382,61 @@ def test_arguments_of_the_default_verb_and_of_another(world: Path, capsys: Captu
     assert members_of(path)[".args"] == b"cli\n-m\n/zip/Tiny.Q4_0.gguf\n-c\n8192\n-p\n'Hello there'\n...\n"
     with Reader.open(path) as reader:
         assert reader.read(".lfbuild/args/serve") == b"-m\n/zip/Tiny.Q4_0.gguf\n--port\n9000\n...\n"
+
+
+def file_that_knows(world: Path, *texts: str) -> Path:
+    """A file whose engine for Linux has these texts in its bytes."""
+    program = NEW_ENGINE + b"\0" + b"".join(text.encode() + b"\0" for text in texts)
+    return launcher_file(world, slices=(new_slice(program),))
+
+
+def test_arguments_are_held_against_the_engine_that_the_file_has(world: Path, capsys: Captured) -> None:
+    path = file_that_knows(world, "-m", "-c", "--load-mode")
+
+    told = swapped(capsys, path, "--args", "-c 64 --frobnicate 3 --no-mmap")
+
+    assert members_of(path)[".args"].split() == (
+        b"cli -m /zip/Tiny.Q4_0.gguf -c 64 --frobnicate 3 --load-mode none ...".split()
+    )
+    assert ".args: --frobnicate may be refused: the engine's bytes have no such text" in str(told["notes"])
+    assert ".args: --no-mmap becomes --load-mode none: --load-mode has taken its place" in str(told["notes"])
+
+
+def test_only_arguments_that_are_given_are_held_against_the_engine_that_the_file_has(
+    world: Path, capsys: Captured
+) -> None:
+    path = file_that_knows(world, "-c")
+
+    told = swapped(capsys, path, "--name", "x")
+
+    assert "may be refused" not in str(told["notes"])
+
+
+def test_arguments_of_a_verb_that_no_engine_has_are_refused(world: Path, capsys: Captured) -> None:
+    path = file_that_knows(world, "perplexity")
+    before = path.read_bytes()
+
+    assert refusal(capsys, path, "--args", "bogusverb=-c 1", code=2) == (
+        f"lfbuild: {path}: --args: llama.cpp 0.5.0 of the file has no verb bogusverb\n"
+        "lfbuild: hint: every engine of lfbuild's has cli, completion, serve, bench\n"
+    )
+    assert path.read_bytes() == before
+    swapped(capsys, path, "--args", "perplexity=-c 1")
+
+
+def test_mozillas_engine_has_no_verbs(world: Path, capsys: Captured) -> None:
+    path = write_mozilla_file(world / "moz.llamafile")
+
+    assert "llamafile 0.9.3 of the file has no verb serve" in refusal(capsys, path, "--args", "serve=-c 1", code=2)
+
+
+def test_arguments_that_name_what_is_not_in_the_file_are_told(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+
+    told = swapped(capsys, path, "--args", "serve=-m /zip/nothere.gguf", "--args", "--path /zip/prompts")
+
+    assert ".lfbuild/args/serve names /zip/nothere.gguf, which is not in the file" in str(told["notes"])
+    assert "/zip/prompts" not in str(told["notes"])
 
 
 @pytest.mark.parametrize("words", ["completion --temp 0", "serve=completion --temp 0"])

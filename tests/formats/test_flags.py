@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lfbuild.formats.flags import KnownFlags, asked_for, find_texts, flags_of, migrate_args, naming
+from lfbuild.formats.flags import KnownFlags, absent, asked_for, find_texts, flags_of, migrate_args, naming
 
 NEWER = KnownFlags(present=frozenset({"-m", "-c", "--load-mode"}), sure=True)
 
@@ -75,7 +75,7 @@ def test_a_text_in_one_line_is_changed_as_one_in_lines_is() -> None:
     result = migrate_args(b"-m /zip/a.gguf  --nobrowser --no-mmap\n", NEWER, members=(), member=".args")
 
     assert result.data == b"-m\n/zip/a.gguf\n--load-mode\nnone\n"
-    assert result.told == "arguments are changed for the new engine"
+    assert result.told == "arguments are changed for the engine"
     assert result.notes == (
         ".args: --nobrowser is dropped: newer engines open no browser",
         ".args: --no-mmap becomes --load-mode none: --load-mode has taken its place",
@@ -170,6 +170,12 @@ def test_a_member_is_named_as_a_path_or_bare_behind_a_flag_of_models() -> None:
 
     assert naming(tokens, "a.gguf") == [1, 5]
     assert naming(["a.gguf"], "a.gguf") == []
+
+
+def test_what_is_named_in_the_file_and_is_neither_member_nor_folder_is_absent() -> None:
+    tokens = ["-m", "/zip/a.gguf", "--path", "/zip/www/", "--mmproj", "/zip/b.gguf", "/zip/ww", "c.gguf", "/zip/"]
+
+    assert list(absent(tokens, ["a.gguf", "www/index.html"])) == ["/zip/b.gguf", "/zip/ww"]
 
 
 def test_texts_are_found_whole_across_pieces_and_at_the_end_of_longer_ones() -> None:

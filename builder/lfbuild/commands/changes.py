@@ -15,6 +15,7 @@ import msgspec
 
 from lfbuild.archive.source import BytesSource, FileSource, read_source
 from lfbuild.commands.models import load_header
+from lfbuild.commands.new_engine import engine_inside
 from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import FormatError, Problem, RecipeError, problems_of
 from lfbuild.formats.args import (
@@ -28,7 +29,7 @@ from lfbuild.formats.args import (
     verb_member,
     verb_of,
 )
-from lfbuild.formats.flags import asked_for, flags_of, migrate_args, model_arguments, naming
+from lfbuild.formats.flags import absent, asked_for, flags_of, migrate_args, model_arguments, naming
 from lfbuild.formats.gguf import cut_gguf
 from lfbuild.formats.model import model_facts
 from lfbuild.formats.names import check_file_name, check_update_address, check_version
@@ -106,12 +107,21 @@ def read_changes(words: SwapWords, order: PackOrder, engine: NewEngine | None, *
         gathering.file(name, path)
     for name in words.remove:
         gathering.removal(name)
+    judge = engine or _engine_inside(order)
     for verb, text in words.args:
-        gathering.arguments(verb, text)
-    if engine is not None:
-        gathering.migration(engine)
+        gathering.arguments(verb, text, judge)
+    if judge is not None:
+        gathering.migration(judge, is_new=engine is not None)
+    gathering.absent_members()
     gathering.release(words)
     return gathering.result()
+
+
+def _engine_inside(order: PackOrder) -> NewEngine | None:
+    """The engine that the file has; None if another file starts it."""
+    if order.engine is None or isinstance(order.head, Path):
+        return None
+    return engine_inside(order.head, order.engine, of="the file")
 
 
 class _Gathering:
@@ -125,6 +135,8 @@ class _Gathering:
         self._told: list[tuple[str, str]] = []
         self._notes: list[str] = []
         self._removed: list[str] = []
+        self._given: list[str] = []
+        """Arguments that the user sets."""
 
     def engine(self, engine: NewEngine) -> None:
         """The engine as slices of the launcher that the file has, or as another head."""
@@ -181,9 +193,12 @@ class _Gathering:
             for at in naming(tokens, name):
                 self._notes.append(f"{member} still names {tokens[at]}, which is no longer there")
 
-    def arguments(self, verb: str, text: str) -> None:
+    def arguments(self, verb: str, text: str, judge: NewEngine | None) -> None:
         """The arguments of a verb; models that they do not name are those that were named before."""
         default = self._default_verb()
+        if verb and judge is not None and not judge.has_verb(verb):
+            hint = f"every engine of lfbuild's has {', '.join(EVERYDAY_VERBS)}"
+            raise self._refused("--args", f"{judge.told} has no verb {verb}", hint=hint)
         member = ARGS_NAME if verb in {"", default} else verb_member(verb)
         try:
             words = shlex.split(text)
@@ -195,16 +210,21 @@ class _Gathering:
         tokens = [*self._models_of(member, words), *words]
         tokens = tokens if USERS_OWN in tokens else [*tokens, USERS_OWN]
         self._put_args(member, args_to_bytes([default, *tokens] if default and member == ARGS_NAME else tokens))
+        self._given.append(member)
         whose = f"arguments of {verb or default}" if verb or default else "arguments"
         self._told.append((member, f"{whose}: {' '.join(tokens)}"))
 
-    def migration(self, engine: NewEngine) -> None:
-        """Stored arguments as the new engine understands them."""
-        texts = {name: read_source(member.source) for name, member in self._members.items() if member.role == "args"}
+    def migration(self, engine: NewEngine, *, is_new: bool) -> None:
+        """Arguments as the engine understands them: all of them under a new one, else those that are given."""
+        stored = [name for name, member in self._members.items() if member.role == "args"]
+        names = sorted(stored if is_new else set(self._given))
+        if not names:
+            return
+        texts = {name: read_source(self._members[name].source) for name in names}
         asked = asked_for(flag for data in texts.values() for flag in flags_of(data))
         known = replace(engine.flags(asked), verbs=engine.record.has_verbs)
         models = [name for name in self._members if name.lower().endswith(".gguf")]
-        for name, data in sorted(texts.items()):
+        for name, data in texts.items():
             migrated = migrate_args(data, known, members=models, member=name)
             self._notes += migrated.notes
             if migrated.told:
@@ -212,6 +232,14 @@ class _Gathering:
                 self._told.append((name, migrated.told))
             if migrated.verb:
                 self._everyday(migrated.verb)
+
+    def absent_members(self) -> None:
+        """What given arguments name and the file has not is told; of what is removed it was."""
+        head = self._changes.head or self._order.head
+        own = head.own_names if isinstance(head, EngineHead) else ()
+        for member in dict.fromkeys(self._given):
+            for named in absent(self._tokens(member), [*self._members, *own, *self._removed]):
+                self._notes.append(f"{member} names {named}, which is not in the file")
 
     def release(self, words: SwapWords) -> None:
         """Name, version and address of updates."""

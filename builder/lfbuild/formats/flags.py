@@ -125,7 +125,7 @@ def migrate_args(data: bytes, known: KnownFlags, *, members: Collection[str], me
     if changed != tokens and by_hand:
         telling.say(f"is written by hand and stays so, so the file may not start: {_by_args(member)}")
     elif changed != tokens:
-        data, told = args_to_bytes(changed), "arguments are changed for the new engine"
+        data, told = args_to_bytes(changed), "arguments are changed for the engine"
     front = args_to_bytes([verb]) if verb else b""
     return MigratedArgs(data=front + data, verb=verb, told=told, notes=tuple(telling.notes))
 
@@ -207,6 +207,14 @@ def model_arguments(tokens: Sequence[str], members: Collection[str], *, verb: st
     for flag, value in itertools.pairwise(tokens):
         if flag in flags and (value.startswith("/zip/") or value in members):
             yield flag, value
+
+
+def absent(tokens: Iterable[str], names: Collection[str]) -> Iterator[str]:
+    """What is named inside the file and is none of its members, nor a folder of some."""
+    for token in tokens:
+        path = token.removeprefix("/zip/").rstrip("/")
+        if token.startswith("/zip/") and path and not any(f"{name}/".startswith(f"{path}/") for name in names):
+            yield token
 
 
 def looks_like_flag(token: str) -> bool:
