@@ -14,7 +14,7 @@ import pytest
 from tests.commands.world import engine_of, keep_engines
 from tests.world.edits import LARGER_ENGINE, NEW_ENGINE, engine_file, launcher_file, new_slice
 from tests.world.files import MODEL_NAME, default_members, manifest_of, sign_file, verified, weights, write_tiny_file
-from tests.world.models import DEFAULT_TENSORS, tiny_gguf
+from tests.world.models import DEFAULT_TENSORS, STRING, tiny_gguf
 from tests.world.mozilla import MODEL, mozilla_engine, write_mozilla_file
 from tests.world.programs import tiny_elf, tiny_macho
 from tests.world.slices import LINUX, WINDOWS, WINDOWS_ENGINE, tiny_launcher
@@ -478,6 +478,44 @@ def test_names_and_the_address_of_updates(world: Path, capsys: Captured) -> None
     assert (manifest.release.name, manifest.release.version, manifest.update_url) == (
         "chat", "2.0", "https://example.com/c",
     )  # fmt: skip
+
+
+def other_model(path: Path, *, name: str = "Other", architecture: str = "gemma3") -> Path:
+    """A model that calls itself so."""
+    values = {"general.architecture": (STRING, architecture), "general.name": (STRING, name)}
+    path.write_bytes(tiny_gguf(values, tensors=DEFAULT_TENSORS[:2]))
+    return path
+
+
+def test_a_description_and_a_licence_that_stay_with_another_model_are_told(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+    swapped(capsys, path, "--description", "Tiny, for tests")
+
+    told = swapped(capsys, path, "--model", other_model(world / "other.gguf"))
+
+    assert (
+        "description and license still tell of Tiny (llama), and Other (gemma3) takes its place: "
+        "set what is so now with --description and --license"
+    ) in str(told["notes"])
+
+
+def test_of_the_same_model_in_another_quantization_nothing_has_to_be_told(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+
+    told = swapped(capsys, path, "--model", other_model(world / "q8.gguf", name="Tiny", architecture="llama"))
+
+    assert "takes its place" not in str(told["notes"])
+
+
+def test_description_and_licence_come_with_the_model(world: Path, capsys: Captured) -> None:
+    path, model = launcher_file(world), other_model(world / "other.gguf")
+
+    told = swapped(capsys, path, "--model", model, "--description", "Other", "--license", "LicenseRef-Gemma")
+
+    release = manifest_of(path).release
+    assert (release.description, release.license, release.version) == ("Other", "LicenseRef-Gemma", "1")
+    assert "takes its place" not in str(told["notes"])
+    assert "no license" in str(swapped(capsys, path, "--license", "")["changes"])
 
 
 def test_another_output_leaves_the_file_as_it_is(world: Path, capsys: Captured) -> None:

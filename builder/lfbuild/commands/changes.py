@@ -17,7 +17,7 @@ from lfbuild.archive.source import BytesSource, FileSource, read_source
 from lfbuild.commands.models import load_header
 from lfbuild.commands.new_engine import engine_inside
 from lfbuild.commands.texts import refuse_odd_name
-from lfbuild.errors import FormatError, Problem, RecipeError, problems_of
+from lfbuild.errors import FormatError, Problem, RecipeError
 from lfbuild.formats.args import (
     ARGS_NAME,
     AS_THEY_STAND,
@@ -32,53 +32,15 @@ from lfbuild.formats.args import (
 from lfbuild.formats.flags import absent, asked_for, flags_of, migrate_args, model_arguments, naming
 from lfbuild.formats.gguf import cut_gguf
 from lfbuild.formats.model import model_facts
-from lfbuild.formats.names import check_file_name, check_update_address, check_version
 from lfbuild.manifest.edit import Changes
 from lfbuild.manifest.model import OWN_FOLDER, Origin
 from lfbuild.manifest.order import EngineHead, LauncherHead, PackMember
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lfbuild.commands.new_engine import NewEngine
+    from lfbuild.commands.swap_words import SwapWords
     from lfbuild.manifest.model import Release
     from lfbuild.manifest.order import PackOrder
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SwapWords:
-    """What is to be another than before, as the user says it."""
-
-    engine: str = ""
-    models: tuple[tuple[str, Path], ...] = ()
-    """The name that it has in the file (empty: that of its path), and where it is."""
-    args: tuple[tuple[str, str], ...] = ()
-    """A verb (empty: the default one) and its arguments."""
-    files: tuple[tuple[str, Path], ...] = ()
-    remove: tuple[str, ...] = ()
-    name: str | None = None
-    version: str | None = None
-    update_url: str | None = None
-
-    @property
-    def says_nothing(self) -> bool:
-        """Whether nothing is to be changed."""
-        return self == SwapWords()
-
-    def problems(self, where: str) -> Iterator[Problem]:
-        """What a recipe would refuse too."""
-        if self.name is not None:
-            yield from problems_of(where, "--name", self.name, check_file_name)
-        if self.version is not None:
-            yield from problems_of(where, "--version", self.version, check_version)
-        if self.update_url:
-            yield from problems_of(where, "--update-url", self.update_url, check_update_address)
-
-    def paths(self) -> Iterator[Path]:
-        """What is read from this machine."""
-        yield from (path for _, path in (*self.models, *self.files))
-        if self.engine:
-            yield Path(self.engine)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,6 +99,8 @@ class _Gathering:
         self._removed: list[str] = []
         self._given: list[str] = []
         """Arguments that the user sets."""
+        self._others: list[str] = []
+        """Models of which another one takes the place, in words."""
 
     def engine(self, engine: NewEngine) -> None:
         """The engine as slices of the launcher that the file has, or as another head."""
@@ -159,7 +123,7 @@ class _Gathering:
         if new != old.name and new in self._members:
             hint = f"replace that one by --file {new}=PATH, or give {path.name} another name"
             raise self._refused("--model", f"the file has a {new} beside {old.name}, which would be lost", hint=hint)
-        self._put[new] = self._members[new] = _model_member(new, path, old, where=self._where)
+        self._put[new] = self._members[new] = self._model_member(new, path, old)
         if old.name != new:
             self._removed.append(old.name)
             del self._members[old.name]
@@ -171,7 +135,7 @@ class _Gathering:
         self._refuse_own(name, key="--file")
         old = self._members.get(name)
         if name.lower().endswith(".gguf"):
-            member = _model_member(name, path, old, where=self._where)
+            member = self._model_member(name, path, old)
         else:
             source = FileSource.whole(path)
             mode = 0o755 if path.stat().st_mode & 0o111 else 0o644
@@ -242,13 +206,19 @@ class _Gathering:
                 self._notes.append(f"{member} names {named}, which is not in the file")
 
     def release(self, words: SwapWords) -> None:
-        """Name, version and address of updates."""
-        named = {"name": words.name, "version": words.version}
+        """Name, version, description, licence and address of updates."""
+        named = {
+            "name": words.name,
+            "version": words.version,
+            "description": words.description,
+            "license": words.license,
+        }
         given = {key: value for key, value in named.items() if value is not None}
         if given:
             release: Release = msgspec.structs.replace(self._order.release, **given)
             self._changes = replace(self._changes, release=release)
-            self._told += [("", f"{key} becomes {value}") for key, value in given.items()]
+            self._told += [("", f"{key} becomes {value}" if value else f"no {key}") for key, value in given.items()]
+        self._tell_what_stays([key for key in ("description", "license") if key not in given])
         if words.update_url is not None:
             self._changes = replace(self._changes, update_url=words.update_url)
             self._told.append(("", f"updates come from {words.update_url}" if words.update_url else "no updates"))
@@ -277,6 +247,14 @@ class _Gathering:
             self._notes.append(f"the engine for {', '.join(kept)} stays the old one: {engine.told} has none")
         if left_out:
             self._notes.append(f"the engine for {', '.join(left_out)} is left out: the file has no launcher for it")
+
+    def _tell_what_stays(self, keys: list[str]) -> None:
+        """What was said of a model that is no longer there."""
+        said = [key for key in keys if getattr(self._order.release, key)]
+        if said:
+            tell = f"{' and '.join(said)} still {'tell' if len(said) > 1 else 'tells'} of"
+            options = " and ".join(f"--{key}" for key in said)
+            self._notes += [f"{tell} {other}: set what is so now with {options}" for other in self._others]
 
     def _head(self, engine: NewEngine) -> None:
         self._changes = replace(self._changes, head=engine.head, engine=engine.record)
@@ -350,6 +328,13 @@ class _Gathering:
                 self._put_args(member, args_to_bytes([*named, USERS_OWN]))
                 self._told.append((member, f"arguments of {verb}: {' '.join(named)} {USERS_OWN}"))
 
+    def _model_member(self, name: str, path: Path, old: PackMember | None) -> PackMember:
+        member = _model_member(name, path, old, where=self._where)
+        before, now = _model_words(old) if old else "", _model_words(member)
+        if old and old.role == "weights" and before != now:
+            self._others.append(f"{before}, and {now} takes its place")
+        return member
+
     def _put_args(self, name: str, data: bytes) -> None:
         member = PackMember(name=name, role="args", place="tail", source=BytesSource(data))
         self._put[name] = self._members[name] = member
@@ -376,3 +361,9 @@ def _model_member(name: str, path: Path, old: PackMember | None, *, where: str) 
         origin=Origin(kind="path", location=path.name),
         facts=facts,
     )
+
+
+def _model_words(member: PackMember) -> str:
+    """What a model says that it is."""
+    facts = member.facts or (member.told.model if member.told else None)
+    return f"{facts.name or member.name} ({facts.architecture})" if facts else member.name
