@@ -676,6 +676,52 @@ def test_an_engine_is_never_written_over(world: Path, capsys: Captured, verb: st
 
 
 @pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--file", "../x=tiny.gguf"], ["--file: the name '../x' leads out of the folder"]),
+        (["--file", "/abs/x=tiny.gguf"], ["--file: the name '/abs/x' is absolute"]),
+        (["--file", "a=x", "--file", "a=y"], ["--file: a is given more than once"]),
+        (["--file", "a=x", "--remove", "a"], ["--file: a is to be put in, and removed by --remove"]),
+        (["--model", "x@y.gguf"], ["--model: the name 'x@y.gguf' contains '@', which separates file and member"]),
+        (["--model", "a=x", "--remove", "a", "--name", ""], [
+            "--model: a is to be put in, and removed by --remove", "--name: must have 1 to 200 bytes",
+        ]),
+    ],
+)  # fmt: skip
+def test_words_that_cannot_be_meant_are_refused_before_anything_is_read(
+    world: Path, capsys: Captured, words: list[str], told: list[str]
+) -> None:
+    said = refusal(capsys, "nowhere.llamafile", "--engine", "nowhere", *words, code=2)
+
+    assert said == "".join(f"lfbuild: nowhere.llamafile: {problem}\n" for problem in told)
+
+
+def test_a_member_that_is_not_there_is_not_removed(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+
+    assert refusal(capsys, path, "--remove", "nothere", code=2) == (
+        f"lfbuild: {path}: --remove: the file has no member nothere\nlfbuild: hint: lfbuild list {path}\n"
+    )
+
+
+@pytest.mark.parametrize("words", [["swap", "--name", "x"], ["compact"]])
+def test_weights_that_are_damaged_are_told_with_the_file_to_verify(
+    world: Path, capsys: Captured, words: list[str]
+) -> None:
+    path = launcher_file(world)
+    with Reader.open(path) as reader:
+        at = reader.data_offset(reader.record(MODEL_NAME))
+    data = bytearray(path.read_bytes())
+    data[at + 9] ^= 1
+    path.write_bytes(data)
+    capsys.readouterr()
+
+    assert main([words[0], str(path), *words[1:], "-o", "new.llamafile", "--quiet"]) == 5
+
+    assert capsys.readouterr().err.endswith(f"lfbuild: hint: lfbuild verify {path} tells whether the file is damaged\n")
+
+
+@pytest.mark.parametrize(
     ("option", "value", "what"),
     [
         ("--name", "", "must have 1 to 200 bytes"),

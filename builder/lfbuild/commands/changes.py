@@ -17,7 +17,7 @@ from lfbuild.archive.source import BytesSource, FileSource, read_source
 from lfbuild.commands.models import load_header
 from lfbuild.commands.new_engine import engine_inside
 from lfbuild.commands.texts import refuse_odd_name
-from lfbuild.errors import FormatError, Problem, RecipeError
+from lfbuild.errors import Problem, RecipeError, command
 from lfbuild.formats.args import (
     ARGS_NAME,
     AS_THEY_STAND,
@@ -58,7 +58,7 @@ def read_changes(words: SwapWords, order: PackOrder, engine: NewEngine | None, *
 
     Raises:
         RecipeError: the words do not fit the file.
-        FormatError: a model is none, or there is no such member.
+        FormatError: a model is none.
     """
     gathering = _Gathering(order, where)
     if engine is not None:
@@ -148,7 +148,7 @@ class _Gathering:
         """A member less; what the arguments say of it is told."""
         self._refuse_own(name, key="--remove")
         if name not in self._members:
-            raise FormatError(self._where, f"has no member {name!r} that could be removed", hint="lfbuild list")
+            raise self._refused("--remove", f"the file has no member {name}", hint=command("list", self._where))
         self._removed.append(name)
         del self._members[name]
         self._put.pop(name, None)

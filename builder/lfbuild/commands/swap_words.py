@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lfbuild.archive.layout import name_fault
 from lfbuild.errors import Problem, problems_of
 from lfbuild.formats.names import check_file_name, check_update_address, check_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +37,16 @@ class SwapWords:
         return self == SwapWords()
 
     def problems(self, where: str) -> Iterator[Problem]:
-        """What a recipe would refuse too."""
+        """What a recipe would refuse too, and words that contradict each other."""
+        names = {
+            "--model": [name or path.name for name, path in self.models],
+            "--file": [name for name, _ in self.files],
+        }
+        for option, given in names.items():
+            for name in dict.fromkeys(given):
+                yield from _name_problems(where, option, name, given)
+                if name in self.remove:
+                    yield Problem(where=where, key=option, what=f"{name} is to be put in, and removed by --remove")
         if self.name is not None:
             yield from problems_of(where, "--name", self.name, check_file_name)
         if self.version is not None:
@@ -49,3 +59,10 @@ class SwapWords:
         yield from (path for _, path in (*self.models, *self.files))
         if self.engine:
             yield Path(self.engine)
+
+
+def _name_problems(where: str, option: str, name: str, given: Sequence[str]) -> Iterator[Problem]:
+    if fault := name_fault(name):
+        yield Problem(where=where, key=option, what=f"the name {name!r} {fault}")
+    if given.count(name) > 1:
+        yield Problem(where=where, key=option, what=f"{name} is given more than once")

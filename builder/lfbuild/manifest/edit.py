@@ -311,6 +311,6 @@ def _members(order: PackOrder, changes: Changes, where: str) -> tuple[PackMember
     names = {member.name for member in order.members}
     for name in changes.remove:
         if name not in names:
-            raise FormatError(where, f"has no member {name!r} that could be removed", hint="lfbuild list")
+            raise FormatError(where, f"has no member {name!r} that could be removed")
     kept = [put.get(member.name, member) for member in order.members if member.name not in changes.remove]
     return (*kept, *(member for member in changes.put if member.name not in names))
