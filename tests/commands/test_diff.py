@@ -136,6 +136,24 @@ def test_a_name_that_is_taken_is_refused_unless_forced(
     assert said(capsys, "apply", old.name, "p.lfdelta", "--force")
 
 
+def test_a_file_that_o_names_is_replaced_unforced(old: Path, new: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said(capsys, "diff", old.name, new.name, "-o", "p.lfdelta")
+    made = old.with_name("made")
+    made.write_bytes(b"another file")
+
+    said(capsys, "apply", old.name, "p.lfdelta", "-o", "made")
+
+    assert made.read_bytes() == new.read_bytes()
+
+
+def test_the_help_says_what_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["apply", "--help"]) == 0
+
+    told = " ".join(capsys.readouterr().out.split())
+    assert "where to write, over a file that is there too (default:" in told
+    assert "--force without -o: replace a file that has the delta's name already" in told
+
+
 def test_a_delta_is_applied_from_standard_input(
     old: Path, new: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

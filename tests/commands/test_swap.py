@@ -14,8 +14,8 @@ import pytest
 from tests.commands.world import engine_of, keep_engines
 from tests.world.edits import LARGER_ENGINE, NEW_ENGINE, engine_file, launcher_file, new_slice
 from tests.world.files import MODEL_NAME, default_members, manifest_of, sign_file, verified, weights, write_tiny_file
-from tests.world.models import DEFAULT_TENSORS, tiny_gguf
-from tests.world.mozilla import mozilla_engine, write_mozilla_file
+from tests.world.models import DEFAULT_TENSORS, STRING, tiny_gguf
+from tests.world.mozilla import MODEL, mozilla_engine, write_mozilla_file
 from tests.world.programs import tiny_elf, tiny_macho
 from tests.world.slices import LINUX, WINDOWS, WINDOWS_ENGINE, tiny_launcher
 
@@ -54,6 +54,11 @@ def members_of(path: Path) -> dict[str, bytes]:
 def engine_in(path: Path, target: str = LINUX) -> bytes:
     with Reader.open(path) as reader:
         return reader.read(f".lfbuild/engine/{target}")
+
+
+def mozilla_with_args(world: Path, args: bytes) -> Path:
+    """A file of Mozilla's with these default arguments."""
+    return write_mozilla_file(world / "moz.llamafile", {MODEL: tiny_gguf(), ".args": args})
 
 
 @pytest.mark.parametrize("in_place", [False, True])
@@ -205,6 +210,67 @@ def test_a_foreign_llamafile_with_an_engine_of_ours_gets_a_verb(world: Path, cap
     assert ".args: begins with the verb cli from now on: the engine starts nothing without one" in str(told["notes"])
 
 
+def test_arguments_in_one_line_are_those_of_the_new_engine_too(world: Path, capsys: Captured) -> None:
+    path = mozilla_with_args(world, b"-m /zip/tiny.Q4_0.gguf --server --nobrowser\n")
+    keep_engines(world, capsys)
+
+    told = swapped(capsys, path, "--engine", "chat.toml")
+
+    assert members_of(path)[".args"] == b"serve\n-m\n/zip/tiny.Q4_0.gguf\n"
+    assert ".args: --server is dropped: the verb says so" in str(told["notes"])
+    assert "arguments are changed for the engine" in str(told["changes"])
+
+
+def test_arguments_that_are_left_as_they_are_are_not_told_as_changed(world: Path, capsys: Captured) -> None:
+    path = mozilla_with_args(world, b"# mine\n-m /zip/tiny.Q4_0.gguf --server\n")
+    keep_engines(world, capsys)
+
+    told = swapped(capsys, path, "--engine", "chat.toml")
+
+    assert members_of(path)[".args"] == b"serve\n# mine\n-m /zip/tiny.Q4_0.gguf --server\n"
+    assert ".args: --server should be dropped: the verb says so" in str(told["notes"])
+    assert "so the file may not start: set it with --args '…'" in str(told["notes"])
+    assert "arguments are changed" not in str(told["changes"])
+
+
+def args_of(path: Path) -> dict[str, bytes]:
+    """The arguments of every verb but the default one."""
+    with Reader.open(path) as reader:
+        members = [name for name in reader.records if name.startswith(".lfbuild/args/")]
+        return {name.rpartition("/")[2]: reader.read(name) for name in members}
+
+
+def test_every_everyday_verb_knows_the_models_of_a_foreign_llamafile(world: Path, capsys: Captured) -> None:
+    path = mozilla_with_args(world, b"-m tiny.Q4_0.gguf --mmproj /zip/eye.gguf --server # mine\n")
+    keep_engines(world, capsys)
+
+    told = swapped(capsys, path, "--engine", "chat.toml")
+
+    assert verified(path) == []
+    both = b"-m\n/zip/tiny.Q4_0.gguf\n--mmproj\n/zip/eye.gguf\n...\n"
+    assert args_of(path) == {"cli": both, "completion": both, "bench": b"-m\n/zip/tiny.Q4_0.gguf\n...\n"}
+    assert "arguments of bench: -m /zip/tiny.Q4_0.gguf ..." in str(told["changes"])
+
+
+def test_arguments_that_are_given_with_an_engine_know_the_model_too(world: Path, capsys: Captured) -> None:
+    path = mozilla_with_args(world, b"-m tiny.Q4_0.gguf\n")
+    keep_engines(world, capsys)
+
+    swapped(capsys, path, "--engine", "chat.toml", "--args", "serve=--temp 0")
+
+    assert set(args_of(path)) == {"completion", "serve", "bench"}
+    assert args_of(path)["serve"] == b"-m\n/zip/tiny.Q4_0.gguf\n--temp\n0\n...\n"
+
+
+def test_no_arguments_are_made_up_for_a_file_that_has_a_verb(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+    keep_engines(world, capsys)
+
+    swapped(capsys, path, "--engine", "chat.toml")
+
+    assert args_of(path) == {}
+
+
 def test_arguments_of_a_foreign_llamafile_keep_its_model_and_get_no_verb(world: Path, capsys: Captured) -> None:
     path = write_mozilla_file(world / "moz.llamafile")
 
@@ -315,7 +381,62 @@ def test_arguments_of_the_default_verb_and_of_another(world: Path, capsys: Captu
     assert verified(path) == []
     assert members_of(path)[".args"] == b"cli\n-m\n/zip/Tiny.Q4_0.gguf\n-c\n8192\n-p\n'Hello there'\n...\n"
     with Reader.open(path) as reader:
-        assert reader.read(".lfbuild/args/serve") == b"--port\n9000\n...\n"
+        assert reader.read(".lfbuild/args/serve") == b"-m\n/zip/Tiny.Q4_0.gguf\n--port\n9000\n...\n"
+
+
+def file_that_knows(world: Path, *texts: str) -> Path:
+    """A file whose engine for Linux has these texts in its bytes."""
+    program = NEW_ENGINE + b"\0" + b"".join(text.encode() + b"\0" for text in texts)
+    return launcher_file(world, slices=(new_slice(program),))
+
+
+def test_arguments_are_held_against_the_engine_that_the_file_has(world: Path, capsys: Captured) -> None:
+    path = file_that_knows(world, "-m", "-c", "--load-mode")
+
+    told = swapped(capsys, path, "--args", "-c 64 --frobnicate 3 --no-mmap")
+
+    assert members_of(path)[".args"].split() == (
+        b"cli -m /zip/Tiny.Q4_0.gguf -c 64 --frobnicate 3 --load-mode none ...".split()
+    )
+    assert ".args: --frobnicate may be refused: the engine's bytes have no such text" in str(told["notes"])
+    assert ".args: --no-mmap becomes --load-mode none: --load-mode has taken its place" in str(told["notes"])
+
+
+def test_only_arguments_that_are_given_are_held_against_the_engine_that_the_file_has(
+    world: Path, capsys: Captured
+) -> None:
+    path = file_that_knows(world, "-c")
+
+    told = swapped(capsys, path, "--name", "x")
+
+    assert "may be refused" not in str(told["notes"])
+
+
+def test_arguments_of_a_verb_that_no_engine_has_are_refused(world: Path, capsys: Captured) -> None:
+    path = file_that_knows(world, "perplexity")
+    before = path.read_bytes()
+
+    assert refusal(capsys, path, "--args", "bogusverb=-c 1", code=2) == (
+        f"lfbuild: {path}: --args: llama.cpp 0.5.0 of the file has no verb bogusverb\n"
+        "lfbuild: hint: every engine of lfbuild's has cli, completion, serve, bench\n"
+    )
+    assert path.read_bytes() == before
+    swapped(capsys, path, "--args", "perplexity=-c 1")
+
+
+def test_mozillas_engine_has_no_verbs(world: Path, capsys: Captured) -> None:
+    path = write_mozilla_file(world / "moz.llamafile")
+
+    assert "llamafile 0.9.3 of the file has no verb serve" in refusal(capsys, path, "--args", "serve=-c 1", code=2)
+
+
+def test_arguments_that_name_what_is_not_in_the_file_are_told(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+
+    told = swapped(capsys, path, "--args", "serve=-m /zip/nothere.gguf", "--args", "--path /zip/prompts")
+
+    assert ".lfbuild/args/serve names /zip/nothere.gguf, which is not in the file" in str(told["notes"])
+    assert "/zip/prompts" not in str(told["notes"])
 
 
 @pytest.mark.parametrize("words", ["completion --temp 0", "serve=completion --temp 0"])
@@ -357,6 +478,44 @@ def test_names_and_the_address_of_updates(world: Path, capsys: Captured) -> None
     assert (manifest.release.name, manifest.release.version, manifest.update_url) == (
         "chat", "2.0", "https://example.com/c",
     )  # fmt: skip
+
+
+def other_model(path: Path, *, name: str = "Other", architecture: str = "gemma3") -> Path:
+    """A model that calls itself so."""
+    values = {"general.architecture": (STRING, architecture), "general.name": (STRING, name)}
+    path.write_bytes(tiny_gguf(values, tensors=DEFAULT_TENSORS[:2]))
+    return path
+
+
+def test_a_description_and_a_licence_that_stay_with_another_model_are_told(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+    swapped(capsys, path, "--description", "Tiny, for tests")
+
+    told = swapped(capsys, path, "--model", other_model(world / "other.gguf"))
+
+    assert (
+        "description and license still tell of Tiny (llama), and Other (gemma3) takes its place: "
+        "set what is so now with --description and --license"
+    ) in str(told["notes"])
+
+
+def test_of_the_same_model_in_another_quantization_nothing_has_to_be_told(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+
+    told = swapped(capsys, path, "--model", other_model(world / "q8.gguf", name="Tiny", architecture="llama"))
+
+    assert "takes its place" not in str(told["notes"])
+
+
+def test_description_and_licence_come_with_the_model(world: Path, capsys: Captured) -> None:
+    path, model = launcher_file(world), other_model(world / "other.gguf")
+
+    told = swapped(capsys, path, "--model", model, "--description", "Other", "--license", "LicenseRef-Gemma")
+
+    release = manifest_of(path).release
+    assert (release.description, release.license, release.version) == ("Other", "LicenseRef-Gemma", "1")
+    assert "takes its place" not in str(told["notes"])
+    assert "no license" in str(swapped(capsys, path, "--license", "")["changes"])
 
 
 def test_another_output_leaves_the_file_as_it_is(world: Path, capsys: Captured) -> None:
@@ -514,6 +673,52 @@ def test_an_engine_is_never_written_over(world: Path, capsys: Captured, verb: st
         "lfbuild: engine.bin: is one of the files that are read\nlfbuild: hint: -o names another\n"
     )
     assert engine.read_bytes() == NEW_ENGINE
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--file", "../x=tiny.gguf"], ["--file: the name '../x' leads out of the folder"]),
+        (["--file", "/abs/x=tiny.gguf"], ["--file: the name '/abs/x' is absolute"]),
+        (["--file", "a=x", "--file", "a=y"], ["--file: a is given more than once"]),
+        (["--file", "a=x", "--remove", "a"], ["--file: a is to be put in, and removed by --remove"]),
+        (["--model", "x@y.gguf"], ["--model: the name 'x@y.gguf' contains '@', which separates file and member"]),
+        (["--model", "a=x", "--remove", "a", "--name", ""], [
+            "--model: a is to be put in, and removed by --remove", "--name: must have 1 to 200 bytes",
+        ]),
+    ],
+)  # fmt: skip
+def test_words_that_cannot_be_meant_are_refused_before_anything_is_read(
+    world: Path, capsys: Captured, words: list[str], told: list[str]
+) -> None:
+    said = refusal(capsys, "nowhere.llamafile", "--engine", "nowhere", *words, code=2)
+
+    assert said == "".join(f"lfbuild: nowhere.llamafile: {problem}\n" for problem in told)
+
+
+def test_a_member_that_is_not_there_is_not_removed(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+
+    assert refusal(capsys, path, "--remove", "nothere", code=2) == (
+        f"lfbuild: {path}: --remove: the file has no member nothere\nlfbuild: hint: lfbuild list {path}\n"
+    )
+
+
+@pytest.mark.parametrize("words", [["swap", "--name", "x"], ["compact"]])
+def test_weights_that_are_damaged_are_told_with_the_file_to_verify(
+    world: Path, capsys: Captured, words: list[str]
+) -> None:
+    path = launcher_file(world)
+    with Reader.open(path) as reader:
+        at = reader.data_offset(reader.record(MODEL_NAME))
+    data = bytearray(path.read_bytes())
+    data[at + 9] ^= 1
+    path.write_bytes(data)
+    capsys.readouterr()
+
+    assert main([words[0], str(path), *words[1:], "-o", "new.llamafile", "--quiet"]) == 5
+
+    assert capsys.readouterr().err.endswith(f"lfbuild: hint: lfbuild verify {path} tells whether the file is damaged\n")
 
 
 @pytest.mark.parametrize(

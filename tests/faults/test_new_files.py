@@ -13,11 +13,11 @@ from tests.world.edits import LARGER_ENGINE, edit_in_place, launcher_file, new_s
 from tests.world.files import EPOCH
 from tests.world.mozilla import write_mozilla_file
 
-from lfbuild.commands.changes import SwapWords
 from lfbuild.commands.compact import compact
 from lfbuild.commands.import_ import import_file
 from lfbuild.commands.settings import Settings
 from lfbuild.commands.swap import SwapOptions, swap
+from lfbuild.commands.swap_words import SwapWords
 from lfbuild.manifest.edit import Changes
 from lfbuild.report import SilentReport
 

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from lfbuild.errors import FormatError
 from lfbuild.formats.args import (
+    AS_THEY_STAND,
     args_to_bytes,
     expand_args,
+    is_plain,
     parse_args,
     parse_args_lines,
     verb_member,
@@ -166,3 +168,20 @@ def test_the_users_own_arguments_stand_where_the_dots_do(
     arguments: list[str], own: list[str], expected: list[str]
 ) -> None:
     assert expand_args(args_to_bytes(arguments), own, environment={}) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "plain"),
+    [
+        ("-m /zip/a.gguf --server ...\n", True),
+        ("-p\n'a  b'\n", True),
+        ("-p 'a'", False),
+        ("-p $WORDS", False),
+        ("-p '$WORDS'", True),
+        ("-p a # why", False),
+        ("-p '...'", False),
+        ("-p \\\n a", False),
+    ],
+)
+def test_a_text_is_plain_where_writing_it_anew_loses_white_space_only(text: str, plain: bool) -> None:
+    assert is_plain(text.encode(), parse_args(text.encode(), environment=AS_THEY_STAND)) is plain

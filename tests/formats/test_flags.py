@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lfbuild.formats.flags import KnownFlags, asked_for, find_texts, flags_of, migrate_args, naming
+from lfbuild.formats.flags import KnownFlags, absent, asked_for, find_texts, flags_of, migrate_args, naming
 
 NEWER = KnownFlags(present=frozenset({"-m", "-c", "--load-mode"}), sure=True)
 
@@ -71,22 +71,43 @@ def test_an_engine_that_looks_for_bare_names_in_its_file_keeps_them() -> None:
     assert migrated("-m", "a.gguf", "...", known=known, members=("a.gguf",)) == ("-m a.gguf ...", ())
 
 
+def test_a_text_in_one_line_is_changed_as_one_in_lines_is() -> None:
+    result = migrate_args(b"-m /zip/a.gguf  --nobrowser --no-mmap\n", NEWER, members=(), member=".args")
+
+    assert result.data == b"-m\n/zip/a.gguf\n--load-mode\nnone\n"
+    assert result.told == "arguments are changed for the engine"
+    assert result.notes == (
+        ".args: --nobrowser is dropped: newer engines open no browser",
+        ".args: --no-mmap becomes --load-mode none: --load-mode has taken its place",
+    )
+
+
 @pytest.mark.parametrize(
     "text",
     [
-        b"-m /zip/a.gguf --nobrowser ...\n",
-        b"# mine\n--nobrowser\n...\n",
-        b"--nobrowser\n'a b'\n-c\n$HEAT\n...\n",
+        b"# mine\n-m a.gguf --nobrowser\n...\n",
+        b"--nobrowser\n-m\n'a.gguf'\n...\n",
+        b"--nobrowser\n-m\na.gguf\n-c\n$HEAT\n...\n",
+        b"--nobrowser -m a.gguf \\\n ...\n",
     ],
 )
 def test_a_text_that_somebody_wrote_by_hand_stays_and_what_it_needs_is_told(text: bytes) -> None:
-    result = migrate_args(text, NEWER, members=(), member=".args")
+    result = migrate_args(text, NEWER, members=("a.gguf",), member=".args")
 
-    assert result.data == text
+    assert (result.data, result.told) == (text, "")
     assert result.notes == (
-        ".args: --nobrowser is dropped: newer engines open no browser",
-        ".args: is written by hand, so it was left as it is",
+        ".args: --nobrowser should be dropped: newer engines open no browser",
+        ".args: -m a.gguf should become -m /zip/a.gguf: engines look for a bare name outside of the file",
+        ".args: is written by hand and stays so, so the file may not start: set it with --args '…'",
     )
+
+
+def test_of_another_verbs_text_it_is_told_how_to_set_it() -> None:
+    text = b"--nobrowser # not here\n"
+
+    notes = migrate_args(text, NEWER, members=(), member=".lfbuild/args/serve").notes
+
+    assert notes[-1].endswith("so the file may not start: set it with --args serve='…'")
 
 
 VERBS = KnownFlags(present=frozenset({"-m", "-c", "--host", "--port"}), sure=True, verbs=True)
@@ -119,7 +140,9 @@ def test_the_verb_and_what_it_stands_for_are_told() -> None:
 def test_a_verb_is_put_before_a_text_that_somebody_wrote_by_hand() -> None:
     text = b"# mine\n-m /zip/a.gguf -c $SIZE\n"
 
-    assert migrate_args(text, VERBS, members=(), member=".args").data == b"cli\n" + text
+    result = migrate_args(text, VERBS, members=(), member=".args")
+
+    assert (result.data, result.told) == (b"cli\n" + text, "arguments begin with a verb")
 
 
 def test_arguments_of_another_verb_get_none() -> None:
@@ -147,6 +170,12 @@ def test_a_member_is_named_as_a_path_or_bare_behind_a_flag_of_models() -> None:
 
     assert naming(tokens, "a.gguf") == [1, 5]
     assert naming(["a.gguf"], "a.gguf") == []
+
+
+def test_what_is_named_in_the_file_and_is_neither_member_nor_folder_is_absent() -> None:
+    tokens = ["-m", "/zip/a.gguf", "--path", "/zip/www/", "--mmproj", "/zip/b.gguf", "/zip/ww", "c.gguf", "/zip/"]
+
+    assert list(absent(tokens, ["a.gguf", "www/index.html"])) == ["/zip/b.gguf", "/zip/ww"]
 
 
 def test_texts_are_found_whole_across_pieces_and_at_the_end_of_longer_ones() -> None:

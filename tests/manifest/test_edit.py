@@ -22,13 +22,14 @@ from tests.world.edits import (
     planned,
 )
 from tests.world.faults import Disk, Fault
-from tests.world.files import MODEL_NAME, manifest_of, plain, verified
-from tests.world.models import tiny_gguf
-from tests.world.slices import LINUX, tiny_slice
+from tests.world.files import MODEL_NAME, default_members, manifest_of, plain, verified, weights, write_tiny_file
+from tests.world.models import TinyTensor, tiny_gguf
+from tests.world.slices import DEFLATED, LINUX, WINDOWS_ENGINE, tiny_launcher, tiny_slice
 
 from lfbuild.archive.journal import JournalWriter
 from lfbuild.archive.reader import Reader
 from lfbuild.archive.source import FileSource
+from lfbuild.commands.compact import compact
 from lfbuild.errors import FormatError, HostError, IntegrityError
 from lfbuild.formats.args import ARGS_NAME
 from lfbuild.host.inplace import has_journal
@@ -36,8 +37,11 @@ from lfbuild.manifest.edit import Changes, plan_in_place
 from lfbuild.manifest.model import Release
 from lfbuild.manifest.order import PackMember
 from lfbuild.manifest.settle import settle
+from lfbuild.recipe.values import Room
+from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from lfbuild.manifest.edit import EditPlan
@@ -122,6 +126,78 @@ def test_an_engine_that_does_not_fit_into_the_room_goes_behind_the_weights(tmp_p
     assert offset_of(path, f".lfbuild/engine/{LINUX}") > offset_of(path, MODEL_NAME) == weights
     with Reader.open(path) as reader:
         assert reader.read(f".lfbuild/engine/{LINUX}") == LARGER_ENGINE
+
+
+LARGE_MODEL = tiny_gguf(tensors=(TinyTensor("blk.0.ffn_up.weight", (256, 1024)),))
+"""1 MiB, which is much more than the engines and their room."""
+FRESH_ROOM = Room(percent=25).beside(len(DEFLATED) + len(WINDOWS_ENGINE), started=True)
+"""Of `tiny_launcher`, in a build whose recipe says nothing of it."""
+
+
+def room_of(path: Path) -> int:
+    return sum(region.size_bytes for region in manifest_of(path).regions if region.kind == "spare")
+
+
+def offsets_of(path: Path) -> list[tuple[str, int]]:
+    with Reader.open(path) as reader:
+        return [(found.record.name, found.record.header_offset) for found in reader.directory.records]
+
+
+def compact_it(path: Path) -> None:
+    compact(path, output=None, threads=1, report=SilentReport())
+
+
+@pytest.mark.parametrize(
+    "write_anew", [compact_it, lambda it: edit_to_new_file(it, SWAP)], ids=["compact", "edit to a new file"]
+)
+def test_what_a_model_that_was_replaced_in_place_left_is_given_back(
+    tmp_path: Path, write_anew: Callable[[Path], object]
+) -> None:
+    members = (weights(data=LARGE_MODEL), *default_members()[1:])
+    path = write_tiny_file(tmp_path, head=tiny_launcher(), members=members, align_bytes=65536, room_bytes=FRESH_ROOM)
+    first = offset_of(path, MODEL_NAME)
+    edit_in_place(path, Changes(put=(weights(),)))
+    assert room_of(path) > len(LARGE_MODEL)
+
+    write_anew(path)
+
+    assert verified(path) == []
+    assert offset_of(path, MODEL_NAME) == first
+    assert path.stat().st_size < len(LARGE_MODEL)
+
+
+def test_compacting_leaves_room_for_the_next_engine_where_a_model_had_taken_it(tmp_path: Path) -> None:
+    path = launcher_file(tmp_path, slices=(new_slice(LARGER_ENGINE),))
+    edit_in_place(path, Changes(put=(weights(data=LARGE_MODEL),), remove=("empty", "prompts/hello.txt")))
+    assert room_of(path) < len(LARGER_ENGINE)
+
+    compact_it(path)
+
+    assert verified(path) == []
+    assert room_of(path) > len(LARGER_ENGINE) * 5 // 4
+    assert edit_in_place(path, Changes(slices=(new_slice(LARGER_ENGINE[:-1] + b"!"),))) == "append"
+
+
+def test_a_compacted_file_is_laid_out_as_a_fresh_one(tmp_path: Path) -> None:
+    path = write_tiny_file(
+        tmp_path, head=tiny_launcher(), members=default_members(), align_bytes=65536, room_bytes=FRESH_ROOM
+    )
+    fresh = offsets_of(path)
+    edit_in_place(path, Changes(put=(weights(data=LARGE_MODEL),)))
+    edit_in_place(path, Changes(put=(weights(),)))
+
+    compact_it(path)
+
+    assert offsets_of(path) == fresh
+
+
+def test_room_that_a_recipe_left_for_larger_engines_stays_in_a_new_file(tmp_path: Path) -> None:
+    path = launcher_file(tmp_path, room_bytes=4 * len(LARGER_ENGINE))
+    before = offset_of(path, MODEL_NAME)
+
+    edit_to_new_file(path, Changes(slices=(new_slice(LARGER_ENGINE),)))
+
+    assert offset_of(path, MODEL_NAME) == before
 
 
 def test_an_engine_head_is_exchanged_through_a_journal(tmp_path: Path) -> None:

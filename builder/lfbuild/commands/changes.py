@@ -6,7 +6,6 @@ decided elsewhere.
 
 from __future__ import annotations
 
-import itertools
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,59 +15,32 @@ import msgspec
 
 from lfbuild.archive.source import BytesSource, FileSource, read_source
 from lfbuild.commands.models import load_header
+from lfbuild.commands.new_engine import engine_inside
 from lfbuild.commands.texts import refuse_odd_name
-from lfbuild.errors import FormatError, Problem, RecipeError, problems_of
-from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, USERS_OWN, args_to_bytes, parse_args, verb_member, verb_of
-from lfbuild.formats.flags import MODEL_FLAGS, asked_for, flags_of, migrate_args, naming
+from lfbuild.errors import Problem, RecipeError, command
+from lfbuild.formats.args import (
+    ARGS_NAME,
+    AS_THEY_STAND,
+    EVERYDAY_VERBS,
+    USERS_OWN,
+    args_to_bytes,
+    is_plain,
+    parse_args,
+    verb_member,
+    verb_of,
+)
+from lfbuild.formats.flags import absent, asked_for, flags_of, migrate_args, model_arguments, naming
 from lfbuild.formats.gguf import cut_gguf
 from lfbuild.formats.model import model_facts
-from lfbuild.formats.names import check_file_name, check_update_address, check_version
 from lfbuild.manifest.edit import Changes
 from lfbuild.manifest.model import OWN_FOLDER, Origin
 from lfbuild.manifest.order import EngineHead, LauncherHead, PackMember
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lfbuild.commands.new_engine import NewEngine
+    from lfbuild.commands.swap_words import SwapWords
     from lfbuild.manifest.model import Release
     from lfbuild.manifest.order import PackOrder
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SwapWords:
-    """What is to be another than before, as the user says it."""
-
-    engine: str = ""
-    models: tuple[tuple[str, Path], ...] = ()
-    """The name that it has in the file (empty: that of its path), and where it is."""
-    args: tuple[tuple[str, str], ...] = ()
-    """A verb (empty: the default one) and its arguments."""
-    files: tuple[tuple[str, Path], ...] = ()
-    remove: tuple[str, ...] = ()
-    name: str | None = None
-    version: str | None = None
-    update_url: str | None = None
-
-    @property
-    def says_nothing(self) -> bool:
-        """Whether nothing is to be changed."""
-        return self == SwapWords()
-
-    def problems(self, where: str) -> Iterator[Problem]:
-        """What a recipe would refuse too."""
-        if self.name is not None:
-            yield from problems_of(where, "--name", self.name, check_file_name)
-        if self.version is not None:
-            yield from problems_of(where, "--version", self.version, check_version)
-        if self.update_url:
-            yield from problems_of(where, "--update-url", self.update_url, check_update_address)
-
-    def paths(self) -> Iterator[Path]:
-        """What is read from this machine."""
-        yield from (path for _, path in (*self.models, *self.files))
-        if self.engine:
-            yield Path(self.engine)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +58,7 @@ def read_changes(words: SwapWords, order: PackOrder, engine: NewEngine | None, *
 
     Raises:
         RecipeError: the words do not fit the file.
-        FormatError: a model is none, or there is no such member.
+        FormatError: a model is none.
     """
     gathering = _Gathering(order, where)
     if engine is not None:
@@ -97,12 +69,21 @@ def read_changes(words: SwapWords, order: PackOrder, engine: NewEngine | None, *
         gathering.file(name, path)
     for name in words.remove:
         gathering.removal(name)
+    judge = engine or _engine_inside(order)
     for verb, text in words.args:
-        gathering.arguments(verb, text)
-    if engine is not None:
-        gathering.migration(engine)
+        gathering.arguments(verb, text, judge)
+    if judge is not None:
+        gathering.migration(judge, is_new=engine is not None)
+    gathering.absent_members()
     gathering.release(words)
     return gathering.result()
+
+
+def _engine_inside(order: PackOrder) -> NewEngine | None:
+    """The engine that the file has; None if another file starts it."""
+    if order.engine is None or isinstance(order.head, Path):
+        return None
+    return engine_inside(order.head, order.engine, of="the file")
 
 
 class _Gathering:
@@ -116,6 +97,10 @@ class _Gathering:
         self._told: list[tuple[str, str]] = []
         self._notes: list[str] = []
         self._removed: list[str] = []
+        self._given: list[str] = []
+        """Arguments that the user sets."""
+        self._others: list[str] = []
+        """Models of which another one takes the place, in words."""
 
     def engine(self, engine: NewEngine) -> None:
         """The engine as slices of the launcher that the file has, or as another head."""
@@ -138,7 +123,7 @@ class _Gathering:
         if new != old.name and new in self._members:
             hint = f"replace that one by --file {new}=PATH, or give {path.name} another name"
             raise self._refused("--model", f"the file has a {new} beside {old.name}, which would be lost", hint=hint)
-        self._put[new] = self._members[new] = _model_member(new, path, old, where=self._where)
+        self._put[new] = self._members[new] = self._model_member(new, path, old)
         if old.name != new:
             self._removed.append(old.name)
             del self._members[old.name]
@@ -150,7 +135,7 @@ class _Gathering:
         self._refuse_own(name, key="--file")
         old = self._members.get(name)
         if name.lower().endswith(".gguf"):
-            member = _model_member(name, path, old, where=self._where)
+            member = self._model_member(name, path, old)
         else:
             source = FileSource.whole(path)
             mode = 0o755 if path.stat().st_mode & 0o111 else 0o644
@@ -163,7 +148,7 @@ class _Gathering:
         """A member less; what the arguments say of it is told."""
         self._refuse_own(name, key="--remove")
         if name not in self._members:
-            raise FormatError(self._where, f"has no member {name!r} that could be removed", hint="lfbuild list")
+            raise self._refused("--remove", f"the file has no member {name}", hint=command("list", self._where))
         self._removed.append(name)
         del self._members[name]
         self._put.pop(name, None)
@@ -172,9 +157,12 @@ class _Gathering:
             for at in naming(tokens, name):
                 self._notes.append(f"{member} still names {tokens[at]}, which is no longer there")
 
-    def arguments(self, verb: str, text: str) -> None:
+    def arguments(self, verb: str, text: str, judge: NewEngine | None) -> None:
         """The arguments of a verb; models that they do not name are those that were named before."""
         default = self._default_verb()
+        if verb and judge is not None and not judge.has_verb(verb):
+            hint = f"every engine of lfbuild's has {', '.join(EVERYDAY_VERBS)}"
+            raise self._refused("--args", f"{judge.told} has no verb {verb}", hint=hint)
         member = ARGS_NAME if verb in {"", default} else verb_member(verb)
         try:
             words = shlex.split(text)
@@ -183,34 +171,54 @@ class _Gathering:
         if default and verb_of(words):
             what = f"'{text}' begins with {words[0]!r}, and no verb takes that: its arguments begin with a flag"
             raise self._refused("--args", what, hint=f"a verb stands before an equals sign: --args {words[0]}='…'")
-        old = self._tokens(member) if member in self._members else []
-        tokens = [*self._models_of(old, words), *words]
+        tokens = [*self._models_of(member, words), *words]
         tokens = tokens if USERS_OWN in tokens else [*tokens, USERS_OWN]
         self._put_args(member, args_to_bytes([default, *tokens] if default and member == ARGS_NAME else tokens))
+        self._given.append(member)
         whose = f"arguments of {verb or default}" if verb or default else "arguments"
         self._told.append((member, f"{whose}: {' '.join(tokens)}"))
 
-    def migration(self, engine: NewEngine) -> None:
-        """Stored arguments as the new engine understands them."""
-        texts = {name: read_source(member.source) for name, member in self._members.items() if member.role == "args"}
+    def migration(self, engine: NewEngine, *, is_new: bool) -> None:
+        """Arguments as the engine understands them: all of them under a new one, else those that are given."""
+        stored = [name for name, member in self._members.items() if member.role == "args"]
+        names = sorted(stored if is_new else set(self._given))
+        if not names:
+            return
+        texts = {name: read_source(self._members[name].source) for name in names}
         asked = asked_for(flag for data in texts.values() for flag in flags_of(data))
         known = replace(engine.flags(asked), verbs=engine.record.has_verbs)
         models = [name for name in self._members if name.lower().endswith(".gguf")]
-        for name, data in sorted(texts.items()):
+        for name, data in texts.items():
             migrated = migrate_args(data, known, members=models, member=name)
             self._notes += migrated.notes
-            if migrated.data != data:
+            if migrated.told:
                 self._put_args(name, migrated.data)
-                self._told.append((name, "arguments are changed for the new engine"))
+                self._told.append((name, migrated.told))
+            if migrated.verb:
+                self._everyday(migrated.verb)
+
+    def absent_members(self) -> None:
+        """What given arguments name and the file has not is told; of what is removed it was."""
+        head = self._changes.head or self._order.head
+        own = head.own_names if isinstance(head, EngineHead) else ()
+        for member in dict.fromkeys(self._given):
+            for named in absent(self._tokens(member), [*self._members, *own, *self._removed]):
+                self._notes.append(f"{member} names {named}, which is not in the file")
 
     def release(self, words: SwapWords) -> None:
-        """Name, version and address of updates."""
-        named = {"name": words.name, "version": words.version}
+        """Name, version, description, licence and address of updates."""
+        named = {
+            "name": words.name,
+            "version": words.version,
+            "description": words.description,
+            "license": words.license,
+        }
         given = {key: value for key, value in named.items() if value is not None}
         if given:
             release: Release = msgspec.structs.replace(self._order.release, **given)
             self._changes = replace(self._changes, release=release)
-            self._told += [("", f"{key} becomes {value}") for key, value in given.items()]
+            self._told += [("", f"{key} becomes {value}" if value else f"no {key}") for key, value in given.items()]
+        self._tell_what_stays([key for key in ("description", "license") if key not in given])
         if words.update_url is not None:
             self._changes = replace(self._changes, update_url=words.update_url)
             self._told.append(("", f"updates come from {words.update_url}" if words.update_url else "no updates"))
@@ -239,6 +247,14 @@ class _Gathering:
             self._notes.append(f"the engine for {', '.join(kept)} stays the old one: {engine.told} has none")
         if left_out:
             self._notes.append(f"the engine for {', '.join(left_out)} is left out: the file has no launcher for it")
+
+    def _tell_what_stays(self, keys: list[str]) -> None:
+        """What was said of a model that is no longer there."""
+        said = [key for key in keys if getattr(self._order.release, key)]
+        if said:
+            tell = f"{' and '.join(said)} still {'tell' if len(said) > 1 else 'tells'} of"
+            options = " and ".join(f"--{key}" for key in said)
+            self._notes += [f"{tell} {other}: set what is so now with {options}" for other in self._others]
 
     def _head(self, engine: NewEngine) -> None:
         self._changes = replace(self._changes, head=engine.head, engine=engine.record)
@@ -273,7 +289,7 @@ class _Gathering:
             if not named:
                 continue
             renamed = [token.removesuffix(old) + new if at in named else token for at, token in enumerate(tokens)]
-            if args_to_bytes(tokens) == read_source(self._members[member].source):
+            if is_plain(read_source(self._members[member].source), tokens):
                 self._put_args(member, args_to_bytes(renamed))
             else:
                 self._notes.append(f"{member} is written by hand and still names {tokens[named[0]]}")
@@ -290,14 +306,34 @@ class _Gathering:
         engine = self._order.engine
         return present or ("cli" if engine is not None and engine.has_verbs else "")
 
-    def _models_of(self, old: list[str], words: list[str]) -> list[str]:
-        """The flags that name models in the old arguments, and are not given anew."""
-        kept: list[str] = []
-        for flag, value in itertools.pairwise(old):
-            in_file = value.startswith("/zip/") or value in self._members
-            if flag in MODEL_FLAGS and in_file and flag not in words:
-                kept += [flag, value]
-        return kept
+    def _models_of(self, member: str, words: list[str]) -> list[str]:
+        """The flags that name models in the arguments as they are, and are not given anew.
+
+        An everyday verb that has no arguments yet takes the models of the default one.
+        """
+        verb = "" if member == ARGS_NAME else member.rpartition("/")[2]
+        old = member if member in self._members or verb not in EVERYDAY_VERBS else ARGS_NAME
+        tokens = self._tokens(old) if old in self._members else []
+        named = model_arguments(tokens, self._members, verb=verb)
+        return [token for pair in named if pair[0] not in words for token in pair]
+
+    def _everyday(self, default: str) -> None:
+        """The models of the arguments, which are those of a verb from now on, for the other verbs that need them."""
+        for verb in EVERYDAY_VERBS:
+            member = verb_member(verb)
+            if verb == default or member in self._members:
+                continue
+            named = [f"/zip/{token}" if token in self._members else token for token in self._models_of(member, [])]
+            if named:
+                self._put_args(member, args_to_bytes([*named, USERS_OWN]))
+                self._told.append((member, f"arguments of {verb}: {' '.join(named)} {USERS_OWN}"))
+
+    def _model_member(self, name: str, path: Path, old: PackMember | None) -> PackMember:
+        member = _model_member(name, path, old, where=self._where)
+        before, now = _model_words(old) if old else "", _model_words(member)
+        if old and old.role == "weights" and before != now:
+            self._others.append(f"{before}, and {now} takes its place")
+        return member
 
     def _put_args(self, name: str, data: bytes) -> None:
         member = PackMember(name=name, role="args", place="tail", source=BytesSource(data))
@@ -325,3 +361,9 @@ def _model_member(name: str, path: Path, old: PackMember | None, *, where: str) 
         origin=Origin(kind="path", location=path.name),
         facts=facts,
     )
+
+
+def _model_words(member: PackMember) -> str:
+    """What a model says that it is."""
+    facts = member.facts or (member.told.model if member.told else None)
+    return f"{facts.name or member.name} ({facts.architecture})" if facts else member.name

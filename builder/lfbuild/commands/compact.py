@@ -15,7 +15,7 @@ from lfbuild.commands.recover import settled
 from lfbuild.errors import FormatError, command
 from lfbuild.host.inplace import used
 from lfbuild.manifest.carry import write_new_file
-from lfbuild.manifest.edit import Changes, plan_new_file
+from lfbuild.manifest.edit import plan_compacted
 from lfbuild.manifest.present import load_present
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def compact(path: Path, *, output: Path | None, threads: int, report: Report) ->
             raise FormatError(path, "is somebody else's file", hint=command("import", path))
         if present.is_signed:
             report.note("the file was signed for Windows, and the new one is not: sign it again")
-        plan = plan_new_file(present, Changes())
+        plan = plan_compacted(present)
         facts = os.fstat(file.fileno())
         target = output or path
         with report.step("writing", total=sum(part.source.size_bytes for part in plan.parts)) as step:

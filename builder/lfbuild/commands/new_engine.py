@@ -15,9 +15,10 @@ from lfbuild.archive.deflate import deflate, encoder_version, look_at
 from lfbuild.archive.reader import Reader, opened, read_at
 from lfbuild.archive.source import BytesSource
 from lfbuild.errors import FormatError, Problem, RecipeError
+from lfbuild.formats.args import EVERYDAY_VERBS
 from lfbuild.formats.executable import PROBE_BYTES, identify_program
 from lfbuild.formats.flags import KnownFlags, find_texts
-from lfbuild.manifest.foreign import engine_record, take_apart
+from lfbuild.manifest.foreign import MOZILLAS, engine_record, take_apart
 from lfbuild.manifest.model import EngineRecord, ToolchainRecord
 from lfbuild.manifest.order import EngineHead, EngineSlice, LauncherHead, read_engine
 from lfbuild.manifest.present import load_present
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from lfbuild.report import Report
 
 _KEY = re.compile(r"[0-9a-f]{8,64}")
+_VERSION = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})")
 _PIECE_BYTES: Final = 8 << 20
 _FIRST_WITH_ZIP_PATHS: Final = (0, 10, 0)
 """The llamafile from which on `/zip/NAME` can be mapped; before, a bare name is looked for in the own file."""
@@ -50,11 +52,35 @@ class NewEngine:
     record: EngineRecord
     flags: Callable[[Collection[str]], KnownFlags]
     """Which of some flags it has."""
+    pieces: Callable[[], Iterator[bytes]]
+    """Its bytes as it runs."""
     head: EngineHead | LauncherHead | None = None
     """A head that starts it; of launchers, with its engines."""
     slices: tuple[EngineSlice, ...] = ()
     """The same as engines by target; empty where it answers only as a head (an APE)."""
     notes: tuple[str, ...] = ()
+
+    def has_verb(self, verb: str) -> bool:
+        """Whether it can be told so what to do: its bytes have the word, and it is none of Mozilla's, without verbs."""
+        if self.record.has_verbs and verb in EVERYDAY_VERBS:
+            return True
+        return self.record.name != MOZILLAS and verb in find_texts(self.pieces(), [verb])
+
+
+def engine_inside(head: EngineHead | LauncherHead, record: EngineRecord, *, of: str) -> NewEngine:
+    """The engine that a file called `of` has."""
+    slices = head.slices if isinstance(head, LauncherHead) else ()
+    pieces = _decoded(slices, head)
+    version = _VERSION.fullmatch(record.version) if record.name == MOZILLAS else None
+    older = version is not None and tuple(map(int, version.groups())) < _FIRST_WITH_ZIP_PATHS
+    return NewEngine(
+        told=f"{record.name} {record.version} of {of}".replace("  ", " "),
+        record=record,
+        flags=_searching(pieces, bare_names=older),
+        pieces=pieces,
+        head=head,
+        slices=slices,
+    )
 
 
 @contextlib.contextmanager
@@ -110,27 +136,12 @@ def _of_ours(present: Present) -> NewEngine:
         raise FormatError(present.where, "has no engine: it is started by another file")
     if isinstance(head, LauncherHead):  # where the engines stand in that file says nothing about another one
         head = replace(head, slices=tuple(replace(item, kept=None) for item in head.slices))
-    slices = head.slices if isinstance(head, LauncherHead) else ()
-    return NewEngine(
-        told=f"{record.name} {record.version} of {present.reader.path.name}",
-        record=record,
-        flags=_searching(_decoded(slices, head)),
-        head=head,
-        slices=slices,
-    )
+    return engine_inside(head, record, of=present.reader.path.name)
 
 
 def _of_foreign(reader: Reader) -> NewEngine:
     foreign = take_apart(reader)
-    record = engine_record(reader, foreign.engine_bytes)
-    head = foreign.head()
-    older = record.version != "" and tuple(map(int, record.version.split("."))) < _FIRST_WITH_ZIP_PATHS
-    return NewEngine(
-        told=f"{record.name} {record.version} of {reader.path.name}".replace("  ", " "),
-        record=record,
-        flags=_searching(_decoded((), head), bare_names=older),
-        head=head,
-    )
+    return engine_inside(foreign.head(), engine_record(reader, foreign.engine_bytes), of=reader.path.name)
 
 
 def _bare(path: Path) -> NewEngine:
@@ -152,8 +163,15 @@ def _bare(path: Path) -> NewEngine:
     if system and machine in _LOWEST:
         item, notes = _slice_of(path.read_bytes(), target=f"{system}-{machine}", cpus=(_LOWEST[machine],), key="")
         slices = (item,)
+    pieces = _decoded((), head)
     return NewEngine(
-        told=path.name, record=record, flags=_searching(_decoded((), head)), head=head, slices=slices, notes=notes
+        told=path.name,
+        record=record,
+        flags=_searching(pieces),
+        pieces=pieces,
+        head=head,
+        slices=slices,
+        notes=notes,
     )
 
 
@@ -190,10 +208,12 @@ def _compiled(recipe: Path, *, settings: Settings, report: Report) -> NewEngine:
         slices = kept.slices if isinstance(kept, LauncherHead) else ()
         engines = [find_by_key(item.key, settings=settings) for item in programs.facts.values()]
         known = frozenset().union(*(engine.flags for engine in engines if engine))
+        pieces = _decoded(slices, kept)
         return NewEngine(
             told=f"{facts.name} {facts.version} of {recipe.name}",
             record=order.engine,
-            flags=_listed(known) if known else _searching(_decoded(slices, kept)),
+            flags=_listed(known) if known else _searching(pieces),
+            pieces=pieces,
             head=kept,
             slices=slices,
         )
@@ -201,7 +221,7 @@ def _compiled(recipe: Path, *, settings: Settings, report: Report) -> NewEngine:
 
 def _of_engines(engines: list[Engine]) -> NewEngine:
     """Engines that lfbuild compiled and kept."""
-    first = engines[0].facts
+    first, head = engines[0].facts, read_engine(engines[0].path)
     record = EngineRecord(
         name=first.name,
         version=first.version,
@@ -224,7 +244,8 @@ def _of_engines(engines: list[Engine]) -> NewEngine:
         told=f"{first.name} {first.version}, {first.target}, in the cache",
         record=record,
         flags=_listed(frozenset().union(*(engine.flags for engine in engines))),
-        head=read_engine(engines[0].path) if len(engines) == 1 else None,
+        pieces=_decoded((), head),
+        head=head if len(engines) == 1 else None,
         slices=tuple(item for item, _ in made),
         notes=tuple(dict.fromkeys(note for _, notes in made for note in notes)),
     )

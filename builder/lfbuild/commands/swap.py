@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from lfbuild.archive.draft import Part
-    from lfbuild.commands.changes import SwapWords, Wanted
+    from lfbuild.commands.changes import Wanted
     from lfbuild.commands.new_engine import NewEngine
     from lfbuild.commands.settings import Settings
+    from lfbuild.commands.swap_words import SwapWords
     from lfbuild.manifest.edit import EditPlan
     from lfbuild.manifest.order import PackOrder
     from lfbuild.manifest.present import Present

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 ARGS_NAME: Final = ".args"
 USERS_OWN: Final = "..."
+EVERYDAY_VERBS: Final = ("cli", "completion", "serve", "bench")
+"""Verbs that know the file's model whatever else is said of arguments."""
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-][A-Za-z0-9_@%+=:,./#~-]*")
 _SPACE = " \t\r\n\f\v"
 _PLACEHOLDER = re.compile(r"\.\.\.(?=[ \t\r\n\f\v]|\Z)")
@@ -96,6 +98,14 @@ def expand_args(
         else:
             arguments.append(_decoded(token, where))
     return arguments + left
+
+
+def is_plain(data: bytes, tokens: Sequence[str]) -> bool:
+    """Whether `tokens`, read from `data`, can be written anew and only white space gets lost.
+
+    A comment, a quote that was not needed, a variable: that is how somebody wanted it, and it would not come back.
+    """
+    return args_to_bytes(tokens).split() == data.split()
 
 
 def parse_args_lines(data: bytes) -> list[str]:

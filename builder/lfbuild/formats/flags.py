@@ -8,17 +8,19 @@ one that is there may stand in some message only.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.errors import FormatError
-from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, USERS_OWN, args_to_bytes, parse_args, verb_of
+from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, USERS_OWN, args_to_bytes, is_plain, parse_args, verb_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
 MODEL_FLAGS: Final = ("-m", "--model", "--mmproj", "-mm", "--lora", "-md", "--model-draft")
 """Flags whose value is a GGUF: what they name may be a member."""
+_WEIGHTS_FLAGS: Final = ("-m", "--model")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,8 +66,29 @@ class MigratedArgs:
     """Default arguments as another engine understands them."""
 
     data: bytes
+    verb: str = ""
+    """The one that was put in front."""
+    told: str = ""
+    """What was done to them; empty if they are as they were."""
     notes: tuple[str, ...]
     """What was changed, and what nobody can change by rule."""
+
+
+class _Telling:
+    """What is said of one text: what becomes another or, where it is left as it is, what should."""
+
+    def __init__(self, member: str, *, by_hand: bool) -> None:
+        self.member, self.notes = member, list[str]()
+        self._becomes = ("should become", "should be dropped") if by_hand else ("becomes", "is dropped")
+
+    def becomes(self, old: str, new: str, why: str) -> None:
+        """A flag that is another from now on; `new` is empty for one that is dropped."""
+        becomes, is_dropped = self._becomes
+        self.say(f"{old} {f'{becomes} {new}' if new else is_dropped}: {why}")
+
+    def say(self, what: str) -> None:
+        """Anything else."""
+        self.notes.append(f"{self.member}: {what}")
 
 
 def flags_of(data: bytes) -> frozenset[str]:
@@ -85,35 +108,43 @@ def asked_for(flags: Iterable[str]) -> frozenset[str]:
 def migrate_args(data: bytes, known: KnownFlags, *, members: Collection[str], member: str) -> MigratedArgs:
     """The same arguments for an engine with these flags; `members` are names of models in the file.
 
-    Only a text that lfbuild or llamafile-convert would have written so is changed: comments, quotes and variables stay
-    as somebody wrote them, and then what has to be changed is told. A verb is put in front of any text.
+    Comments, quotes and variables stay as somebody wrote them: such a text is left as it is, and what it needs is told.
+    A verb is put in front of any text.
     """
     try:
         tokens = parse_args(data, environment=AS_THEY_STAND, where=member)
     except FormatError as error:
         return MigratedArgs(data=data, notes=(f"{member}: {error.what}, so its flags were not checked",))
-    notes: list[str] = []
-    verb, changed = _with_verb(tokens, known, member, notes) if member == ARGS_NAME else (b"", tokens)
-    changed = list(_without_old(changed, known, member, notes))
+    by_hand = not is_plain(data, tokens)
+    telling = _Telling(member, by_hand=by_hand)
+    verb, changed = _with_verb(tokens, known, telling) if member == ARGS_NAME else ("", tokens)
+    changed = list(_without_old(changed, known, telling))
     if not known.bare_names:
-        changed = list(_named_in_file(changed, members, member, notes))
-    if changed == tokens:
-        return MigratedArgs(data=verb + data, notes=tuple(notes))
-    if args_to_bytes(tokens) != data:
-        return MigratedArgs(data=verb + data, notes=(*notes, f"{member}: is written by hand, so it was left as it is"))
-    return MigratedArgs(data=verb + args_to_bytes(changed), notes=tuple(notes))
+        changed = list(_named_in_file(changed, members, telling))
+    told = "arguments begin with a verb" if verb else ""
+    if changed != tokens and by_hand:
+        telling.say(f"is written by hand and stays so, so the file may not start: {_by_args(member)}")
+    elif changed != tokens:
+        data, told = args_to_bytes(changed), "arguments are changed for the engine"
+    front = args_to_bytes([verb]) if verb else b""
+    return MigratedArgs(data=front + data, verb=verb, told=told, notes=tuple(telling.notes))
 
 
-def _with_verb(tokens: list[str], known: KnownFlags, member: str, notes: list[str]) -> tuple[bytes, list[str]]:
-    """What is to stand in front, and the arguments behind it."""
+def _by_args(member: str) -> str:
+    verb = "" if member == ARGS_NAME else f"{member.rpartition('/')[2]}="
+    return f"set it with --args {verb}'…'"
+
+
+def _with_verb(tokens: list[str], known: KnownFlags, telling: _Telling) -> tuple[str, list[str]]:
+    """The verb that is to stand in front, and the arguments behind it."""
     present = verb_of(tokens)
     if known.verbs and not present:
         verb = _verb_for(tokens)
-        notes.append(f"{member}: begins with the verb {verb} from now on: the engine starts nothing without one")
-        return args_to_bytes([verb]), list(_without_modes(tokens, member, notes))
+        telling.say(f"begins with the verb {verb} from now on: the engine starts nothing without one")
+        return verb, list(_without_modes(tokens, telling))
     if present and not known.verbs:
-        notes.append(f"{member}: begins with the verb {present}, and the engine may know no verbs")
-    return b"", tokens
+        telling.say(f"begins with the verb {present}, and the engine may know no verbs")
+    return "", tokens
 
 
 def _verb_for(tokens: list[str]) -> str:
@@ -123,15 +154,15 @@ def _verb_for(tokens: list[str]) -> str:
     return told or ("serve" if flags.intersection(_OF_THE_SERVER) else "cli")
 
 
-def _without_modes(tokens: list[str], member: str, notes: list[str]) -> Iterator[str]:
+def _without_modes(tokens: list[str], telling: _Telling) -> Iterator[str]:
     for token in tokens:
         if token in _MODES:
-            notes.append(f"{member}: {token} is dropped: the verb says so")
+            telling.becomes(token, "", "the verb says so")
         else:
             yield token
 
 
-def _without_old(tokens: list[str], known: KnownFlags, member: str, notes: list[str]) -> Iterator[str]:
+def _without_old(tokens: list[str], known: KnownFlags, telling: _Telling) -> Iterator[str]:
     table = {item.old: item for item in MIGRATIONS}
     for token in tokens:
         name = token.partition("=")[0]
@@ -140,25 +171,21 @@ def _without_old(tokens: list[str], known: KnownFlags, member: str, notes: list[
             continue
         item = table.get(name)
         if item is not None and all(flag in known.present for flag in item.new if flag.startswith("--")):
-            notes.append(f"{member}: {name} {_becomes(item)}: {item.why}")
+            telling.becomes(name, " ".join(item.new), item.why)
             yield from item.new
             continue
         how = "the engine has no such flag" if known.sure else "the engine's bytes have no such text"
-        notes.append(f"{member}: {name} may be refused: {how}")
+        telling.say(f"{name} may be refused: {how}")
         yield token
 
 
-def _becomes(item: Migration) -> str:
-    return f"becomes {' '.join(item.new)}" if item.new else "is dropped"
-
-
-def _named_in_file(tokens: Iterable[str], members: Collection[str], member: str, notes: list[str]) -> Iterator[str]:
+def _named_in_file(tokens: Iterable[str], members: Collection[str], telling: _Telling) -> Iterator[str]:
     """`-m name`, which only older engines look for in their own file, as `-m /zip/name`."""
     before = ""
     for token in tokens:
         if before in MODEL_FLAGS and token in members:
-            what = f"{before} {token} becomes {before} /zip/{token}"
-            notes.append(f"{member}: {what}: engines look for a bare name outside of the file")
+            why = "engines look for a bare name outside of the file"
+            telling.becomes(f"{before} {token}", f"{before} /zip/{token}", why)
             yield f"/zip/{token}"
         else:
             yield token
@@ -172,6 +199,22 @@ def naming(tokens: Sequence[str], member: str) -> list[int]:
         for at, token in enumerate(tokens)
         if token == f"/zip/{member}" or (token == member and at > 0 and tokens[at - 1] in MODEL_FLAGS)
     ]
+
+
+def model_arguments(tokens: Sequence[str], members: Collection[str], *, verb: str = "") -> Iterator[tuple[str, str]]:
+    """Each flag that names a model inside the file, and what it names; `bench` takes weights alone."""
+    flags = _WEIGHTS_FLAGS if verb == "bench" else MODEL_FLAGS
+    for flag, value in itertools.pairwise(tokens):
+        if flag in flags and (value.startswith("/zip/") or value in members):
+            yield flag, value
+
+
+def absent(tokens: Iterable[str], names: Collection[str]) -> Iterator[str]:
+    """What is named inside the file and is none of its members, nor a folder of some."""
+    for token in tokens:
+        path = token.removeprefix("/zip/").rstrip("/")
+        if token.startswith("/zip/") and path and not any(f"{name}/".startswith(f"{path}/") for name in names):
+            yield token
 
 
 def looks_like_flag(token: str) -> bool:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from lfbuild.archive.hashing import HashPool, RegionHash
 from lfbuild.archive.journal import JournalWriter, finish_journal
-from lfbuild.archive.source import BytesSource
-from lfbuild.errors import IntegrityError
+from lfbuild.archive.source import BytesSource, OpenFileSource
+from lfbuild.errors import IntegrityError, command
 from lfbuild.host.files import host_error, own_as, replacing
 from lfbuild.host.inplace import clear_range, flush
 from lfbuild.host.moving import write_all
@@ -184,4 +184,6 @@ def _put_down(part: Part, journal: JournalWriter, step: Step, where: Path) -> No
 def _compare(found: Digests, expected: Digests, part: Part, where: Path) -> None:
     if found.index.root != expected.index.root:
         what = "the bytes that were copied to it are not the ones that were promised; nothing was changed"
-        raise IntegrityError(f"{where} at {part.offset}", what, hint="lfbuild verify tells whether the file is damaged")
+        kept = part.source if isinstance(part.source, OpenFileSource) else None
+        hint = f"{command('verify', kept.path)} tells whether the file is damaged" if kept else ""
+        raise IntegrityError(f"{where} at {part.offset}", what, hint=hint)

@@ -42,6 +42,9 @@ Span = tuple[int, int]
 APPENDED_BYTES: Final = 48 << 10
 """A tail that is appended has no more: the old end record stays within the last 64 KiB, where all readers look."""
 
+MOST_ROOM: Final = 4
+"""How often the room of a fresh file a room may be there before it is taken for what a model left."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Changes:
@@ -115,12 +118,16 @@ def changed(order: PackOrder, changes: Changes, *, where: str) -> PackOrder:
 def plan_new_file(present: Present, changes: Changes, *, on_bytes: Callable[[int], None] = lambda _: None) -> EditPlan:
     """The new version as a file of its own, in the order of a fresh one; weights keep their offsets where they can."""
     order = changed(present.order(), changes, where=present.where)
-    order = replace(order, room_bytes=_room(order, first=present.room_end()))
-    kept_head = present.head_digests() if changes.head is None else None
-    draft = Draft(
-        InOrder(), start=0, epoch=order.epoch, threads=present.threads, kept_head=kept_head, on_bytes=on_bytes
-    )
-    return _plan("new", order, draft)
+    order = replace(order, room_bytes=_kept_room(order, first=present.room_end()))
+    return _plan_whole(present, order, None if changes.head else present.head_digests(), on_bytes)
+
+
+def plan_compacted(present: Present, *, on_bytes: Callable[[int], None] = lambda _: None) -> EditPlan:
+    """The same content as a fresh file; where the engine is somebody else's, with the room that it came with."""
+    order = changed(present.order(), Changes(), where=present.where)
+    ours = isinstance(order.head, LauncherHead) or (order.engine is not None and order.engine.has_verbs)
+    room_bytes = _fresh_room(order) if ours else _kept_room(order, first=present.room_end())
+    return _plan_whole(present, replace(order, room_bytes=room_bytes), present.head_digests(), on_bytes)
 
 
 def plan_in_place(present: Present, changes: Changes, *, on_bytes: Callable[[int], None] = lambda _: None) -> EditPlan:
@@ -162,6 +169,16 @@ def written_bytes(plan: EditPlan, present: Present) -> int:
         return fresh + end
     once = sum(part.source.size_bytes for part in plan.fresh() if _within(part, present.room()))
     return once + 2 * (fresh - once + end)
+
+
+def _plan_whole(
+    present: Present, order: PackOrder, kept_head: Digests | None, on_bytes: Callable[[int], None]
+) -> EditPlan:
+    """One member after the other."""
+    draft = Draft(
+        InOrder(), start=0, epoch=order.epoch, threads=present.threads, kept_head=kept_head, on_bytes=on_bytes
+    )
+    return _plan("new", order, draft)
 
 
 def _plan_at(
@@ -242,15 +259,23 @@ def _head_size(head: Path | EngineHead | LauncherHead) -> int:
     return head.source.size_bytes if isinstance(head, EngineHead) else head.stat().st_size
 
 
-def _room(order: PackOrder, *, first: int) -> int:
-    """Zeros behind the engines: so many that the first weights stay where they are; if that cannot be, as many as the
-    engines themselves have and a quarter, so that the next ones fit beside them."""
+def _kept_room(order: PackOrder, *, first: int) -> int:
+    """Zeros behind the engines: so many that the first weights stay where they are.
+
+    Where that cannot be, as many as in a fresh file; also where it would be a multiple of that, which nobody has left
+    for an engine: a model stood there that was replaced in place.
+    """
     slices = order.head.slices if isinstance(order.head, LauncherHead) else ()
-    sizes = [_stored_bytes(item) for item in slices]
-    used = _head_size(order.head) + sum(sizes)
-    if used <= first:
-        return first - used
-    return (sum(sizes) * 5 or used) // 4
+    left, fresh = first - _head_size(order.head) - sum(map(_stored_bytes, slices)), _fresh_room(order)
+    return left if 0 <= left <= MOST_ROOM * fresh + order.align_bytes else fresh
+
+
+def _fresh_room(order: PackOrder) -> int:
+    """As a recipe that says nothing of it has it: the next engines may be a quarter larger. Those that a launcher
+    starts are written beside the present ones, so all of them have to fit."""
+    if isinstance(order.head, LauncherHead):
+        return sum(item.source.size_bytes for item in order.head.slices) * 5 // 4
+    return _head_size(order.head) // 4
 
 
 def _stored_bytes(item: EngineSlice) -> int:
@@ -286,6 +311,6 @@ def _members(order: PackOrder, changes: Changes, where: str) -> tuple[PackMember
     names = {member.name for member in order.members}
     for name in changes.remove:
         if name not in names:
-            raise FormatError(where, f"has no member {name!r} that could be removed", hint="lfbuild list")
+            raise FormatError(where, f"has no member {name!r} that could be removed")
     kept = [put.get(member.name, member) for member in order.members if member.name not in changes.remove]
     return (*kept, *(member for member in changes.put if member.name not in names))

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from lfbuild.formats.zip import CentralRecord, FoundRecord, ReadAt
     from lfbuild.manifest.model import Role
 
+MOZILLAS: Final = "llamafile"
+"""What Mozilla's engine is called in a manifest."""
 _END = re.compile(rb"PK\x05\x06")
 _END_RECORD_BYTES: Final = 22
 _LONGEST_GAP_BYTES: Final = 32 << 20
@@ -130,7 +132,7 @@ def engine_record(reader: Reader, engine_bytes: int) -> EngineRecord:
     version = scan_version(reader.read_at, engine_bytes)
     machines = identify_program(reader.read_at(0, min(PROBE_BYTES, engine_bytes))).machines
     return EngineRecord(
-        name="llamafile" if version else "unknown",
+        name=MOZILLAS if version else "unknown",
         version=version,
         source_sha256="",
         toolchain=ToolchainRecord(kind="unknown", version=""),

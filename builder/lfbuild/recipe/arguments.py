@@ -9,6 +9,7 @@ import itertools
 import re
 from typing import TYPE_CHECKING
 
+from lfbuild.formats.args import EVERYDAY_VERBS
 from lfbuild.recipe.model import USERS_OWN, VERBS, ArgsTable, ModelTable, Role, Verb
 
 if TYPE_CHECKING:
@@ -23,8 +24,6 @@ ROLE_FLAGS: dict[Role, tuple[str, ...]] = {
     "lora": ("--lora", "--lora-scaled"),
     "draft": ("-md", "--model-draft", "--spec-draft-model"),
 }
-EVERYDAY_VERBS: tuple[Verb, ...] = ("cli", "completion", "serve", "bench")
-"""Verbs that know the file's model even if the recipe does not mention them."""
 _FLAG_AND_VALUE = re.compile(r"(--?[A-Za-z][A-Za-z0-9-]*) +(\S.*)")
 
 Fault = tuple["KeyPath", str]
@@ -33,7 +32,7 @@ Fault = tuple["KeyPath", str]
 def argument_verbs(recipe: Recipe) -> tuple[Verb, ...]:
     """The verbs that the file has default arguments for, the one it starts with first."""
     named = _written_verbs(recipe.args)
-    everyday = EVERYDAY_VERBS if len(recipe.models_of("weights")) == 1 else ()
+    everyday: tuple[Verb, ...] = EVERYDAY_VERBS if len(recipe.models_of("weights")) == 1 else ()
     return tuple(dict.fromkeys((*named, *everyday)))
 
 

@@ -38,9 +38,11 @@ def add(subparsers: Subparsers) -> Parser:
         "--output",
         type=Path,
         metavar="OUT",
-        help="where to write (default: the delta's name for it, beside FILE)",
+        help="where to write, over a file that is there too (default: the delta's name for it, beside FILE)",
     )
-    parser.add_argument("--force", action="store_true", help="replace a file that has that name already")
+    parser.add_argument(
+        "--force", action="store_true", help="without -o: replace a file that has the delta's name already"
+    )
     parser.add_argument(
         "--in-place", action="store_true", help="write what differs into FILE itself, which keeps its name"
     )

@@ -66,6 +66,8 @@ def add(subparsers: Subparsers) -> Parser:
     changes.add_argument("--remove", metavar="NAME", action="append", default=[], help="a file or model less")
     changes.add_argument("--name", type=values.text, metavar="NAME", help="what the file is called, in its manifest")
     changes.add_argument("--version", type=values.text, metavar="VERSION", help="its version")
+    changes.add_argument("--description", type=values.text, metavar="TEXT", help="what it is, in a sentence")
+    changes.add_argument("--license", type=values.text, metavar="LICENSE", help="licence of the whole, as SPDX has it")
     changes.add_argument(
         "--update-url", type=values.text, metavar="URL", help="where newer versions of it are; empty: nowhere"
     )
@@ -80,8 +82,8 @@ def add(subparsers: Subparsers) -> Parser:
 
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Swap, and tell what was done."""
-    from lfbuild.commands.changes import SwapWords
     from lfbuild.commands.swap import SwapOptions, swap
+    from lfbuild.commands.swap_words import SwapWords
 
     words = SwapWords(
         engine=arguments.engine,
@@ -91,6 +93,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         remove=tuple(arguments.remove),
         name=arguments.name,
         version=arguments.version,
+        description=arguments.description,
+        license=arguments.license,
         update_url=arguments.update_url,
     )
     options = SwapOptions(
