@@ -19,7 +19,7 @@ from lfbuild.errors import FetchError, IntegrityError
 from lfbuild.fetch.answers import ChangedError
 from lfbuild.fetch.connection import PassingError
 from lfbuild.fetch.pace import Clock, Floor, Limit, Tally
-from lfbuild.fetch.ranges import LEAST_PIECE_BYTES, MOST_CONNECTIONS, Piece, next_piece, piece_bytes
+from lfbuild.fetch.ranges import LEAST_PIECE_BYTES, MOST_CONNECTIONS, Piece, connections_within, next_piece, piece_bytes
 from lfbuild.fetch.remote import READ_BYTES, BusyError
 from lfbuild.report import size_words
 
@@ -98,6 +98,7 @@ class _Crew:
     ) -> None:
         self._remote, self._accept, self._clock = remote, accept, manners.clock
         self._limit = Limit(manners.limit_bytes_per_s, manners.clock)
+        self._within_limit = connections_within(manners.limit_bytes_per_s)
         self._silence_s = manners.silence_s
         self._tally = Tally(line, manners.clock)
         self._wanted = sorted(units)
@@ -143,10 +144,13 @@ class _Crew:
 
     def _hire(self) -> None:
         """One more connection for each that the line has room for and there is work for."""
-        needed = min(self._tally.line().connections, self._most, len(self._wanted) + self._busy)
+        needed = min(self._connections(self._tally.line()), self._most, len(self._wanted) + self._busy)
         while self._at_work < needed:
             self._at_work += 1
             threading.Thread(target=self._work, name="fetch", daemon=True).start()
+
+    def _connections(self, line: Line) -> int:
+        return min(line.connections, self._within_limit)
 
     def _work(self) -> None:
         buffer = memoryview(bytearray(self._buffer_bytes))
@@ -183,7 +187,8 @@ class _Crew:
         """The first wanted stretch, and those behind it that were asked for as often."""
         first = self._wanted[0]
         alike = takewhile(lambda unit: self._luck(unit) == self._luck(first), self._wanted[:_MOST_UNITS])
-        gap_bytes, most_bytes = line.gap_bytes(line.connections), piece_bytes(self._wanted_bytes, line.connections)
+        connections = self._connections(line)
+        gap_bytes, most_bytes = line.gap_bytes(connections), piece_bytes(self._wanted_bytes, connections)
         if first in self._unlucky:  # what lies between came with it before, and is not asked for again
             gap_bytes, most_bytes = 0, LEAST_PIECE_BYTES if self._tries[first] < MOST_TRIES - 1 else 0
         return next_piece(list(alike), gap_bytes=gap_bytes, most_bytes=most_bytes)
