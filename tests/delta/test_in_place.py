@@ -118,6 +118,17 @@ def test_a_chain_with_something_else_in_it_is_refused_before_its_first_delta_is_
     assert one.read_bytes() == before
 
 
+def test_a_delta_that_fails_behind_others_tells_what_the_file_is_by_now(tmp_path: Path) -> None:
+    one, two, three = releases(tmp_path, b"one", b"two", b"three")
+
+    with pytest.raises(FormatError) as caught:
+        in_place(one, delta_of(one, two), delta_of(two, three)[:-1])
+
+    stands = "0 is now what 0.lfdelta makes: go on with the deltas behind that one"
+    assert caught.value.hint == f"it was cut off: get it again; {stands}"
+    assert one.read_bytes() == two.read_bytes()
+
+
 def test_a_file_that_is_in_use_is_left_alone(tmp_path: Path) -> None:
     old, new = releases(tmp_path, b"one", b"two")
     before = old.read_bytes()
