@@ -67,6 +67,21 @@ class Noted(SilentReport):
         self.notes.append(text)
 
 
+class Counted(Noted):
+    """A report that counts what each step did, and of how much."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: dict[str, tuple[int, int | None]] = {}
+
+    @contextmanager
+    def step(self, title: str, /, *, total: int | None = None, unit: Unit = "bytes") -> Iterator[Step]:
+        del unit
+        done = list[int]()
+        yield SimpleNamespace(advance=lambda amount, **_: done.append(amount), expect=lambda _: None)
+        self.counts[title] = sum(done), total
+
+
 @pytest.fixture
 def report() -> Noted:
     return Noted()
@@ -548,15 +563,27 @@ def test_a_server_that_sends_only_whole_files_is_read_once_and_told(
 ) -> None:
     server.pages["/tiny.llamafile"].ignores_ranges = True
 
-    updated(old, url, report)
+    outcome = updated(old, url, report)
 
     assert old.read_bytes() == new.read_bytes()
     told = f"{url}: the server sends only whole files (200 instead of 206)"
+    assert [(route.kind, route.body_bytes) for route in outcome.routes] == [("whole", outcome.body_bytes)]
+    assert outcome.kept_bytes == 0
     assert report.notes == [
         f"{told}; so all of it is read, {size_words(new.stat().st_size)}",
         "22.6 KiB are copied on this disk; --in-place writes only what changes",
     ]
     assert [asked.range for asked in server.asked if asked.path == "/tiny.llamafile"][-1] is None
+
+
+def test_what_a_server_without_parts_sends_is_counted_as_it_comes(server: WebServer, url: str, old: Path) -> None:
+    server.pages["/tiny.llamafile"].ignores_ranges = True
+    report = Counted()
+
+    outcome = updated(old, url, report)
+
+    assert report.counts["fetch the whole file"] == (outcome.body_bytes, outcome.body_bytes)
+    assert "fetch the rest" not in report.counts
 
 
 def test_a_server_that_stops_sending_parts_in_between_is_read_whole_from_then_on(
@@ -632,13 +659,14 @@ def test_an_update_that_broke_off_goes_on_and_fetches_nothing_twice(
     assert caught.value.hint == "run again: what came is kept, and it goes on from there"
     assert old.read_bytes() == before
     assert kept >= 1020
-    first, server.asked[:] = body_bytes(server), []
+    first, server.asked[:], report = body_bytes(server), [], Counted()
 
-    outcome = updated(old, url)
+    outcome = updated(old, url, report)
 
     assert old.read_bytes() == new.read_bytes()
     assert outcome.kept_bytes == kept
     assert outcome.body_bytes == outcome.wanted_bytes - kept
+    assert report.counts["fetch the rest"] == (outcome.body_bytes, outcome.body_bytes)
     assert first
     assert beside(old) == []
 

@@ -221,6 +221,8 @@ def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
                 # Beyond this point the file is the newer release, if nobody has changed it meanwhile.
                 partial.finish(mode=_mode(order.path), expected=before, kept_as=_kept_as(order))
     outcome = _with_plan(_told(order, release, is_current=False), plan)
+    if work.learnt is not None:  # what came with the leaves was there for the plan, and yet no run before has kept it
+        outcome = replace(outcome, kept_bytes=0, routes=(work.learnt,))
     return replace(outcome, is_done=True, body_bytes=work.body_bytes)
 
 

@@ -74,8 +74,17 @@ def fetch_units(
     return _Crew(remote, units, accept, manners, line).run()
 
 
-def fetch_whole(remote: Remote, units: Sequence[Span], accept: Accept, *, manners: Manners) -> Traffic:
+def fetch_whole(
+    remote: Remote,
+    units: Sequence[Span],
+    accept: Accept,
+    *,
+    manners: Manners,
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> Traffic:
     """Bring `units` out of the whole file, read from its beginning: for servers that send no parts.
+
+    `on_bytes` is told of all that comes, up to the end of the last unit; what comes once more is not counted.
 
     Raises:
         As `fetch_units`.
@@ -83,7 +92,7 @@ def fetch_whole(remote: Remote, units: Sequence[Span], accept: Accept, *, manner
     if not units:
         return Traffic(requests=0, body_bytes=0)
     crew = _Crew(remote, units, accept, manners, None)
-    return crew.run_alone()
+    return crew.run_alone(on_bytes)
 
 
 class _StoppedError(Exception):
@@ -113,6 +122,8 @@ class _Crew:
         self._bodies: set[Body] = set()
         self._failure: BaseException | None = None
         self._requests, self._body_bytes = 0, 0
+        self._on_bytes: Callable[[int], None] = lambda _: None
+        self._reached = 0
 
     def run(self) -> Traffic:
         """Work with as many connections as the line needs, until all is here or one thing cannot be had."""
@@ -128,8 +139,9 @@ class _Crew:
                 self._changed.wait()
         return self._outcome()
 
-    def run_alone(self) -> Traffic:
+    def run_alone(self, on_bytes: Callable[[int], None]) -> Traffic:
         """Read the file from its beginning, again and again while that may help."""
+        self._on_bytes = on_bytes
         buffer = memoryview(bytearray(self._buffer_bytes))
         while self._failure is None and self._wanted:
             piece = Piece(units=tuple(self._wanted))
@@ -291,6 +303,12 @@ class _Crew:
             self._body_bytes += len(data)
         return data
 
+    def reach(self, position: int) -> None:
+        """Tell how far the whole file has come, each byte once."""
+        if position > self._reached:
+            self._on_bytes(position - self._reached)
+            self._reached = position
+
     def floor(self) -> Floor:
         """The slowest that a body may come."""
         return Floor(self._clock, window_s=self._silence_s, limit=self._limit)
@@ -333,6 +351,7 @@ class _Flow:
                 raise PassingError(f"the connection broke off after {size_words(self.position + done)}")
             view[done : done + len(data)] = data
             done += len(data)
+            self._crew.reach(self.position + done)
             if not self._floor.holds(len(data)) and done < len(view):
                 raise PassingError("the server sends less than 1 KiB a second")
         self.position += done
