@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.world.releases import write_new, write_old
+from tests.world.releases import TENSORS, write_new, write_old
 
 from lfbuild.errors import FetchError, RecipeError
 
@@ -50,7 +50,25 @@ def test_a_release_is_published_looked_at_and_taken(lfbuild: Lfbuild, old: Path,
     assert "\nranges of what is missing  " in look.out
     assert taken.code == 0
     assert taken.out == f"{old}: is now tiny 1; 5.9 KiB were fetched, 25.0 KiB were not\n"
-    assert (again.code, again.out) == (0, f"{old}: is tiny 1, the newest there is\n")
+    unread = "its bytes were not read, as `lfbuild verify` does"
+    assert (again.code, again.out) == (0, f"{old}: is tiny 1, the newest there is; {unread}\n")
+    assert old.read_bytes() == new.read_bytes()
+
+
+def test_a_damaged_file_is_told_and_repaired_when_its_bytes_are_read(lfbuild: Lfbuild, old: Path, new: Path) -> None:
+    lfbuild("index", str(new))
+    data = bytearray(new.read_bytes())
+    data[data.index(TENSORS[1].data)] ^= 1
+    old.write_bytes(data)
+
+    look = lfbuild("update", str(old), str(new), "--check", "--repair", "--quiet")
+    repaired = lfbuild("update", str(old), str(new), "--repair", "--quiet")
+    again = lfbuild("update", str(old), str(new), "--repair", "--quiet")
+
+    assert look.code == 10
+    assert look.out.startswith(f"{old}: tiny 1 differs from what is here; ")
+    assert repaired.code == 0
+    assert again.out == f"{old}: is tiny 1, the newest there is; every byte of it was read\n"
     assert old.read_bytes() == new.read_bytes()
 
 

@@ -409,6 +409,35 @@ def damaged(path: Path, within: bytes = TENSORS[1].data) -> Path:
 
 
 @pytest.mark.parametrize("in_place", [False, True])
+def test_a_file_that_is_the_newest_and_damaged_is_repaired_on_wish(
+    server: WebServer, url: str, old: Path, new: Path, in_place: bool
+) -> None:
+    shutil.copy(new, old)
+    damaged(old)
+    believed, server.asked[:] = updated(old, url), []
+
+    look = updated(old, url, how=check_for_update, repair=True)
+    outcome = updated(old, url, repair=True, in_place=in_place)
+
+    assert (believed.is_current, believed.is_read) == (True, False)
+    assert (look.is_current, look.is_read, look.routes[0].body_bytes) == (False, True, outcome.body_bytes)
+    assert outcome.wanted_bytes == 1020
+    assert old.read_bytes() == new.read_bytes()
+    assert beside(old) == []
+
+
+def test_a_file_that_is_the_newest_and_whole_is_only_read(url: str, old: Path, new: Path, report: Noted) -> None:
+    shutil.copy(new, old)
+    before = old.stat()
+
+    outcome = updated(old, url, report, repair=True)
+
+    assert (outcome.is_current, outcome.is_read, outcome.is_done) == (True, True, False)
+    assert report.steps == ["look at tiny.llamafile", "read tiny.llamafile"]
+    assert (old.stat().st_ino, old.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
 def test_a_block_that_is_damaged_in_one_file_at_hand_is_copied_from_another(
     url: str, old: Path, new: Path, tmp_path: Path, in_place: bool
 ) -> None:

@@ -42,7 +42,7 @@ from lfbuild.fetch.places import Places
 from lfbuild.host.files import find_facts, host_error, refuse_another
 from lfbuild.host.inplace import had_alone, has_journal, used
 from lfbuild.host.room import refuse_full_disk
-from lfbuild.manifest.mapping import map_bytes, map_file
+from lfbuild.manifest.mapping import map_as_read, map_bytes, map_file
 from lfbuild.manifest.verify import load_manifest
 from lfbuild.report import size_words
 
@@ -80,6 +80,8 @@ class UpdateOrder:
     keep_old: bool = False
     in_place: bool = False
     """Write only what differs into the file itself, under a journal, instead of a new file beside it."""
+    repair: bool = False
+    """Read every byte of the file first, so that a damaged block is fetched anew."""
     at_most_bytes: int | None = None
     """Refuse a plan that would fetch more."""
 
@@ -106,6 +108,8 @@ class Update:
     size_bytes: int
     is_current: bool
     """The file is that release already."""
+    is_read: bool = False
+    """That was found by its bytes, and not by what it tells of itself."""
     is_done: bool = False
     copied_bytes: int = 0
     wanted_bytes: int = 0
@@ -317,7 +321,9 @@ def _find_map(path: Path, order: UpdateOrder, release: Release, *, threads: int,
     if path == order.path and not path.exists():
         return None
     try:
-        return _look_at(path, release, threads=threads, report=report)
+        found = _look_at(path, release, threads=threads, report=report)
+        is_believed = path != order.path or not order.repair
+        return found if is_believed else _read_all(path, found, threads=threads, report=report)
     except LfbuildError as error:
         if path == order.path:
             raise
@@ -342,6 +348,12 @@ def _look_at(path: Path, release: Release, *, threads: int, report: Report) -> F
             found = look(map_bytes)
             report.note(f"{damaged}; so all of it is read")
             return found
+
+
+def _read_all(path: Path, found: FileMap, *, threads: int, report: Report) -> FileMap:
+    total = sum(region.size_bytes for region in found.regions)
+    with report.step(f"read {path.name}", total=total) as step:
+        return map_as_read(path, found, threads=threads, on_bytes=step.advance)
 
 
 def _seed_files(order: UpdateOrder) -> Iterator[Path]:
@@ -373,6 +385,7 @@ def _told(order: UpdateOrder, release: Release, *, is_current: bool) -> Update:
         version=about.version if about else "",
         size_bytes=release.index.file.size_bytes,
         is_current=is_current,
+        is_read=order.repair or about is None,  # a file that tells nothing of itself is read in any case
     )
 
 
