@@ -249,7 +249,7 @@ def test_leftovers_are_told_by_verify_and_cleared_by_recover(world: Path, capsys
         f"an edit that was interrupted leaves such bytes: lfbuild recover {path}\n"
     )
     assert main(["recover", str(path), "-q"]) == 0
-    assert capsys.readouterr().out == f"{path}: an update had been interrupted, and what it left was cleared\n"
+    assert capsys.readouterr().out == f"{path}: an edit had been interrupted, and what it left was cleared\n"
     assert path.read_bytes() == old
 
 

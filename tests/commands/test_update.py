@@ -526,7 +526,7 @@ def test_an_update_whose_journal_is_gone_is_gone_over_by_another_one(
     updated(old, url, report)
 
     assert caught.value.hint == f"lfbuild update {old} URL"
-    what = "an update of this file was interrupted, and the journal that would finish it is gone"
+    what = "an edit of this file was interrupted, and the journal that would finish it is gone"
     assert report.notes[0] == f"{old}: seal: {what}; so all of it is read"
     assert old.read_bytes() == new.read_bytes()
     assert verified(old) == []
