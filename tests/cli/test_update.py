@@ -102,6 +102,25 @@ def test_a_name_beside_the_index_and_what_update_reads_are_addresses(lfbuild: Lf
     assert lfbuild("index", str(new), "--file-url", address, "--quiet").code == 0
 
 
+def test_what_an_interrupted_update_keeps_is_here_too(
+    lfbuild: Lfbuild, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lfbuild("index", str(new))
+    before = lfbuild("update", str(old), str(new), "--check", "--quiet").out
+    with monkeypatch.context() as patch:
+        patch.setattr("lfbuild.channel.work.judge", _refuse)
+        assert lfbuild("update", str(old), str(new), "--quiet").code == 7
+
+    after = lfbuild("update", str(old), str(new), "--check", "--quiet").out
+
+    assert before.startswith(f"{old}: tiny 1 is newer; 22.6 KiB of it are here\n")
+    assert after.startswith(f"{old}: tiny 1 is newer; 28.")
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise FetchError("x", "enough")
+
+
 def test_a_look_is_a_document_too(lfbuild: Lfbuild, old: Path, new: Path) -> None:
     lfbuild("index", str(new))
 
@@ -149,7 +168,7 @@ def test_what_is_no_size_is_refused(lfbuild: Lfbuild) -> None:
     for words in ("much", "0", "-1", "1.2.3"):
         outcome = lfbuild("update", "x", "--limit", words)
         assert outcome.code == RecipeError.exit_code
-    assert "argument --limit: '1.2.3' is not a size; write it as 500M or 10G" in outcome.err
+    assert "argument --limit: '1.2.3' is not a size; write it as 500k, 2M or 10G" in outcome.err
 
 
 def test_a_file_that_is_absent_needs_an_address(lfbuild: Lfbuild, new: Path, tmp_path: Path) -> None:

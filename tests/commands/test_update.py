@@ -350,6 +350,14 @@ def test_a_release_may_lie_in_a_folder(old: Path, new: Path) -> None:
     assert old.read_bytes() == new.read_bytes()
 
 
+def test_a_folder_that_is_named_like_a_file_is_told_with_the_right_address(old: Path, new: Path) -> None:
+    with pytest.raises(FetchError) as caught:
+        updated(old, new.parent, how=check_for_update)
+
+    assert str(caught.value) == f"{new.parent}.lfindex: is not there"
+    assert caught.value.hint == f"check the address; if {new.parent} is a folder, write {new.parent}/"
+
+
 def test_a_file_that_is_not_there_is_fetched(url: str, tmp_path: Path, new: Path) -> None:
     path = tmp_path / "fresh.llamafile"
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from lfbuild.archive.reader import Reader
 from lfbuild.channel.carry import NewBytes
+from lfbuild.channel.index import INDEX_SUFFIX
 from lfbuild.channel.inplace import can_be_in_place, commit, limited_to_place, plan_in_place
 from lfbuild.channel.partial import (
     SUFFIX,
@@ -37,7 +38,8 @@ from lfbuild.errors import (
     RecipeError,
     command,
 )
-from lfbuild.fetch.answers import ChangedError
+from lfbuild.fetch.answers import ChangedError, NotThereError
+from lfbuild.fetch.network import without_secrets
 from lfbuild.fetch.places import Places
 from lfbuild.host.files import find_facts, host_error, refuse_another
 from lfbuild.host.inplace import had_alone, has_journal, used
@@ -133,7 +135,7 @@ def check_for_update(order: UpdateOrder, *, network: Network, manners: Manners, 
     """
     order = _of_the_file_itself(order)
     places = Places(network, clock=manners.clock)
-    release = load_release(places, _address(order), limit_bytes_per_s=manners.limit_bytes_per_s)
+    release = _release(order, places, manners)
     seeds = _gather_seeds(order, release, threads=threads, report=report)
     if _is_current(order, seeds, release):
         return _told(order, release, is_current=True)
@@ -157,12 +159,12 @@ def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: i
     with updating(order.path):
         if has_journal(order.path):
             settled(order.path, report=report)
-        release = load_release(places, _address(order), limit_bytes_per_s=manners.limit_bytes_per_s)
+        release = _release(order, places, manners)
         try:
             return _update_to(release, order, means)
         except ChangedError as changed:
             report.note(f"{changed}; the release is looked at once more")
-            newer = load_release(places, _address(order), limit_bytes_per_s=manners.limit_bytes_per_s)
+            newer = _release(order, places, manners)
             if newer.index.root == release.index.root:
                 hint = "the publisher has to make the control file anew: lfbuild index FILE"
                 what = f"{changed.what}, and the control file does not tell of it"
@@ -280,6 +282,17 @@ class _OnlyLookedAt:
     def held(self, delta: DeltaRecord, /) -> int:
         """See `Begun`."""
         return delta_bytes_held(self._order.path, delta)
+
+
+def _release(order: UpdateOrder, places: Places, manners: Manners) -> Release:
+    try:
+        return load_release(places, _address(order), limit_bytes_per_s=manners.limit_bytes_per_s)
+    except NotThereError as absent:
+        if not order.url or order.url.endswith(("/", INDEX_SUFFIX)):
+            raise
+        shown = without_secrets(order.url)
+        hint = f"check the address; if {shown} is a folder, write {shown}/"
+        raise NotThereError(absent.where, absent.what, hint=hint) from absent
 
 
 def _address(order: UpdateOrder) -> str:

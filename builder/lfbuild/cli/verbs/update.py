@@ -149,7 +149,8 @@ def _blocks(outcome: Update) -> list[Block]:
     columns = (Column(title="way"), Column(title="bytes", right=True), Column(title="requests", right=True))
     differs = "differs from what is here" if outcome.is_read else "is newer"
     speed = f"{size_words(int(outcome.assumed_bytes_per_s))}/s"
+    here = size_words(outcome.copied_bytes + outcome.kept_bytes)
     return [
-        f"{outcome.path}: {what} {differs}; {size_words(outcome.copied_bytes)} of it are here",
+        f"{outcome.path}: {what} {differs}; {here} of it are here",
         Table(columns=(*columns, Column(title=f"at {speed}", right=True)), rows=rows),
     ]
