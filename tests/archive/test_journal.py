@@ -231,7 +231,7 @@ def test_a_file_that_is_half_changed_and_has_no_journal_any_more_is_told(path: P
         recover(path)
 
     assert str(caught.value) == (
-        f"{path}: its update was interrupted, and the journal that would finish it is damaged (is not there)"
+        f"{path}: its edit was interrupted, and the journal that would finish it is damaged (is not there)"
     )
     assert caught.value.hint == "get the file again"
 
@@ -258,4 +258,4 @@ def test_a_file_that_is_being_changed_is_not_read(path: Path) -> None:
     with had_alone(path), pytest.raises(HostError) as caught, used(path):
         pass
 
-    assert str(caught.value) == f"{path}: an update of this file is under way"
+    assert str(caught.value) == f"{path}: an edit of this file is under way"

@@ -155,6 +155,33 @@ def test_an_interrupt_is_one_line(lfbuild: Lfbuild, fail_with: FailWith) -> None
     assert told.err == "lfbuild: interrupted: the work was stopped, and what was unfinished is removed\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "told", "hint"),
+    [
+        (
+            ["update", "F"],
+            "the work was stopped, and what came is kept",
+            "run it again, and it goes on from there; or give it up: lfbuild update FILE --give-up",
+        ),
+        (["update", "F", "--check"], "the work was stopped, and what was unfinished is removed", ""),
+        (
+            ["swap", "F", "--in-place"],
+            "the work was stopped, and an edit that did not count yet is dropped",
+            "lfbuild recover FILE finishes an edit that counts already",
+        ),
+        (
+            ["--cache-dir", "update", "chat.toml"],
+            "the work was stopped, and what was unfinished is removed, but for what was fetched",
+            "run it again, and it goes on from there",
+        ),
+    ],
+)
+def test_an_interrupt_tells_what_the_verb_keeps(words: list[str], told: str, hint: str) -> None:
+    refusal = refusals.as_refusal(refusals.Terminated(), words)
+
+    assert (str(refusal), refusal.hint) == (f"terminated: {told}", hint)
+
+
 def test_a_termination_unwinds_like_an_interrupt(lfbuild: Lfbuild, monkeypatch: pytest.MonkeyPatch) -> None:
     cleaned_up = []
 

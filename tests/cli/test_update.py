@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.world.releases import write_new, write_old
+from tests.world.releases import TENSORS, write_new, write_old
 
 from lfbuild.errors import FetchError, RecipeError
 
@@ -50,7 +50,25 @@ def test_a_release_is_published_looked_at_and_taken(lfbuild: Lfbuild, old: Path,
     assert "\nranges of what is missing  " in look.out
     assert taken.code == 0
     assert taken.out == f"{old}: is now tiny 1; 5.9 KiB were fetched, 25.0 KiB were not\n"
-    assert (again.code, again.out) == (0, f"{old}: is tiny 1, the newest there is\n")
+    unread = "its bytes were not read, as `lfbuild verify` does"
+    assert (again.code, again.out) == (0, f"{old}: is tiny 1, the newest there is; {unread}\n")
+    assert old.read_bytes() == new.read_bytes()
+
+
+def test_a_damaged_file_is_told_and_repaired_when_its_bytes_are_read(lfbuild: Lfbuild, old: Path, new: Path) -> None:
+    lfbuild("index", str(new))
+    data = bytearray(new.read_bytes())
+    data[data.index(TENSORS[1].data)] ^= 1
+    old.write_bytes(data)
+
+    look = lfbuild("update", str(old), str(new), "--check", "--repair", "--quiet")
+    repaired = lfbuild("update", str(old), str(new), "--repair", "--quiet")
+    again = lfbuild("update", str(old), str(new), "--repair", "--quiet")
+
+    assert look.code == 10
+    assert look.out.startswith(f"{old}: tiny 1 differs from what is here; ")
+    assert repaired.code == 0
+    assert again.out == f"{old}: is tiny 1, the newest there is; every byte of it was read\n"
     assert old.read_bytes() == new.read_bytes()
 
 
@@ -82,6 +100,25 @@ def test_an_address_that_nobody_can_read_is_put_into_no_index(lfbuild: Lfbuild, 
 )
 def test_a_name_beside_the_index_and_what_update_reads_are_addresses(lfbuild: Lfbuild, new: Path, address: str) -> None:
     assert lfbuild("index", str(new), "--file-url", address, "--quiet").code == 0
+
+
+def test_what_an_interrupted_update_keeps_is_here_too(
+    lfbuild: Lfbuild, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lfbuild("index", str(new))
+    before = lfbuild("update", str(old), str(new), "--check", "--quiet").out
+    with monkeypatch.context() as patch:
+        patch.setattr("lfbuild.channel.work.judge", _refuse)
+        assert lfbuild("update", str(old), str(new), "--quiet").code == 7
+
+    after = lfbuild("update", str(old), str(new), "--check", "--quiet").out
+
+    assert before.startswith(f"{old}: tiny 1 is newer; 22.6 KiB of it are here\n")
+    assert after.startswith(f"{old}: tiny 1 is newer; 28.")
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise FetchError("x", "enough")
 
 
 def test_a_look_is_a_document_too(lfbuild: Lfbuild, old: Path, new: Path) -> None:
@@ -131,7 +168,7 @@ def test_what_is_no_size_is_refused(lfbuild: Lfbuild) -> None:
     for words in ("much", "0", "-1", "1.2.3"):
         outcome = lfbuild("update", "x", "--limit", words)
         assert outcome.code == RecipeError.exit_code
-    assert "argument --limit: '1.2.3' is not a size; write it as 500M or 10G" in outcome.err
+    assert "argument --limit: '1.2.3' is not a size; write it as 500k, 2M or 10G" in outcome.err
 
 
 def test_a_file_that_is_absent_needs_an_address(lfbuild: Lfbuild, new: Path, tmp_path: Path) -> None:

@@ -185,7 +185,10 @@ def test_an_age_is_written_with_its_unit(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("cache prune --max-size much", "cache: argument --max-size: 'much' is not a size; write it as 500M or 10G"),
+        (
+            "cache prune --max-size much",
+            "cache: argument --max-size: 'much' is not a size; write it as 500k, 2M or 10G",
+        ),
         ("cache prune --older-than 30", "cache: argument --older-than: '30' is not an age; write it as 12h, 30d or 8w"),
         ("build a.toml -j 0", "build: argument -j/--jobs: '0' is not a whole number from 1 up"),
     ],

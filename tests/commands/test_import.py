@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import zipfile
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -126,6 +127,21 @@ def test_mozillas_tools_get_their_file_back_byte_for_byte(world: Path, monkeypat
     run("convert-back", "ours.llamafile", "-o", "back.llamafile")
 
     assert (world / "back.llamafile").read_bytes() == _sorted_as_ours(path)
+
+
+def test_nothing_is_converted_back_that_the_disk_has_no_room_for(
+    world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_mozilla_file(world / "moz.llamafile")
+    run("import", world / "moz.llamafile", "-o", "ours.llamafile")
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=1000, f_frsize=1))
+    monkeypatch.setattr("lfbuild.host.room.can_share", lambda *_: False)
+    capsys.readouterr()
+
+    run("convert-back", "ours.llamafile", "-o", "back.llamafile", code=8)
+
+    assert f"lfbuild: {world}: the new file needs " in capsys.readouterr().err
+    assert not (world / "back.llamafile").exists()
 
 
 def _sorted_as_ours(path: Path) -> bytes:
@@ -249,7 +265,7 @@ def test_leftovers_are_told_by_verify_and_cleared_by_recover(world: Path, capsys
         f"an edit that was interrupted leaves such bytes: lfbuild recover {path}\n"
     )
     assert main(["recover", str(path), "-q"]) == 0
-    assert capsys.readouterr().out == f"{path}: an update had been interrupted, and what it left was cleared\n"
+    assert capsys.readouterr().out == f"{path}: an edit had been interrupted, and what it left was cleared\n"
     assert path.read_bytes() == old
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +19,7 @@ from tests.world.zips import raw_deflate
 
 from lfbuild.archive.deflate import look_at
 from lfbuild.cli import main
+from lfbuild.report import size_words
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -216,6 +219,32 @@ def test_extract_replaces_nothing_unless_told(tmp_path: Path, capsys: Captured) 
     assert target.read_bytes() == b"mine"
     answer_of(capsys, "extract", file, MODEL_NAME, "-d", tmp_path / "out", "--force")
     assert target.read_bytes() == tiny_gguf()
+
+
+def test_extract_begins_nothing_that_the_disk_has_no_room_for(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_tiny_file(tmp_path)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=1000, f_frsize=1))
+    monkeypatch.setattr("lfbuild.host.room.can_share", lambda *_: False)
+
+    told = refusal_of(capsys, "extract", file, MODEL_NAME, "-d", tmp_path / "out" / "deep", code=8)
+
+    assert told == (
+        f"lfbuild: {tmp_path}: what is extracted needs {size_words(len(tiny_gguf()))}, and 1000 B are free\n"
+        "lfbuild: hint: free some space, or choose another folder\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_extract_needs_no_room_for_blocks_that_are_shared(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_tiny_file(tmp_path)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=0, f_frsize=1))
+    monkeypatch.setattr("lfbuild.host.room.can_share", lambda *_: True)
+
+    answer_of(capsys, "extract", file, MODEL_NAME, "-d", tmp_path / "out")
 
 
 def test_extract_writes_nothing_of_a_member_that_was_changed(tmp_path: Path, capsys: Captured) -> None:

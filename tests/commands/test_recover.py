@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Captured = pytest.CaptureFixture[str]
-FINISHED = "note: tiny.llamafile: an update had been interrupted, and was finished"
+FINISHED = "note: tiny.llamafile: an edit had been interrupted, and was finished"
 
 
 def interrupted(world: Path, *, before: str) -> Path:
@@ -84,7 +84,7 @@ def test_what_only_looks_writes_nothing_and_says_who_finishes_it(
     assert main([*(word.format(torn=torn, whole=whole) for word in words), "--quiet"]) == 5
 
     assert capsys.readouterr().err == (
-        f"lfbuild: {torn}: seal: an update of this file was interrupted\nlfbuild: hint: lfbuild recover {torn}\n"
+        f"lfbuild: {torn}: seal: an edit of this file was interrupted\nlfbuild: hint: lfbuild recover {torn}\n"
     )
     assert (torn.read_bytes(), journal_path(torn).read_bytes()) == (before, journal)
 
@@ -129,7 +129,7 @@ def test_a_torn_file_without_its_journal_is_told_by_verify(world: Path, capsys: 
 
     assert main(["verify", str(path), "-q"]) == 5
 
-    what = "an update of this file was interrupted, and the journal that would finish it is gone"
+    what = "an edit of this file was interrupted, and the journal that would finish it is gone"
     assert capsys.readouterr().out == f"{path}: seal: {what}\n1 finding\n"
     assert main(["recover", str(path), "-q"]) == 5
     assert capsys.readouterr().err == f"lfbuild: {path}: seal: {what}\nlfbuild: hint: get the file again\n"
@@ -155,5 +155,5 @@ def test_a_file_that_is_being_edited_by_another_process_is_refused(world: Path, 
         assert main(["swap", str(path), "--name", "x", "-q"]) == 8
 
     assert capsys.readouterr().err == (
-        f"lfbuild: {path}: an update of this file is under way\nlfbuild: hint: try again when it has finished\n"
+        f"lfbuild: {path}: an edit of this file is under way\nlfbuild: hint: try again when it has finished\n"
     )

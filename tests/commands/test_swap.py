@@ -630,10 +630,20 @@ def test_an_interrupted_edit_is_told_and_finished_first(world: Path, capsys: Cap
 
     assert main(["swap", str(path), "--name", "x"]) == 0
 
-    assert (
-        "note: tiny.llamafile: an update had been interrupted, and what it left was cleared" in capsys.readouterr().err
-    )
+    assert "note: tiny.llamafile: an edit had been interrupted, and what it left was cleared" in capsys.readouterr().err
     assert verified(path) == []
+
+
+def test_a_look_at_what_an_interrupted_edit_left_says_who_clears_it(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+    path.write_bytes(path.read_bytes() + b"a tail without end")
+    before = path.read_bytes()
+
+    assert main(["swap", str(path), "--name", "x", "--dry-run", "-q"]) == 5
+
+    what = "an edit of this file was interrupted, and left bytes that belong to nothing"
+    assert capsys.readouterr().err == (f"lfbuild: {path}: end records: {what}\nlfbuild: hint: lfbuild recover {path}\n")
+    assert path.read_bytes() == before
 
 
 def test_what_would_be_done_reads_like_a_table(world: Path, capsys: Captured) -> None:

@@ -67,6 +67,21 @@ class Noted(SilentReport):
         self.notes.append(text)
 
 
+class Counted(Noted):
+    """A report that counts what each step did, and of how much."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: dict[str, tuple[int, int | None]] = {}
+
+    @contextmanager
+    def step(self, title: str, /, *, total: int | None = None, unit: Unit = "bytes") -> Iterator[Step]:
+        del unit
+        done = list[int]()
+        yield SimpleNamespace(advance=lambda amount, **_: done.append(amount), expect=lambda _: None)
+        self.counts[title] = sum(done), total
+
+
 @pytest.fixture
 def report() -> Noted:
     return Noted()
@@ -335,6 +350,14 @@ def test_a_release_may_lie_in_a_folder(old: Path, new: Path) -> None:
     assert old.read_bytes() == new.read_bytes()
 
 
+def test_a_folder_that_is_named_like_a_file_is_told_with_the_right_address(old: Path, new: Path) -> None:
+    with pytest.raises(FetchError) as caught:
+        updated(old, new.parent, how=check_for_update)
+
+    assert str(caught.value) == f"{new.parent}.lfindex: is not there"
+    assert caught.value.hint == f"check the address; if {new.parent} is a folder, write {new.parent}/"
+
+
 def test_a_file_that_is_not_there_is_fetched(url: str, tmp_path: Path, new: Path) -> None:
     path = tmp_path / "fresh.llamafile"
 
@@ -391,6 +414,35 @@ def damaged(path: Path, within: bytes = TENSORS[1].data) -> Path:
     data[data.index(within) + 7] ^= 1
     path.write_bytes(data)
     return path
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_file_that_is_the_newest_and_damaged_is_repaired_on_wish(
+    server: WebServer, url: str, old: Path, new: Path, in_place: bool
+) -> None:
+    shutil.copy(new, old)
+    damaged(old)
+    believed, server.asked[:] = updated(old, url), []
+
+    look = updated(old, url, how=check_for_update, repair=True)
+    outcome = updated(old, url, repair=True, in_place=in_place)
+
+    assert (believed.is_current, believed.is_read) == (True, False)
+    assert (look.is_current, look.is_read, look.routes[0].body_bytes) == (False, True, outcome.body_bytes)
+    assert outcome.wanted_bytes == 1020
+    assert old.read_bytes() == new.read_bytes()
+    assert beside(old) == []
+
+
+def test_a_file_that_is_the_newest_and_whole_is_only_read(url: str, old: Path, new: Path, report: Noted) -> None:
+    shutil.copy(new, old)
+    before = old.stat()
+
+    outcome = updated(old, url, report, repair=True)
+
+    assert (outcome.is_current, outcome.is_read, outcome.is_done) == (True, True, False)
+    assert report.steps == ["look at tiny.llamafile", "read tiny.llamafile"]
+    assert (old.stat().st_ino, old.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 @pytest.mark.parametrize("in_place", [False, True])
@@ -482,7 +534,7 @@ def test_an_update_whose_journal_is_gone_is_gone_over_by_another_one(
     updated(old, url, report)
 
     assert caught.value.hint == f"lfbuild update {old} URL"
-    what = "an update of this file was interrupted, and the journal that would finish it is gone"
+    what = "an edit of this file was interrupted, and the journal that would finish it is gone"
     assert report.notes[0] == f"{old}: seal: {what}; so all of it is read"
     assert old.read_bytes() == new.read_bytes()
     assert verified(old) == []
@@ -548,15 +600,27 @@ def test_a_server_that_sends_only_whole_files_is_read_once_and_told(
 ) -> None:
     server.pages["/tiny.llamafile"].ignores_ranges = True
 
-    updated(old, url, report)
+    outcome = updated(old, url, report)
 
     assert old.read_bytes() == new.read_bytes()
     told = f"{url}: the server sends only whole files (200 instead of 206)"
+    assert [(route.kind, route.body_bytes) for route in outcome.routes] == [("whole", outcome.body_bytes)]
+    assert outcome.kept_bytes == 0
     assert report.notes == [
         f"{told}; so all of it is read, {size_words(new.stat().st_size)}",
         "22.6 KiB are copied on this disk; --in-place writes only what changes",
     ]
     assert [asked.range for asked in server.asked if asked.path == "/tiny.llamafile"][-1] is None
+
+
+def test_what_a_server_without_parts_sends_is_counted_as_it_comes(server: WebServer, url: str, old: Path) -> None:
+    server.pages["/tiny.llamafile"].ignores_ranges = True
+    report = Counted()
+
+    outcome = updated(old, url, report)
+
+    assert report.counts["fetch the whole file"] == (outcome.body_bytes, outcome.body_bytes)
+    assert "fetch the rest" not in report.counts
 
 
 def test_a_server_that_stops_sending_parts_in_between_is_read_whole_from_then_on(
@@ -632,13 +696,14 @@ def test_an_update_that_broke_off_goes_on_and_fetches_nothing_twice(
     assert caught.value.hint == "run again: what came is kept, and it goes on from there"
     assert old.read_bytes() == before
     assert kept >= 1020
-    first, server.asked[:] = body_bytes(server), []
+    first, server.asked[:], report = body_bytes(server), [], Counted()
 
-    outcome = updated(old, url)
+    outcome = updated(old, url, report)
 
     assert old.read_bytes() == new.read_bytes()
     assert outcome.kept_bytes == kept
     assert outcome.body_bytes == outcome.wanted_bytes - kept
+    assert report.counts["fetch the rest"] == (outcome.body_bytes, outcome.body_bytes)
     assert first
     assert beside(old) == []
 

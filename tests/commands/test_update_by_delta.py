@@ -17,11 +17,13 @@ from lfbuild.commands.publish import publish
 from lfbuild.commands.update import check_for_update
 from lfbuild.delta.make import make_delta
 from lfbuild.delta.side import Side
-from lfbuild.errors import FetchError, HostError, IntegrityError, RecipeError, ToolError
+from lfbuild.errors import FetchError, FormatError, HostError, IntegrityError, RecipeError, ToolError
 from lfbuild.fetch.network import Network
+from lfbuild.formats.delta import Header
 from lfbuild.report import SilentReport, size_words
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.fetch.webserver import WebServer
@@ -330,6 +332,52 @@ def test_a_difference_that_makes_another_file_is_not_published(new: Path, delta:
         index(other, file_url="", threads=1, report=SilentReport(), deltas=(delta,))
 
     assert str(caught.value) == f"{delta}: is a difference that makes another file"
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda data: data[:-1], "the delta ends too early"),
+        (lambda data: data + b"?", "the delta goes on behind its last frame"),
+        (
+            lambda data: data.replace(digest := first_made(data), digest[::-1]),
+            "frame 0 is damaged: it makes other blocks than the file has",
+        ),
+    ],
+    ids=["cut off", "too long", "another promise"],
+)
+def test_a_difference_that_is_damaged_is_not_published(
+    new: Path, delta: Path, damage: Callable[[bytes], bytes], sentence: str
+) -> None:
+    delta.write_bytes(damage(delta.read_bytes()))
+
+    with pytest.raises((FormatError, IntegrityError), match=sentence):
+        index(new, file_url="", threads=1, report=SilentReport(), deltas=(delta,))
+
+    assert not new.with_name(f"{new.name}.lfindex").exists()
+
+
+def first_made(delta: bytes) -> bytes:
+    """The digest of the first block that a delta makes."""
+    start = Header.LAYOUT.size + Header.parse(delta, where="").plan_stored
+    return delta[start : start + 32]
+
+
+def test_a_frame_that_needs_nothing_of_the_old_file_is_looked_at_before_it_is_published(
+    new: Path, tmp_path: Path
+) -> None:
+    strange = write_tiny_file(tmp_path, name="strange", members=())
+    delta = difference(strange, new, tmp_path / "all.lfdelta")
+    index(new, file_url="", threads=1, report=SilentReport(), deltas=(delta,))
+    data = bytearray(delta.read_bytes())
+    data[data.index(NOISE[8:100])] ^= 1
+    delta.write_bytes(data)
+
+    with pytest.raises(IntegrityError) as caught:
+        index(new, file_url="", threads=1, report=SilentReport(), deltas=(delta,))
+
+    assert str(caught.value).startswith(f"{delta}: frame ")
+    assert str(caught.value).endswith(" is damaged: it makes other blocks than the file has")
 
 
 def test_a_difference_is_published_beside_its_release(old: Path, new: Path, delta: Path, tmp_path: Path) -> None:

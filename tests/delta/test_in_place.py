@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import tempfile
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,13 +25,33 @@ from lfbuild.host.inplace import used
 from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from lfbuild.report import Step, Unit
 
 LARGE = (TinyTensor("blk.0.ffn_up.weight", (256, 640), 12),)
 
 
+class Counted(SilentReport):
+    """Counts what each step did, and of how much."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, int, int]] = []
+
+    @contextmanager
+    def step(self, title: str, /, *, total: int | None = None, unit: Unit = "bytes") -> Iterator[Step]:
+        del unit
+        done = list[int]()
+        yield SimpleNamespace(advance=lambda amount, **_: done.append(amount), expect=lambda _: None)
+        self.steps.append((title, sum(done), total or 0))
+
+
+def delta_source(delta: bytes, name: str = "0.lfdelta") -> DeltaSource:
+    return DeltaSource(name=name, pipe=io.BytesIO(delta))
+
+
 def in_place(path: Path, *deltas: bytes) -> Applied:
-    sources = [DeltaSource(name=f"{number}.lfdelta", pipe=io.BytesIO(delta)) for number, delta in enumerate(deltas)]
+    sources = [delta_source(delta, f"{number}.lfdelta") for number, delta in enumerate(deltas)]
     return apply_in_place_of(path, sources, threads=1, report=SilentReport())
 
 
@@ -64,6 +86,20 @@ def test_only_what_differs_is_written(tmp_path: Path) -> None:
     assert applied.written_bytes is not None
     assert applied.written_bytes < 5000 < len(tiny_gguf(None, LARGE))
     assert verified(old) == []
+
+
+def test_progress_is_what_was_gone_through_of_the_new_version(tmp_path: Path) -> None:
+    model = weights(data=tiny_gguf(None, LARGE), block_bytes=1 << 16)
+    old, new = releases(tmp_path, b"one", b"another")
+    longer = write_tiny_file(tmp_path, name="longer", head=tiny_elf(90_000), members=(model,))
+    report = Counted()
+
+    apply_in_place_of(old, [delta_source(delta_of(old, new))], threads=1, report=report)
+    apply_in_place_of(old, [delta_source(delta_of(old, longer))], threads=1, report=report)
+
+    steps = [(done, total) for title, done, total in report.steps if title == "going through the new version"]
+    assert [done for done, _ in steps] == [total for _, total in steps]
+    assert min(done for done, _ in steps) > len(tiny_gguf(None, LARGE))
 
 
 def test_weights_that_move_are_copied_within_the_file(tmp_path: Path) -> None:
@@ -116,6 +152,17 @@ def test_a_chain_with_something_else_in_it_is_refused_before_its_first_delta_is_
 
     assert str(caught.value) == "1.lfdelta: is not a delta"
     assert one.read_bytes() == before
+
+
+def test_a_delta_that_fails_behind_others_tells_what_the_file_is_by_now(tmp_path: Path) -> None:
+    one, two, three = releases(tmp_path, b"one", b"two", b"three")
+
+    with pytest.raises(FormatError) as caught:
+        in_place(one, delta_of(one, two), delta_of(two, three)[:-1])
+
+    stands = "0 is now what 0.lfdelta makes: go on with the deltas behind that one"
+    assert caught.value.hint == f"it was cut off: get it again; {stands}"
+    assert one.read_bytes() == two.read_bytes()
 
 
 def test_a_file_that_is_in_use_is_left_alone(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,6 +114,20 @@ def _refusing(act: Callable[..., object], count: object, number: int, fault: int
         return act(*given, **named)
 
     return call
+
+
+def test_what_the_disk_has_no_room_for_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = write_tiny_file(tmp_path, name="old")
+    new = write_tiny_file(tmp_path, name="new", members=(*default_members(), plain("more", b"more" * 999)))
+    delta = written(tmp_path, "p.lfdelta", delta_of(old, new))
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=1000, f_frsize=1))
+    monkeypatch.setattr("lfbuild.host.room.can_share", lambda *_: False)
+
+    with pytest.raises(HostError) as caught:
+        apply(old, [DeltaSource(name=str(delta))], tmp_path / "made", force=False, threads=1, report=SilentReport())
+
+    assert re.fullmatch(rf"{tmp_path}: the new file needs \d+\.\d KiB, and 1000 B are free", str(caught.value))
+    assert not (tmp_path / "made").exists()
 
 
 def test_a_disk_that_cannot_read_the_old_file_is_told_with_its_name(

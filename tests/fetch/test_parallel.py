@@ -550,6 +550,12 @@ def test_a_limit_is_kept_by_all_connections_together(url: str) -> None:
     assert 2.9 <= hours.time_s <= 3.3
 
 
+def test_under_a_low_limit_one_stretch_is_whole_before_the_next_begins(url: str, hours: Hours) -> None:
+    judge, _ = fetch(url, hours, limit=1_000_000)
+
+    assert judge.shown == ALL
+
+
 def test_a_limit_that_nobody_used_is_not_made_up_for_later() -> None:
     hours = Hours()
     limit = Limit(1000, hours.clock)

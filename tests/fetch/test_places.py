@@ -77,7 +77,7 @@ def test_a_file_of_a_folder_is_there_and_of_its_size(places: Places, tmp_path: P
     assert str(folder.value) == f"{tmp_path}: is a folder, not a file"
 
 
-@pytest.mark.parametrize(("url", "what"), [("ftp://a.test/x", "is not an http:// or https:// address")])
+@pytest.mark.parametrize(("url", "what"), [("ftp://a.test/x", "is not an http://, https://, s3:// or oci:// address")])
 def test_an_address_of_no_kind_is_refused(places: Places, url: str, what: str) -> None:
     with pytest.raises(FetchError) as caught:
         places.remote(url)

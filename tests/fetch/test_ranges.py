@@ -14,6 +14,7 @@ from lfbuild.fetch.ranges import (
     Line,
     Piece,
     Span,
+    connections_within,
     next_piece,
     piece_bytes,
     plan_pieces,
@@ -51,6 +52,12 @@ def test_the_gap_is_what_a_round_trip_of_one_connection_would_cost() -> None:
 def test_a_line_that_holds_more_has_more_connections() -> None:
     near = Line(round_trip_s=0.001, bytes_per_s=12.5e6)
     assert (near.connections, HOME.connections, FAR.connections) == (8, 9, 32)
+
+
+def test_as_many_connections_share_a_limit_as_bring_a_block_a_second() -> None:
+    limits = (1, MIB, 2 * MIB + 1, 1000 * MIB, None)
+
+    assert [connections_within(limit) for limit in limits] == [1, 1, 2, 32, 32]
 
 
 def test_requests_get_shorter_as_less_is_left() -> None:

@@ -171,7 +171,7 @@ def test_an_interrupted_edit_is_told(tmp_path: Path) -> None:
     path = write_tiny_file(tmp_path)
     reseal(path, manifest_of(path), state="redo")
 
-    assert told(path) == ["seal: an update of this file was interrupted, and the journal that would finish it is gone"]
+    assert told(path) == ["seal: an edit of this file was interrupted, and the journal that would finish it is gone"]
 
 
 def test_a_seal_of_another_generation_is_told(tmp_path: Path) -> None:

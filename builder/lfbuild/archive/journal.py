@@ -258,7 +258,7 @@ def _refuse_if_marked(path: Path, target: int, error: FormatError) -> None:
     """A journal that cannot be carried out is nothing lost, unless carrying it out had begun."""
     size = os.fstat(target).st_size
     if size >= SEAL_BYTES and b" redo  " in read_at(target, size - SEAL_BYTES, SEAL_BYTES):
-        what = f"its update was interrupted, and the journal that would finish it is damaged ({error.what})"
+        what = f"its edit was interrupted, and the journal that would finish it is damaged ({error.what})"
         raise FormatError(path, what, hint="get the file again") from error
 
 

@@ -20,7 +20,7 @@ from lfbuild.channel.describe import run_digest
 from lfbuild.channel.route import Wanted
 from lfbuild.errors import IntegrityError
 from lfbuild.fetch.answers import ChangedError, RangesRefusedError
-from lfbuild.fetch.parallel import fetch_units, fetch_whole
+from lfbuild.fetch.parallel import Traffic, fetch_units, fetch_whole
 from lfbuild.fetch.ranges import Span
 from lfbuild.formats.blocks import BLOCK_BYTES, DIGEST_BYTES, Cuts
 from lfbuild.host.moving import read_into
@@ -29,17 +29,18 @@ from lfbuild.manifest.mapping import masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from lfbuild.channel.index import ReleaseIndex
     from lfbuild.channel.partial import Partial
     from lfbuild.channel.route import Supplies
-    from lfbuild.fetch.parallel import Manners, Traffic
+    from lfbuild.fetch.parallel import Manners
     from lfbuild.fetch.ranges import Line
     from lfbuild.fetch.remote import Remote
     from lfbuild.formats.blocks import Run
     from lfbuild.manifest.filemap import FileMap, Part
-    from lfbuild.report import Report
+    from lfbuild.report import Report, Step
 
 _PIECE_BYTES = 4 << 20
 
@@ -51,8 +52,7 @@ def copy_what_is_here(partial: Partial, supplies: Supplies, seeds: Sequence[Path
         HostError: a file at hand cannot be read, or the disk is full.
     """
     copies = [stretch for stretch in supplies.copies if partial.copied.get(stretch.offset, 0) < stretch.size_bytes]
-    with report.step("copy what is here", total=supplies.copied_bytes) as step:
-        step.advance(supplies.copied_bytes - sum(stretch.size_bytes for stretch in copies))
+    with report.step("copy what is here", total=sum(stretch.size_bytes for stretch in copies)) as step:
         for number, seed in enumerate(seeds):
             own = [stretch for stretch in copies if stretch.seed == number]
             if not own:
@@ -91,21 +91,32 @@ def fetch_the_rest(
     blocks = {block.span: block for block in wanted}
     left = [block.span for block in wanted if block.span.offset not in partial.done]
     holes = [(hole.offset, hole.size_bytes) for hole in target.holes]
-    total = sum(span.size_bytes for span in blocks)
-    with report.step("fetch the rest", total=total) as step:
-        step.advance(total - sum(span.size_bytes for span in left))
+    if not left:
+        return Traffic(requests=0, body_bytes=0)
+
+    def is_stored(span: Span, data: memoryview) -> bool:
+        block = blocks[span]
+        if not is_block(data, span.offset, holes, block.leaf):
+            return False
+        partial.store(span.offset, data, block.leaf, block.twins)
+        return True
+
+    if is_whole:
+        with _whole_step(report, left) as step:
+            return fetch_whole(remote, left, is_stored, manners=manners, on_bytes=step.advance)
+    with report.step("fetch the rest", total=sum(span.size_bytes for span in left)) as step:
 
         def accept(span: Span, data: memoryview) -> bool:
-            block = blocks[span]
-            if not is_block(data, span.offset, holes, block.leaf):
-                return False
-            partial.store(span.offset, data, block.leaf, block.twins)
-            step.advance(span.size_bytes)
-            return True
+            is_right = is_stored(span, data)
+            step.advance(span.size_bytes if is_right else 0)
+            return is_right
 
-        if is_whole:
-            return fetch_whole(remote, left, accept, manners=manners)
         return fetch_units(remote, left, accept, manners=manners, line=line)
+
+
+def _whole_step(report: Report, wanted: Sequence[Span]) -> AbstractContextManager[Step]:
+    """A whole file is read up to the last of what is wanted, so that is what comes over the line."""
+    return report.step("fetch the whole file", total=max(span.end for span in wanted))
 
 
 def fetch_delta(partial: Partial, remote: Remote, *, manners: Manners, line: Line | None, report: Report) -> Traffic:
@@ -114,10 +125,10 @@ def fetch_delta(partial: Partial, remote: Remote, *, manners: Manners, line: Lin
     Raises:
         FetchError: it could not be had; what came is kept.
     """
-    spans = _pieces(partial.size_bytes)
-    left = [span for span in spans if span.offset not in partial.done]
-    with report.step("fetch the published difference", total=partial.size_bytes) as step:
-        step.advance(partial.size_bytes - sum(span.size_bytes for span in left))
+    left = [span for span in _pieces(partial.size_bytes) if span.offset not in partial.done]
+    if not left:
+        return Traffic(requests=0, body_bytes=0)
+    with report.step("fetch the published difference", total=sum(span.size_bytes for span in left)) as step:
 
         def accept(span: Span, data: memoryview) -> bool:
             partial.store(span.offset, data, blake3(data).digest())
@@ -127,6 +138,7 @@ def fetch_delta(partial: Partial, remote: Remote, *, manners: Manners, line: Lin
         try:
             return fetch_units(remote, left, accept, manners=manners, line=line)
         except RangesRefusedError:
+            left = [span for span in left if span.offset not in partial.done]
             return fetch_whole(remote, left, accept, manners=manners)
 
 
@@ -305,15 +317,14 @@ def fetch_unknown(
     holes = [(hole.offset, hole.size_bytes) for hole in index.holes]
     leaves: dict[int, bytes] = {}
     blocks = [Span(offset + at, size) for offset, run, _ in unknown for at, size in Cuts(runs=(run,)).blocks()]
-    with report.step("fetch the whole file", total=sum(span.size_bytes for span in blocks)) as step:
 
-        def accept(span: Span, data: memoryview) -> bool:
-            partial.write(span.offset, data)
-            leaves[span.offset] = blake3(masked(bytes(data), span.offset, holes)).digest()
-            step.advance(span.size_bytes)
-            return True
+    def accept(span: Span, data: memoryview) -> bool:
+        partial.write(span.offset, data)
+        leaves[span.offset] = blake3(masked(bytes(data), span.offset, holes)).digest()
+        return True
 
-        traffic = fetch_whole(remote, blocks, accept, manners=manners)
+    with _whole_step(report, blocks) as step:
+        traffic = fetch_whole(remote, blocks, accept, manners=manners, on_bytes=step.advance)
     learnt = {}
     for offset, run, digest in unknown:
         learnt[digest] = b"".join(leaves[offset + at] for at, _ in Cuts(runs=(run,)).blocks())

@@ -108,9 +108,13 @@ def find_routes(
             left = delta.size_bytes - held(delta)
             seconds = _one_request(left, line)
             routes.append(Route(kind="delta", body_bytes=left, requests=1, seconds=seconds, delta=delta))
-    size = index.file.size_bytes
-    routes.append(Route(kind="whole", body_bytes=size, requests=1, seconds=_one_request(size, line)))
+    routes.append(whole_route(index.file.size_bytes, line))
     return tuple(sorted(routes, key=lambda route: (route.seconds, route.body_bytes)))
+
+
+def whole_route(size_bytes: int, line: Line) -> Route:
+    """All of the file in one request."""
+    return Route(kind="whole", body_bytes=size_bytes, requests=1, seconds=_one_request(size_bytes, line))
 
 
 def _one_request(size: int, line: Line) -> float:

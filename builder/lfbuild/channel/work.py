@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from lfbuild.channel.carry import (
 from lfbuild.channel.index import FileRecord
 from lfbuild.channel.mend import copy_again
 from lfbuild.channel.partial import Partial, blocks_done, opened_partial
+from lfbuild.channel.route import whole_route
 from lfbuild.errors import FetchError, FormatError, IntegrityError, ToolError
 from lfbuild.fetch.answers import ChangedError, NotThereError, RangesRefusedError
 from lfbuild.fetch.ranges import plan_pieces
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from lfbuild.channel.index import DeltaRecord
     from lfbuild.channel.plan import Plan, Seed
     from lfbuild.channel.release import Release
-    from lfbuild.channel.route import Wanted
+    from lfbuild.channel.route import Route, Wanted
     from lfbuild.fetch.parallel import Manners
     from lfbuild.fetch.places import Places
     from lfbuild.fetch.remote import Remote
@@ -59,7 +60,8 @@ class Work:
 
     def __init__(self, release: Release, partial: Partial, means: Means) -> None:
         self._release, self._partial, self._means = release, partial, means
-        self._has_learnt = False
+        self.learnt: Route | None = None
+        """The way by which all came, with the leaves, from a server that sends only whole files."""
         self.body_bytes = 0
         """What came over the line so far."""
 
@@ -81,13 +83,13 @@ class Work:
             manners=self._means.manners,
             report=self._means.report,
         )
-        self._has_learnt = True
+        self.learnt = replace(whole_route(size, self._release.line), body_bytes=traffic.body_bytes)
         self.body_bytes += traffic.body_bytes
         return leaves
 
     def done(self, target: FileMap, wanted: Sequence[Wanted], /) -> Collection[int]:
         """See `Begun`: what was written and not yet recorded when an earlier run ended counts too."""
-        if self._partial.was_begun or self._has_learnt:
+        if self._partial.was_begun or self.learnt is not None:
             find_unrecorded(self._partial, target, wanted)
         return self._partial.done
 

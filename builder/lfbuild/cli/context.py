@@ -37,7 +37,7 @@ class Context:
         return usable_cores()
 
     def settled(self, path: Path) -> Path:
-        """`path` again, once an update of that file that was interrupted is finished, and it can be read."""
+        """`path` again, once an edit of that file that was interrupted is finished, and it can be read."""
         from lfbuild.host.inplace import has_journal
 
         if has_journal(path.resolve()):  # seldom: `list` need not pay for the import

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lfbuild.cli.render import printable
+from lfbuild.cli.words import VERBS, first_word
 from lfbuild.errors import HostError, LfbuildError, RecipeError, ToolError
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ EXTRAS = {
     "zipfile_deflate64": "zig",
 }
 """Which extra brings the package that is imported by this name. Who builds is told of the one with a compiler."""
+
+
+_FETCHING = {"build", "lock", "release", "reproduce", "swap", "toolchain"}
+"""Verbs that bring sources or tools into the cache, where a download that broke off is gone on with."""
 
 
 class Terminated(BaseException):
@@ -72,7 +77,7 @@ def tell(error: BaseException, *, words: Sequence[str], environment: Mapping[str
     wants_traceback = bool({"-v", "--verbose"} & set(words)) or environment.get("LFBUILD_DEBUG", "") not in ("", "0")
     if wants_traceback and not isinstance(error, (KeyboardInterrupt, Terminated)):
         _write_traceback(error)
-    refusal = as_refusal(error)
+    refusal = as_refusal(error, words)
     lines = _one_object(refusal) if "--json" in words else _in_words(refusal)
     _write("".join(f"{line}\n" for line in lines))
     return exit_code_of(error)
@@ -87,15 +92,15 @@ def exit_code_of(error: BaseException) -> int:
     return as_refusal(error).exit_code
 
 
-def as_refusal(error: BaseException) -> LfbuildError:
-    """`error` as a sentence with its place, whatever it was."""
+def as_refusal(error: BaseException, words: Sequence[str] = ()) -> LfbuildError:
+    """`error` as a sentence with its place, whatever it was; an interrupt tells what the verb in `words` keeps."""
     match error:
         case LfbuildError():
             return error
         case KeyboardInterrupt():
-            return LfbuildError("interrupted", "the work was stopped, and what was unfinished is removed")
+            return _stopped("interrupted", words)
         case Terminated():
-            return LfbuildError("terminated", "the work was stopped, and what was unfinished is removed")
+            return _stopped("terminated", words)
         case ModuleNotFoundError() if error.name and error.name.partition(".")[0] != "lfbuild":
             return _missing_package(error.name.partition(".")[0])
         case OSError():
@@ -117,6 +122,20 @@ def flushed(code: int) -> int:
     except BrokenPipeError:
         return _leave_the_broken_pipe()
     return code
+
+
+def _stopped(where: str, words: Sequence[str]) -> LfbuildError:
+    verb = first_word(words)
+    if verb == "update" and not {"--check", "--give-up"} & set(words):
+        hint = "run it again, and it goes on from there; or give it up: lfbuild update FILE --give-up"
+        return LfbuildError(where, "the work was stopped, and what came is kept", hint=hint)
+    if "--in-place" in words:
+        hint = "lfbuild recover FILE finishes an edit that counts already"
+        return LfbuildError(where, "the work was stopped, and an edit that did not count yet is dropped", hint=hint)
+    if verb in _FETCHING or verb not in VERBS:  # a recipe alone is built
+        what = "the work was stopped, and what was unfinished is removed, but for what was fetched"
+        return LfbuildError(where, what, hint="run it again, and it goes on from there")
+    return LfbuildError(where, "the work was stopped, and what was unfinished is removed")
 
 
 def _missing_package(name: str) -> ToolError:

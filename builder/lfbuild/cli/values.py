@@ -29,7 +29,7 @@ def size_bytes(text: str) -> int:
     """A size such as `500M`, `10G`, `10GiB`, `4096`: units are powers of 1024."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?", text.strip().lower(), re.ASCII)
     if found is None:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a size; write it as 500M or 10G")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a size; write it as 500k, 2M or 10G")
     return int(float(found[1]) * _SIZE_UNITS[found[2]])
 
 
@@ -37,7 +37,7 @@ def some_bytes(text: str) -> int:
     """A size from one byte up."""
     size = size_bytes(text)
     if size < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is less than a byte; write it as 500M or 10G")
+        raise argparse.ArgumentTypeError(f"'{text}' is less than a byte; write it as 500k, 2M or 10G")
     return size
 
 

@@ -190,7 +190,7 @@ def _add_options_everywhere(parser: Parser, *, default: str | None) -> argparse.
 
 def _with_verb(given: Sequence[str]) -> list[str]:
     """`lfbuild RECIPE` becomes `lfbuild build RECIPE`; a first word that is nothing we know is refused."""
-    first = _first_word(given)
+    first = first_word(given)
     if first is None or first in VERBS:
         return list(given)
     path = Path(first)
@@ -208,7 +208,8 @@ def _with_verb(given: Sequence[str]) -> list[str]:
     raise refused(COMMAND_LINE, what, hint=_help_of("lfbuild"))
 
 
-def _first_word(given: Sequence[str]) -> str | None:
+def first_word(given: Sequence[str]) -> str | None:
+    """The word that is no option and no option's value: a verb, or a recipe."""
     is_value = False
     for word in given:
         if not is_value and not word.startswith("-"):

@@ -15,16 +15,19 @@ from lfbuild.commands.diff import diff_sides
 from lfbuild.commands.recover import settled
 from lfbuild.delta.apply import DeltaStream, apply_delta, prepare
 from lfbuild.delta.inplace import apply_in_place
+from lfbuild.delta.resolve import CopyTask
 from lfbuild.delta.side import Side
-from lfbuild.errors import FormatError, HostError, IntegrityError
+from lfbuild.errors import FormatError, HostError, IntegrityError, LfbuildError
 from lfbuild.host.files import host_error, refuse_overwriting, replacing
-from lfbuild.host.inplace import had_alone
+from lfbuild.host.inplace import had_alone, has_journal
+from lfbuild.host.room import refuse_full_disk_for_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lfbuild.commands.diff import Diffed
     from lfbuild.delta.model import Plan
+    from lfbuild.delta.resolve import Resolved
     from lfbuild.report import Report
 
 
@@ -80,6 +83,7 @@ def apply(
         plan, resolved = prepare(side, delta)
         target = output or _named(plan, beside=old, where=delta.where, force=force)
         refuse_overwriting(target, _files(deltas))
+        _refuse_full_disk(target.parent, side, resolved)
         # Beyond this point nothing is decided any more.
         with (
             report.step("applying", total=resolved.blocks_bytes) as step,
@@ -92,7 +96,7 @@ def apply(
 def apply_in_place_of(old: Path, deltas: Sequence[DeltaSource], *, threads: int, report: Report) -> Applied:
     """Change `old` itself into what the last of `deltas` leads to, each as one edit under a journal.
 
-    A delta whose frames turn out to be damaged leaves the file as what the ones before it made of it.
+    A delta whose frames turn out to be damaged leaves the file as what the ones before it made of it, and that is told.
 
     Raises:
         FormatError: `old` is not lfbuild's own file, or is signed; a delta is damaged.
@@ -102,14 +106,26 @@ def apply_in_place_of(old: Path, deltas: Sequence[DeltaSource], *, threads: int,
     path = settled(old, report=report)
     written = size = 0
     with _chain(deltas) as chain:
-        for delta in chain:
-            with had_alone(path) as file:
+        for number, delta in enumerate(chain):
+            with _told_how_far(path, chain[:number]), had_alone(path) as file:
                 side = Side.of(file, path, threads=threads, report=report)
                 _, resolved = prepare(side, delta)
                 # Beyond this point nothing is decided any more.
                 written += apply_in_place(side, delta, resolved, threads=threads, report=report)
                 size = resolved.target.size_bytes
     return Applied(path=old, size_bytes=size, written_bytes=written)
+
+
+@contextlib.contextmanager
+def _told_how_far(path: Path, done: Sequence[DeltaStream]) -> Iterator[None]:
+    """What fails behind the first delta of a chain tells what the file is by now."""
+    try:
+        yield
+    except LfbuildError as error:
+        if done and not has_journal(path):
+            stands = f"{path.name} is now what {done[-1].where} makes: go on with the deltas behind that one"
+            error.hint = f"{error.hint}; {stands}" if error.hint else stands
+        raise
 
 
 def squash(old: Path, deltas: Sequence[DeltaSource], output: Path, *, threads: int, report: Report) -> Diffed:
@@ -128,6 +144,7 @@ def squash(old: Path, deltas: Sequence[DeltaSource], output: Path, *, threads: i
     ):
         delta = chain[-1]
         plan, resolved = prepare(side, delta)
+        _refuse_full_disk(folder, side, resolved)
         with report.step("applying", total=resolved.blocks_bytes) as step:
             apply_delta(side, delta, resolved, file, threads=threads, on_bytes=step.advance)
         new = Side.of(file, Path(plan.new_name), threads=threads, report=report)
@@ -164,10 +181,17 @@ def _before_last(
         for delta in chain[:-1]:
             file = stack.enter_context(_unnamed(folder))
             plan, resolved = prepare(side, delta)
+            _refuse_full_disk(folder, side, resolved)
             with report.step("applying", total=resolved.blocks_bytes) as step:
                 apply_delta(side, delta, resolved, file, threads=threads, on_bytes=step.advance)
             side = Side.of(file, Path(plan.new_name), threads=threads, report=report)
         yield side
+
+
+def _refuse_full_disk(folder: Path, old: Side, resolved: Resolved) -> None:
+    copied = sum(task.size_bytes for task in resolved.tasks if isinstance(task, CopyTask))
+    made = resolved.blocks_bytes - copied
+    refuse_full_disk_for_copy(folder, old.descriptor, copied_bytes=copied, new_bytes=made)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from lfbuild.formats.executable import PROBE_BYTES, identify_program, signature_
 from lfbuild.host.files import check_target, refuse_overwriting, replacing
 from lfbuild.host.inplace import used
 from lfbuild.host.moving import write_all
+from lfbuild.host.room import refuse_full_disk_for_copy
 from lfbuild.manifest.model import OWN_FOLDER
 from lfbuild.manifest.order import EngineHead, EngineSlice, LauncherHead
 from lfbuild.manifest.present import load_present
@@ -74,6 +75,8 @@ def convert_back(
             told, head = "its own", _begins(order_head, slices, present.manifest.engine, target, path)
         members = list(_members(present))
         total = head.source.size_bytes + sum(source.size_bytes for _, source in members)
+        head_bytes = head.source.size_bytes
+        refuse_full_disk_for_copy(output.parent, file.fileno(), copied_bytes=total - head_bytes, new_bytes=head_bytes)
         # Beyond this point nothing is decided any more.
         with report.step("writing", total=total) as step, replacing(output, mode=0o755) as made:
             with HashPool(settings.machine.cores) as pool, head.source.opened() as opened:

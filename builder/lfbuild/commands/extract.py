@@ -9,7 +9,9 @@ from lfbuild.archive.layout import check_names_differ
 from lfbuild.archive.reader import Reader
 from lfbuild.errors import HostError
 from lfbuild.formats.blocks import BlockIndex
+from lfbuild.formats.zip import STORED
 from lfbuild.host.files import host_error, replacing
+from lfbuild.host.room import refuse_full_disk_for_copy
 from lfbuild.manifest.verify import load_manifest
 
 if TYPE_CHECKING:
@@ -30,7 +32,8 @@ def extract(
     Raises:
         FormatError: a member is absent, unreadable, or its name leads out of `directory`.
         IntegrityError: a member's bytes are not the promised ones; its file is not written.
-        HostError: a file is there already and `force` is not set, or it cannot be written.
+        HostError: a file is there already and `force` is not set, the disk has no room for all, or one cannot be
+            written; members that were written before it stay.
     """
     with Reader.open(path) as reader:
         ours = load_manifest(reader)
@@ -41,6 +44,7 @@ def extract(
         files = [(record, target) for record, target in targets if not record.name.endswith("/")]
         if not force:
             _refuse_present([target for _, target in files])
+        _refuse_full_disk(directory, reader, [record for record, _ in files])
         # Beyond this point nothing is decided any more.
         with report.step("extracting", total=sum(record.decoded_size for record, _ in files)) as step:
             for record, target in files:
@@ -61,6 +65,17 @@ def _promised(reader: Reader, manifest: Manifest | None, record: CentralRecord) 
     if not member.index:
         return None, member.root
     return BlockIndex.parse(reader.read(member.index), where=f"{reader.where}: {member.index}").cuts, member.root
+
+
+def _refuse_full_disk(directory: Path, reader: Reader, records: Sequence[CentralRecord]) -> None:
+    stored = sum(record.decoded_size for record in records if record.method == STORED)
+    refuse_full_disk_for_copy(
+        directory,
+        reader.descriptor,
+        copied_bytes=stored,
+        new_bytes=sum(record.decoded_size for record in records) - stored,
+        needing="what is extracted needs",
+    )
 
 
 def _refuse_present(targets: Sequence[Path]) -> None:

@@ -12,7 +12,7 @@ from lfbuild.archive.reader import Reader, opened, read_at
 from lfbuild.channel.describe import describe_release
 from lfbuild.channel.index import INDEX_SUFFIX, LEAVES_SUFFIX, DeltaRecord, reference_to
 from lfbuild.commands.texts import refuse_odd_name, refuse_shared_names
-from lfbuild.errors import FormatError, IntegrityError, RecipeError, problems_of
+from lfbuild.errors import FormatError, RecipeError, problems_of
 from lfbuild.formats.names import check_file_address
 from lfbuild.host.files import replacing
 from lfbuild.manifest.mapping import map_file
@@ -91,16 +91,15 @@ def delta_record(delta: Path, found: FileMap, *, url: str) -> DeltaRecord:
     """What a control file says of a published difference to the file that `found` is the map of.
 
     Raises:
-        FormatError: it is no difference.
-        IntegrityError: it makes another file.
+        FormatError: it is no difference, or not a whole one.
+        IntegrityError: it makes another file, or is damaged where that shows without the old file.
         HostError: it cannot be read.
     """
     from lfbuild.delta.apply import DeltaStream
+    from lfbuild.delta.publish import load_publishable
 
     with opened(delta) as file:
-        header = DeltaStream(file, str(delta)).head().header
-        if header.new.root != found.root:
-            raise IntegrityError(delta, "is a difference that makes another file")
+        header = load_publishable(DeltaStream(file, str(delta)), found)
         size = os.fstat(file.fileno()).st_size
         whole = blake3()
         for start in range(0, size, _PIECE_BYTES):

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from lfbuild.report import Report
 
 WORDS: dict[Settled, str] = {
-    "finished": "an update had been interrupted, and was finished",
-    "undone": "an update had been interrupted before it began, and was dropped",
-    "cleared": "an update had been interrupted, and what it left was cleared",
+    "finished": "an edit had been interrupted, and was finished",
+    "undone": "an edit had been interrupted before it began, and was dropped",
+    "cleared": "an edit had been interrupted, and what it left was cleared",
 }
 
 

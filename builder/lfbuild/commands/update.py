@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from lfbuild.archive.reader import Reader
 from lfbuild.channel.carry import NewBytes
+from lfbuild.channel.index import INDEX_SUFFIX
 from lfbuild.channel.inplace import can_be_in_place, commit, limited_to_place, plan_in_place
 from lfbuild.channel.partial import (
     SUFFIX,
@@ -37,12 +38,13 @@ from lfbuild.errors import (
     RecipeError,
     command,
 )
-from lfbuild.fetch.answers import ChangedError
+from lfbuild.fetch.answers import ChangedError, NotThereError
+from lfbuild.fetch.network import without_secrets
 from lfbuild.fetch.places import Places
 from lfbuild.host.files import find_facts, host_error, refuse_another
 from lfbuild.host.inplace import had_alone, has_journal, used
 from lfbuild.host.room import refuse_full_disk
-from lfbuild.manifest.mapping import map_bytes, map_file
+from lfbuild.manifest.mapping import map_as_read, map_bytes, map_file
 from lfbuild.manifest.verify import load_manifest
 from lfbuild.report import size_words
 
@@ -80,6 +82,8 @@ class UpdateOrder:
     keep_old: bool = False
     in_place: bool = False
     """Write only what differs into the file itself, under a journal, instead of a new file beside it."""
+    repair: bool = False
+    """Read every byte of the file first, so that a damaged block is fetched anew."""
     at_most_bytes: int | None = None
     """Refuse a plan that would fetch more."""
 
@@ -106,6 +110,8 @@ class Update:
     size_bytes: int
     is_current: bool
     """The file is that release already."""
+    is_read: bool = False
+    """That was found by its bytes, and not by what it tells of itself."""
     is_done: bool = False
     copied_bytes: int = 0
     wanted_bytes: int = 0
@@ -129,7 +135,7 @@ def check_for_update(order: UpdateOrder, *, network: Network, manners: Manners, 
     """
     order = _of_the_file_itself(order)
     places = Places(network, clock=manners.clock)
-    release = load_release(places, _address(order), limit_bytes_per_s=manners.limit_bytes_per_s)
+    release = _release(order, places, manners)
     seeds = _gather_seeds(order, release, threads=threads, report=report)
     if _is_current(order, seeds, release):
         return _told(order, release, is_current=True)
@@ -153,12 +159,12 @@ def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: i
     with updating(order.path):
         if has_journal(order.path):
             settled(order.path, report=report)
-        release = load_release(places, _address(order), limit_bytes_per_s=manners.limit_bytes_per_s)
+        release = _release(order, places, manners)
         try:
             return _update_to(release, order, means)
         except ChangedError as changed:
             report.note(f"{changed}; the release is looked at once more")
-            newer = load_release(places, _address(order), limit_bytes_per_s=manners.limit_bytes_per_s)
+            newer = _release(order, places, manners)
             if newer.index.root == release.index.root:
                 hint = "the publisher has to make the control file anew: lfbuild index FILE"
                 what = f"{changed.what}, and the control file does not tell of it"
@@ -221,6 +227,8 @@ def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
                 # Beyond this point the file is the newer release, if nobody has changed it meanwhile.
                 partial.finish(mode=_mode(order.path), expected=before, kept_as=_kept_as(order))
     outcome = _with_plan(_told(order, release, is_current=False), plan)
+    if work.learnt is not None:  # what came with the leaves was there for the plan, and yet no run before has kept it
+        outcome = replace(outcome, kept_bytes=0, routes=(work.learnt,))
     return replace(outcome, is_done=True, body_bytes=work.body_bytes)
 
 
@@ -276,6 +284,17 @@ class _OnlyLookedAt:
         return delta_bytes_held(self._order.path, delta)
 
 
+def _release(order: UpdateOrder, places: Places, manners: Manners) -> Release:
+    try:
+        return load_release(places, _address(order), limit_bytes_per_s=manners.limit_bytes_per_s)
+    except NotThereError as absent:
+        if not order.url or order.url.endswith(("/", INDEX_SUFFIX)):
+            raise
+        shown = without_secrets(order.url)
+        hint = f"check the address; if {shown} is a folder, write {shown}/"
+        raise NotThereError(absent.where, absent.what, hint=hint) from absent
+
+
 def _address(order: UpdateOrder) -> str:
     url = order.url or _own_address(order.path)
     return index_address(url, order.path.name)
@@ -315,7 +334,9 @@ def _find_map(path: Path, order: UpdateOrder, release: Release, *, threads: int,
     if path == order.path and not path.exists():
         return None
     try:
-        return _look_at(path, release, threads=threads, report=report)
+        found = _look_at(path, release, threads=threads, report=report)
+        is_believed = path != order.path or not order.repair
+        return found if is_believed else _read_all(path, found, threads=threads, report=report)
     except LfbuildError as error:
         if path == order.path:
             raise
@@ -340,6 +361,12 @@ def _look_at(path: Path, release: Release, *, threads: int, report: Report) -> F
             found = look(map_bytes)
             report.note(f"{damaged}; so all of it is read")
             return found
+
+
+def _read_all(path: Path, found: FileMap, *, threads: int, report: Report) -> FileMap:
+    total = sum(region.size_bytes for region in found.regions)
+    with report.step(f"read {path.name}", total=total) as step:
+        return map_as_read(path, found, threads=threads, on_bytes=step.advance)
 
 
 def _seed_files(order: UpdateOrder) -> Iterator[Path]:
@@ -371,6 +398,7 @@ def _told(order: UpdateOrder, release: Release, *, is_current: bool) -> Update:
         version=about.version if about else "",
         size_bytes=release.index.file.size_bytes,
         is_current=is_current,
+        is_read=order.repair or about is None,  # a file that tells nothing of itself is read in any case
     )
 
 

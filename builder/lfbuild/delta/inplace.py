@@ -21,6 +21,8 @@ from lfbuild.manifest.filemap import Literal
 from lfbuild.manifest.inplace import refuse_changed_launcher
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lfbuild.delta.apply import DeltaStream
     from lfbuild.delta.resolve import Resolved
     from lfbuild.delta.side import FileRange, Side
@@ -47,9 +49,9 @@ def apply_in_place(old: Side, delta: DeltaStream, resolved: Resolved, *, threads
         with (
             JournalWriter.create(old.path, file) as journal,
             HashPool(threads) as pool,
-            report.step("writing the journal", total=resolved.blocks_bytes) as step,
+            report.step("going through the new version", total=resolved.blocks_bytes) as step,
         ):
-            target = _InPlace(old, journal, pool, resolved.target.size_bytes)
+            target = _InPlace(old, journal, pool, resolved.target.size_bytes, on_bytes=step.advance)
             carry_out(old, delta, resolved, target, on_bytes=step.advance)
             for offset, size in resolved.zeros():
                 target.clear(offset, size)
@@ -75,8 +77,10 @@ def _refuse_signed(old: Side, resolved: Resolved) -> None:
 class _InPlace:
     """A `Target` that is OLD itself, through its journal."""
 
-    def __init__(self, old: Side, journal: JournalWriter, pool: HashPool, new_size: int) -> None:
-        self._old, self._journal, self._pool = old, journal, pool
+    def __init__(
+        self, old: Side, journal: JournalWriter, pool: HashPool, new_size: int, *, on_bytes: Callable[[int], None]
+    ) -> None:
+        self._old, self._journal, self._pool, self._on_bytes = old, journal, pool, on_bytes
         self._old_size = old.map.size_bytes
         self._tail_from = new_size - LONGEST_DIRECTORY_BYTES - TAIL_BYTES
         self._tail: list[Literal] = []
@@ -87,12 +91,13 @@ class _InPlace:
         """What stands where it belongs is only digested."""
         if source.offset == offset:
             region = self._pool.region(self._old.descriptor, offset, cuts, crc=False, holes=self._holes(offset))
-            return region.finish().index.leaves
+            return region.finish(self._on_bytes).index.leaves
         leaves = bytearray()
         for start, size in cuts.blocks():
             data = self._old.read(source.offset + start, size)
             leaves += blake3(data).digest()
             self.write(offset + start, data)
+            self._on_bytes(size)
         return bytes(leaves)
 
     def write(self, offset: int, data: bytes) -> None:

@@ -19,7 +19,7 @@ from lfbuild.errors import FetchError, IntegrityError
 from lfbuild.fetch.answers import ChangedError
 from lfbuild.fetch.connection import PassingError
 from lfbuild.fetch.pace import Clock, Floor, Limit, Tally
-from lfbuild.fetch.ranges import LEAST_PIECE_BYTES, MOST_CONNECTIONS, Piece, next_piece, piece_bytes
+from lfbuild.fetch.ranges import LEAST_PIECE_BYTES, MOST_CONNECTIONS, Piece, connections_within, next_piece, piece_bytes
 from lfbuild.fetch.remote import READ_BYTES, BusyError
 from lfbuild.report import size_words
 
@@ -74,8 +74,17 @@ def fetch_units(
     return _Crew(remote, units, accept, manners, line).run()
 
 
-def fetch_whole(remote: Remote, units: Sequence[Span], accept: Accept, *, manners: Manners) -> Traffic:
+def fetch_whole(
+    remote: Remote,
+    units: Sequence[Span],
+    accept: Accept,
+    *,
+    manners: Manners,
+    on_bytes: Callable[[int], None] = lambda _: None,
+) -> Traffic:
     """Bring `units` out of the whole file, read from its beginning: for servers that send no parts.
+
+    `on_bytes` is told of all that comes, up to the end of the last unit; what comes once more is not counted.
 
     Raises:
         As `fetch_units`.
@@ -83,7 +92,7 @@ def fetch_whole(remote: Remote, units: Sequence[Span], accept: Accept, *, manner
     if not units:
         return Traffic(requests=0, body_bytes=0)
     crew = _Crew(remote, units, accept, manners, None)
-    return crew.run_alone()
+    return crew.run_alone(on_bytes)
 
 
 class _StoppedError(Exception):
@@ -98,6 +107,7 @@ class _Crew:
     ) -> None:
         self._remote, self._accept, self._clock = remote, accept, manners.clock
         self._limit = Limit(manners.limit_bytes_per_s, manners.clock)
+        self._within_limit = connections_within(manners.limit_bytes_per_s)
         self._silence_s = manners.silence_s
         self._tally = Tally(line, manners.clock)
         self._wanted = sorted(units)
@@ -112,6 +122,8 @@ class _Crew:
         self._bodies: set[Body] = set()
         self._failure: BaseException | None = None
         self._requests, self._body_bytes = 0, 0
+        self._on_bytes: Callable[[int], None] = lambda _: None
+        self._reached = 0
 
     def run(self) -> Traffic:
         """Work with as many connections as the line needs, until all is here or one thing cannot be had."""
@@ -127,8 +139,9 @@ class _Crew:
                 self._changed.wait()
         return self._outcome()
 
-    def run_alone(self) -> Traffic:
+    def run_alone(self, on_bytes: Callable[[int], None]) -> Traffic:
         """Read the file from its beginning, again and again while that may help."""
+        self._on_bytes = on_bytes
         buffer = memoryview(bytearray(self._buffer_bytes))
         while self._failure is None and self._wanted:
             piece = Piece(units=tuple(self._wanted))
@@ -143,10 +156,13 @@ class _Crew:
 
     def _hire(self) -> None:
         """One more connection for each that the line has room for and there is work for."""
-        needed = min(self._tally.line().connections, self._most, len(self._wanted) + self._busy)
+        needed = min(self._connections(self._tally.line()), self._most, len(self._wanted) + self._busy)
         while self._at_work < needed:
             self._at_work += 1
             threading.Thread(target=self._work, name="fetch", daemon=True).start()
+
+    def _connections(self, line: Line) -> int:
+        return min(line.connections, self._within_limit)
 
     def _work(self) -> None:
         buffer = memoryview(bytearray(self._buffer_bytes))
@@ -183,7 +199,8 @@ class _Crew:
         """The first wanted stretch, and those behind it that were asked for as often."""
         first = self._wanted[0]
         alike = takewhile(lambda unit: self._luck(unit) == self._luck(first), self._wanted[:_MOST_UNITS])
-        gap_bytes, most_bytes = line.gap_bytes(line.connections), piece_bytes(self._wanted_bytes, line.connections)
+        connections = self._connections(line)
+        gap_bytes, most_bytes = line.gap_bytes(connections), piece_bytes(self._wanted_bytes, connections)
         if first in self._unlucky:  # what lies between came with it before, and is not asked for again
             gap_bytes, most_bytes = 0, LEAST_PIECE_BYTES if self._tries[first] < MOST_TRIES - 1 else 0
         return next_piece(list(alike), gap_bytes=gap_bytes, most_bytes=most_bytes)
@@ -286,6 +303,12 @@ class _Crew:
             self._body_bytes += len(data)
         return data
 
+    def reach(self, position: int) -> None:
+        """Tell how far the whole file has come, each byte once."""
+        if position > self._reached:
+            self._on_bytes(position - self._reached)
+            self._reached = position
+
     def floor(self) -> Floor:
         """The slowest that a body may come."""
         return Floor(self._clock, window_s=self._silence_s, limit=self._limit)
@@ -328,6 +351,7 @@ class _Flow:
                 raise PassingError(f"the connection broke off after {size_words(self.position + done)}")
             view[done : done + len(data)] = data
             done += len(data)
+            self._crew.reach(self.position + done)
             if not self._floor.holds(len(data)) and done < len(view):
                 raise PassingError("the server sends less than 1 KiB a second")
         self.position += done

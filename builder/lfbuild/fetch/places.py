@@ -62,6 +62,9 @@ class Places:
             access = Access(sign=Bucket.of(url, self._network).sign)
         elif urlsplit(url).scheme == "oci":
             access = self._registries.access(url)
+        elif urlsplit(url).scheme not in ("http", "https"):
+            what = "is not an http://, https://, s3:// or oci:// address"
+            raise FetchError(without_secrets(url), what, hint="check the address")
         else:
             self._network.refuse_unreadable(url)
             access = Access(headers=partial(self._network.hub_login, url))

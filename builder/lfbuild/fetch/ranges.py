@@ -75,6 +75,13 @@ class Line:
         return 2 * self.round_trip_s + max(size_bytes / self.bytes_per_s, waiting)
 
 
+def connections_within(limit_bytes_per_s: int | None) -> int:
+    """How many connections may share a limit: each brings its least piece in about a second, so little is ever lost."""
+    if limit_bytes_per_s is None:
+        return MOST_CONNECTIONS
+    return min(max(limit_bytes_per_s // LEAST_PIECE_BYTES, 1), MOST_CONNECTIONS)
+
+
 def piece_bytes(wanted_bytes: int, connections: int) -> int:
     """How long a request may be, so that at the end no connection works while all others have nothing to do."""
     return min(max(wanted_bytes // (2 * max(connections, 1)), LEAST_PIECE_BYTES), MOST_PIECE_BYTES)

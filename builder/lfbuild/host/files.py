@@ -267,7 +267,7 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
 def host_error(where: Path | str, error: OSError) -> HostError:
     """The sentence for what the operating system refused at `where`."""
     known = {
-        errno.ENOSPC: ("the disk is full", "free some space or choose another folder; nothing was left behind"),
+        errno.ENOSPC: ("the disk is full", "free some space or choose another folder"),
         errno.EDQUOT: ("the disk quota is used up", "free some space or choose another folder"),
         errno.EROFS: ("the file system is read-only", "choose another folder"),
         errno.EACCES: ("permission denied", "check the owner and mode of the file and its folder"),

@@ -70,7 +70,7 @@ def used(path: Path) -> Iterator[BinaryIO]:
     """
     with _opened(path, os.O_RDONLY) as file:
         if not _lock(file.fileno(), alone=False):
-            raise HostError(path, "an update of this file is under way", hint="try again when it has finished")
+            raise HostError(path, "an edit of this file is under way", hint="try again when it has finished")
         yield file
 
 

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from lfbuild.errors import HostError
+from lfbuild.host.files import can_share
 from lfbuild.report import size_words
 
 if TYPE_CHECKING:
@@ -20,14 +21,35 @@ def disk_bytes(facts: os.stat_result) -> int:
     return facts.st_blocks * _SECTOR_BYTES
 
 
-def refuse_full_disk(folder: Path, needed_bytes: int, *, hint: str) -> None:
+def refuse_full_disk(folder: Path, needed_bytes: int, *, hint: str, needing: str = "the new file needs") -> None:
     """Tell before a long copy that it would not fit.
 
     Raises:
         HostError: fewer bytes are free.
     """
-    facts = os.statvfs(folder)
-    free_bytes = facts.f_bavail * facts.f_frsize
+    free_bytes = _free_bytes(folder)
     if free_bytes < needed_bytes:
-        what = f"the new file needs {size_words(needed_bytes)}, and {size_words(free_bytes)} are free"
+        what = f"{needing} {size_words(needed_bytes)}, and {size_words(free_bytes)} are free"
         raise HostError(folder, what, hint=hint)
+
+
+def refuse_full_disk_for_copy(
+    folder: Path, source: int, *, copied_bytes: int, new_bytes: int, needing: str = "the new file needs"
+) -> None:
+    """Likewise, where some of the bytes are copied from an open file; `folder` may be one that is still to be made.
+
+    Copies take nothing where blocks are shared, and no more than the file itself has of the disk.
+
+    Raises:
+        HostError: fewer bytes are free.
+    """
+    folder = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir())
+    if _free_bytes(folder) < copied_bytes + new_bytes:
+        copied_bytes = 0 if can_share(source, folder) else min(copied_bytes, disk_bytes(os.fstat(source)))
+        hint = "free some space, or choose another folder"
+        refuse_full_disk(folder, copied_bytes + new_bytes, hint=hint, needing=needing)
+
+
+def _free_bytes(folder: Path) -> int:
+    facts = os.statvfs(folder)
+    return facts.f_bavail * facts.f_frsize

@@ -8,7 +8,7 @@ as docs/formats/delta.md says: two machines must cut a file alike to agree on it
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from blake3 import blake3
@@ -142,6 +142,28 @@ def map_bytes(
         records = [found.record for found in reader.directory.records] if reader else []
         other = _OtherFile(file.fileno(), where=str(path), threads=threads, on_bytes=on_bytes, block_bytes=block_bytes)
         return other.map(records)
+
+
+def map_as_read(path: Path, found: FileMap, *, threads: int, on_bytes: Callable[[int], None]) -> FileMap:
+    """A map that is cut as `found`, the file's own word, with the leaves that its bytes have.
+
+    Raises:
+        HostError: it cannot be read.
+    """
+    holes = [(hole.offset, hole.size_bytes) for hole in found.holes]
+    with opened(path) as file:
+
+        def read(part: Part) -> Part:
+            if not isinstance(part, Blocks):
+                return part
+            own = [(at - part.offset, size) for at, size in holes if 0 <= at - part.offset < part.size_bytes]
+            cuts = part.index.cuts
+            digests = hash_region(
+                file.fileno(), part.offset, cuts, threads=threads, crc=False, holes=own, on_bytes=on_bytes
+            )
+            return replace(part, index=digests.index)
+
+        return replace(found, parts=tuple(read(part) for part in found.parts))
 
 
 def map_ours(file: MappedFile, manifest: Manifest) -> FileMap:

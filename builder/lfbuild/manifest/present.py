@@ -227,7 +227,11 @@ def load_present(reader: Reader, *, threads: int) -> Present | None:
     if ours is None:
         return None
     manifest, seal = ours
-    for finding in verify_structure(reader, manifest, seal):
+    findings = list(verify_structure(reader, manifest, seal))
+    if findings and all(finding.leftover for finding in findings):
+        what = "an edit of this file was interrupted, and left bytes that belong to nothing"
+        raise IntegrityError(f"{reader.where}: {findings[0].subject}", what, hint=command("recover", reader.path))
+    for finding in findings:
         kind = IntegrityError if finding.verdict == "untrue" else FormatError
         hint = command("verify", reader.path)
         raise kind(f"{reader.where}: {finding.subject}", f"{finding.what}, so nothing is built on it", hint=hint)

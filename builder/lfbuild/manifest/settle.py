@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Settled = Literal["finished", "undone", "cleared"]
-"""An update was finished; one that had not begun was dropped; leftovers of one were cleared."""
+"""An edit was finished; one that had not begun was dropped; leftovers of one were cleared."""
 
 
 def settle(path: Path) -> Settled | None:

@@ -43,7 +43,7 @@ def load_manifest(reader: Reader) -> tuple[Manifest, Seal] | None:
 
     Raises:
         FormatError: seal or manifest is damaged.
-        IntegrityError: the manifest is not the one that was sealed, or an update was interrupted.
+        IntegrityError: the manifest is not the one that was sealed, or an edit was interrupted.
     """
     seal = reader.seal
     where = f"{reader.where}: {MANIFEST_NAME}"
@@ -63,7 +63,7 @@ def load_manifest(reader: Reader) -> tuple[Manifest, Seal] | None:
 
 
 def _interrupted(reader: Reader) -> IntegrityError:
-    what = "an update of this file was interrupted"
+    what = "an edit of this file was interrupted"
     if has_journal(reader.path.resolve()):
         return IntegrityError(f"{reader.where}: seal", what, hint=command("recover", reader.path))
     what = f"{what}, and the journal that would finish it is gone"

@@ -28,7 +28,8 @@ def add(subparsers: Subparsers) -> Parser:
         summary="make a new file from an old one and a delta",
         description="Makes the file that a delta leads to. It is written whole or not at all, every block of it\n"
         "is checked, and the old file is left as it is. With --in-place the old file itself becomes the new one,\n"
-        "under a journal that survives any interruption: for files whose weights have no room beside themselves.",
+        "under a journal that survives any interruption: for files whose weights have no room beside themselves. Of\n"
+        "several deltas each is an edit of its own there: one that fails leaves FILE as the ones before it made it.",
         examples=EXAMPLES,
     )
     parser.add_argument("old", type=Path, metavar="FILE", help="the file that the delta was made for")

@@ -59,6 +59,8 @@ def completers() -> dict[str, dict[str, str | dict[str, str]]]:
         "MODEL": shtab.glob("*.gguf"),
         "DELTA": shtab.glob("*.lfdelta"),
         "FILE": shtab.FILE,
+        "OLD": shtab.FILE,
+        "NEW": shtab.FILE,
         "OUT": shtab.FILE,
         "PATH": shtab.FILE,
         "ENGINE": shtab.FILE,

@@ -28,8 +28,8 @@ def add(subparsers: Subparsers) -> Parser:
         "Works for files of lfbuild, Mozilla's llamafiles, plain GGUFs and any other file.",
         examples=EXAMPLES,
     )
-    parser.add_argument("old", type=Path, metavar="FILE", help="the file that others have")
-    parser.add_argument("new", type=Path, metavar="FILE", help="the file that they are to have")
+    parser.add_argument("old", type=Path, metavar="OLD", help="the file that others have")
+    parser.add_argument("new", type=Path, metavar="NEW", help="the file that they are to have")
     parser.add_argument(
         "-o", "--output", type=Path, metavar="OUT", help="where to write (default: NEW with .lfdelta behind it)"
     )

@@ -21,7 +21,8 @@ def add(subparsers: Subparsers) -> Parser:
     parser = subparsers.add(
         "extract",
         summary="write members of a file as files of their own",
-        description="Writes members of a file as files of their own; each is checked while it is written.",
+        description="Writes members of a file as files of their own; each is checked while it is written.\n"
+        "Where one of them fails, it is not written, and those before it stay.",
         examples=EXAMPLES,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a llamafile, or any other ZIP file")

@@ -25,7 +25,8 @@ def add(subparsers: Subparsers) -> Parser:
         "inspect",
         summary="tell what a file is: engine, models, how it was made",
         description="Tells what a file is and holds, without running it: a file of ours, Mozilla's llamafile,\n"
-        "a plain GGUF, a bare program (APE, ELF, PE or Mach-O), or a delta.",
+        "a plain GGUF, a bare program (APE, ELF, PE or Mach-O), or a delta.\n"
+        "An edit in place that was interrupted and counts already is finished first, and nothing else is written.",
         examples=EXAMPLES,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a llamafile, a GGUF, a program or a delta")

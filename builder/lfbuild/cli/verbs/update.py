@@ -22,6 +22,7 @@ EXAMPLES = """\
   lfbuild update chat.llamafile https://example.org/chat/    from a folder of a server
   lfbuild update chat.llamafile s3://bucket/chat.llamafile   from a store (pip install "lfbuild[s3]")
   lfbuild update chat.llamafile --seed ~/models --limit 2M   blocks of other files serve too; 2 MiB a second
+  lfbuild update chat.llamafile --repair                     read all of it, and fetch what is damaged anew
   lfbuild update chat.llamafile --give-up                    remove what an interrupted update keeps for going on"""
 
 _WAYS = {"ranges": "ranges of what is missing", "delta": "published difference", "whole": "whole file"}
@@ -34,7 +35,8 @@ def add(subparsers: Subparsers) -> Parser:
         summary="make a file the newer release; only what changed is fetched",
         description="Looks at the control file of a release (`lfbuild index` makes it), copies what is here, fetches "
         "the rest,\nchecks every block as it comes and the whole at the end, and replaces FILE last. Interrupted, it "
-        "goes on where it\nstopped. With --check, exit code 0: FILE is the newest; 10: there is a newer one.",
+        "goes on where it\nstopped. What FILE is, it tells itself; with --repair every byte of it is read. With "
+        "--check, exit code 0: FILE\nis the newest; 10: there is a newer one, or with --repair, FILE is damaged.",
         examples=EXAMPLES,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the file to update; it may be absent if URL is given")
@@ -57,6 +59,9 @@ def add(subparsers: Subparsers) -> Parser:
         default=[],
         metavar="PATH",
         help="a file, or a folder of files, whose blocks may serve",
+    )
+    parser.add_argument(
+        "--repair", action="store_true", help="read all of FILE first, so that what is damaged is fetched anew"
     )
     parser.add_argument("--keep-old", action="store_true", help="keep the old file as FILE.old")
     parser.add_argument(
@@ -87,6 +92,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         seeds=tuple(arguments.seed),
         keep_old=arguments.keep_old,
         in_place=arguments.in_place,
+        repair=arguments.repair,
         at_most_bytes=arguments.at_most,
     )
     outcome = (check_for_update if arguments.check else update)(
@@ -130,7 +136,8 @@ def _blocks(outcome: Update) -> list[Block]:
 
     what = " ".join(word for word in (outcome.name, outcome.version) if word) or "the release"
     if outcome.is_current:
-        return [Cell(f"{outcome.path}: is {what}, the newest there is", "good")]
+        read = "every byte of it was read" if outcome.is_read else "its bytes were not read, as `lfbuild verify` does"
+        return [Cell(f"{outcome.path}: is {what}, the newest there is; {read}", "good")]
     if outcome.is_done:
         saved = size_words(max(outcome.size_bytes - outcome.body_bytes, 0))
         fetched = f"{size_words(outcome.body_bytes)} were fetched, {saved} were not"
@@ -140,8 +147,10 @@ def _blocks(outcome: Update) -> list[Block]:
         for route in outcome.routes
     ]
     columns = (Column(title="way"), Column(title="bytes", right=True), Column(title="requests", right=True))
+    differs = "differs from what is here" if outcome.is_read else "is newer"
     speed = f"{size_words(int(outcome.assumed_bytes_per_s))}/s"
+    here = size_words(outcome.copied_bytes + outcome.kept_bytes)
     return [
-        f"{outcome.path}: {what} is newer; {size_words(outcome.copied_bytes)} of it are here",
+        f"{outcome.path}: {what} {differs}; {here} of it are here",
         Table(columns=(*columns, Column(title=f"at {speed}", right=True)), rows=rows),
     ]

@@ -32,7 +32,8 @@ def add(subparsers: Subparsers) -> Parser:
         "verify",
         summary="check that every byte of a file is as it was made",
         description="Checks every byte of a file against its manifest and tells every finding.\n"
-        "Exit code 0: all is well. 4: not a file of this format. 5: something differs from what was promised.",
+        "Exit code 0: all is well. 4: not a file of this format. 5: something differs from what was promised.\n"
+        "An edit in place that was interrupted and counts already is finished first, and nothing else is written.",
         examples=EXAMPLES,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a llamafile")
