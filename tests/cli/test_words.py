@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from conftest import Lfbuild
 
 FREE_TEXT = {
-    *("ADDRESS", "AGE", "COMMAND", "MEMBER", "N", "NAME", "NAME=PATH", "PROGRAM", "RATE", "SIZE", "TAG", "TARGET"),
-    *("URI", "URL", "VERSION", "[NAME=]PATH", "[VERB=]WORDS"),
+    *("ADDRESS", "AGE", "COMMAND", "LICENSE", "MEMBER", "N", "NAME", "NAME=PATH", "PROGRAM", "RATE", "SIZE", "TAG"),
+    *("TARGET", "TEXT", "URI", "URL", "VERSION", "[NAME=]PATH", "[VERB=]WORDS"),
 }
 
 

@@ -16,10 +16,8 @@ from lfbuild.channel.carry import NewBytes
 from lfbuild.channel.index import INDEX_SUFFIX
 from lfbuild.channel.inplace import can_be_in_place, commit, limited_to_place, plan_in_place
 from lfbuild.channel.partial import (
-    SUFFIX,
     blocks_done,
     clear_leftovers,
-    find_leftovers,
     opened_partial,
     updating,
 )
@@ -28,12 +26,12 @@ from lfbuild.channel.release import index_address, load_release
 from lfbuild.channel.room import find_room
 from lfbuild.channel.work import Means, Work, delta_bytes_held
 from lfbuild.commands.recover import settled
+from lfbuild.commands.seeds import gather_seeds
 from lfbuild.errors import (
     FetchError,
     FormatError,
     HostError,
     IntegrityError,
-    LfbuildError,
     Problem,
     RecipeError,
     command,
@@ -44,12 +42,11 @@ from lfbuild.fetch.places import Places
 from lfbuild.host.files import find_facts, host_error, refuse_another
 from lfbuild.host.inplace import had_alone, has_journal, used
 from lfbuild.host.room import refuse_full_disk
-from lfbuild.manifest.mapping import map_as_read, map_bytes, map_file
 from lfbuild.manifest.verify import load_manifest
 from lfbuild.report import size_words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from os import stat_result
     from pathlib import Path
 
@@ -66,8 +63,6 @@ if TYPE_CHECKING:
 
 NEWER_EXIT_CODE: Final = 10
 """What `--check` ends with where there is a newer release."""
-_SEED_SUFFIXES: Final = (".llamafile", ".gguf", ".exe", ".lfbuild")
-"""What is looked at in a folder of seeds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,7 +131,7 @@ def check_for_update(order: UpdateOrder, *, network: Network, manners: Manners, 
     order = _of_the_file_itself(order)
     places = Places(network, clock=manners.clock)
     release = _release(order, places, manners)
-    seeds = _gather_seeds(order, release, threads=threads, report=report)
+    seeds = gather_seeds(order, release, threads=threads, report=report)
     if _is_current(order, seeds, release):
         return _told(order, release, is_current=True)
     plan = make_plan(release, seeds, _OnlyLookedAt(order), places=places, manners=manners)
@@ -206,7 +201,7 @@ def _of_the_file_itself(order: UpdateOrder) -> UpdateOrder:
 
 def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
     before = find_facts(order.path)
-    seeds = _gather_seeds(order, release, threads=means.threads, report=means.report)
+    seeds = gather_seeds(order, release, threads=means.threads, report=means.report)
     if _is_current(order, seeds, release):
         clear_leftovers(order.path)
         return _told(order, release, is_current=True)
@@ -316,73 +311,6 @@ def _own_address(path: Path) -> str:
         problem = Problem(where=str(path), key="", what=what)
         raise RecipeError(path, [problem], hint=hint)
     return url
-
-
-def _gather_seeds(order: UpdateOrder, release: Release, *, threads: int, report: Report) -> tuple[Seed, ...]:
-    """The maps of all files whose blocks may serve: the file itself, those that were named, what was begun before."""
-    seeds = [
-        Seed(path=path, found=found)
-        for path in (order.path, *_seed_files(order))
-        if (found := _find_map(path, order, release, threads=threads, report=report)) is not None
-    ]
-    leftovers = find_leftovers(order.path, root=bytes.fromhex(release.index.root))
-    return (*seeds, *(Seed(path=item.path, found=item.found) for item in leftovers))
-
-
-def _find_map(path: Path, order: UpdateOrder, release: Release, *, threads: int, report: Report) -> FileMap | None:
-    """The map of a file whose blocks may serve; what cannot be read is told, and serves nothing."""
-    if path == order.path and not path.exists():
-        return None
-    try:
-        found = _look_at(path, release, threads=threads, report=report)
-        is_believed = path != order.path or not order.repair
-        return found if is_believed else _read_all(path, found, threads=threads, report=report)
-    except LfbuildError as error:
-        if path == order.path:
-            raise
-        report.note(f"{error}; so it is left out")
-    except OSError as error:
-        report.note(f"{host_error(path, error)}; so it is left out")
-    return None
-
-
-def _look_at(path: Path, release: Release, *, threads: int, report: Report) -> FileMap:
-    """The map of a file: from what it says of itself, or where that is damaged, from its bytes."""
-    with report.step(f"look at {path.name}") as step:
-
-        def look(how: Callable[..., FileMap]) -> FileMap:
-            return how(path, threads=threads, on_bytes=step.advance, block_bytes=release.index.block_bytes)
-
-        try:
-            return look(map_file)
-        except (FormatError, IntegrityError) as damaged:
-            if has_journal(path):
-                raise
-            found = look(map_bytes)
-            report.note(f"{damaged}; so all of it is read")
-            return found
-
-
-def _read_all(path: Path, found: FileMap, *, threads: int, report: Report) -> FileMap:
-    total = sum(region.size_bytes for region in found.regions)
-    with report.step(f"read {path.name}", total=total) as step:
-        return map_as_read(path, found, threads=threads, on_bytes=step.advance)
-
-
-def _seed_files(order: UpdateOrder) -> Iterator[Path]:
-    for named in order.seeds:
-        if find_facts(named) is None:
-            raise HostError(named, "does not exist, so it has no blocks that could serve", hint="check --seed")
-        if not named.is_dir():
-            yield named
-            continue
-        try:
-            found = sorted(path for path in named.rglob("*") if path.suffix.lower() in _SEED_SUFFIXES)
-        except OSError as error:
-            raise host_error(named, error) from error
-        yield from (
-            path for path in found if path.is_file() and SUFFIX not in path.name and path.resolve() != order.path
-        )
 
 
 def _is_current(order: UpdateOrder, seeds: Sequence[Seed], release: Release) -> bool:
