@@ -34,7 +34,6 @@ def files(world: Path) -> list[str]:
         (["publish", f"{ODD}.gguf", "www"], f"{ODD}.gguf", "a control file"),
         (["diff", f"{ODD}.gguf", "tiny.gguf"], f"{ODD}.gguf", "a difference"),
         (["diff", "tiny.gguf", f"{ODD}.gguf", "-o", "d"], f"{ODD}.gguf", "a difference"),
-        (["swap", "tiny.llamafile", "--model", f"{ODD}.gguf"], f"{ODD}.gguf", "a manifest"),
         (["swap", "tiny.llamafile", "--file", f"x.gguf={ODD}.gguf"], f"{ODD}.gguf", "a manifest"),
         (["swap", f"{ODD}.llamafile", "--version", "2"], f"{{world}}/{ODD}.llamafile", "a manifest"),
         (["import", f"{ODD}.llamafile"], f"{{world}}/{ODD}.llamafile", "a manifest"),
@@ -50,6 +49,16 @@ def test_a_name_that_is_no_utf_8_is_refused_where_it_would_be_written_down(
     assert capsys.readouterr().err == (
         f"lfbuild: {shown}: its name is not UTF-8, as all text in {place} is\nlfbuild: hint: rename it\n"
     )
+    assert sorted(path.name for path in world.iterdir()) == files
+
+
+def test_a_model_of_such_a_name_gets_none_in_a_file(
+    world: Path, files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["swap", "tiny.llamafile", "--model", f"{ODD}.gguf", "--quiet"]) == 2
+
+    sentence = "lfbuild: tiny.llamafile: --model: the name '\\udcff.gguf' is not valid Unicode\n"
+    assert capsys.readouterr().err == sentence
     assert sorted(path.name for path in world.iterdir()) == files
 
 

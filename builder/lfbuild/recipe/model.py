@@ -215,7 +215,8 @@ class ArchiveTable(Table):
     align: Align = 65536
     """Weights begin at multiples of this: a power of two, at least 65536 as Windows maps files in such steps."""
     engine_room: EngineRoom = Field(default="25%", validate_default=True)
-    """Space for the next engine, so that a swap moves no weights: how much bigger it may be, as "25 %", or a size."""
+    """Space for the next engine, so that a swap moves no weights: how much bigger it may be, as "25 %", or a size.
+    `compact` leaves 25 %."""
     block_size: BlockSize = 1024 * 1024
     """Largest piece that has a digest of its own, which is what a differential update fetches: 64 KiB to 1 MiB."""
 
