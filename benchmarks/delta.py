@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import inputs
 from benchmarks.front import MIB, main
-from benchmarks.measure import run_child
+from benchmarks.measure import OutOfPatienceError, run_child
 from benchmarks.pairs import Pair, Workshop, cffi, cyllama
 from benchmarks.peers import ALL, OURS
 from benchmarks.tables import Goal, Table, mebibytes, seconds
@@ -139,7 +139,10 @@ def _sizes(title: str, pairs: Sequence[Pair], folder: Path, *, goals: object = N
             why = peer.lacking(pair)
             work = folder / "trial"
             work.mkdir()
-            trials[peer.name, pair.name] = why or peer.trial(pair, work)
+            try:
+                trials[peer.name, pair.name] = why or peer.trial(pair, work)
+            except OutOfPatienceError as enough:
+                trials[peer.name, pair.name] = str(enough)
             shutil.rmtree(work)
             print(f"  {pair.name}: {peer.name}: {_bytes(trials, peer.name, pair.name)}", file=sys.stderr)
     rows = [(peer.name, *(_bytes(trials, peer.name, pair.name) for pair in pairs)) for peer in ALL]

@@ -68,18 +68,33 @@ def median(samples: Samples, name: str, what: str) -> float:
     return statistics.median(sample[what] for sample in samples[name])
 
 
-def run_program(arguments: Sequence[str | Path], *, tells: bool = False, folder: Path = CHECKOUT) -> Sample:
-    """Run a program to its end in `folder`; with `tells`, its last line is JSON of times that it took itself."""
+class OutOfPatienceError(Exception):
+    """A program used more CPU time than it was allowed."""
+
+
+def run_program(
+    arguments: Sequence[str | Path], *, tells: bool = False, folder: Path = CHECKOUT, most_cpu_s: int | None = None
+) -> Sample:
+    """Run a program to its end in `folder`; with `tells`, its last line is JSON of times that it took itself.
+
+    Raises:
+        OutOfPatienceError: it needs more than `most_cpu_s`.
+    """
+    limited = [] if most_cpu_s is None else ["prlimit", f"--cpu={most_cpu_s}:{most_cpu_s}"]
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaint:
         start = time.perf_counter()
-        process = subprocess.Popen([str(item) for item in arguments], stdout=said, stderr=complaint, cwd=folder)
+        process = subprocess.Popen(
+            [str(item) for item in (*limited, *arguments)], stdout=said, stderr=complaint, cwd=folder
+        )
         _, status, usage = os.wait4(process.pid, 0)
         wall_s = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
         complaint.seek(0)
+        if most_cpu_s is not None and process.returncode < 0 and usage.ru_utime + usage.ru_stime > most_cpu_s - 1:
+            raise OutOfPatienceError(f"gave up after {most_cpu_s // 60} min of CPU")
         if process.returncode:
-            words = complaint.read().decode("utf-8", "replace").strip()
-            raise SystemExit(f"{' '.join(map(str, arguments))}: exit code {process.returncode}: {words[-2000:]}")
+            complained = complaint.read().decode("utf-8", "replace").strip()
+            raise SystemExit(f"{' '.join(words)}: exit code {process.returncode}: {complained[-2000:]}")
         said.seek(0)
         parts = json.loads(said.read().splitlines()[-1]) if tells else {"peak": usage.ru_maxrss * 1024}
     return Sample(wall_s=wall_s, cpu_s=usage.ru_utime + usage.ru_stime, parts=parts)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _MOST_BSDIFF_BYTES = 150 << 20
 """bsdiff takes seventeen times the memory of the old file."""
+_MOST_CPU_S = 20 * 60
+"""A tool that needs more for one difference is of no use to a publisher."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +52,11 @@ class Peer(Protocol):
         """Why it cannot be tried here; empty if it can."""
 
     def trial(self, pair: Pair, folder: Path) -> Trial:
-        """Make what travels, apply it, and hold the result against NEW."""
+        """Make what travels, apply it, and hold the result against NEW.
+
+        Raises:
+            OutOfPatienceError: making it takes too long.
+        """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +81,7 @@ class PatchTool:
     def trial(self, pair: Pair, folder: Path) -> Trial:
         """Make, apply, compare."""
         patch, made = folder / "patch", folder / "made"
-        making = run_program(self.make(pair.old, pair.new, patch))
+        making = run_program(self.make(pair.old, pair.new, patch), most_cpu_s=_MOST_CPU_S)
         applying = run_program(self.apply(pair.old, patch, made))
         check_same(pair.new, made)
         travels = patch.stat().st_size
