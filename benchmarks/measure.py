@@ -83,9 +83,8 @@ def run_program(
     limited = [] if most_cpu_s is None else ["prlimit", f"--cpu={most_cpu_s}:{most_cpu_s}"]
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as complaint:
         start = time.perf_counter()
-        process = subprocess.Popen(
-            [str(item) for item in (*limited, *arguments)], stdout=said, stderr=complaint, cwd=folder
-        )
+        words = [str(item) for item in (*limited, *arguments)]
+        process = subprocess.Popen(words, stdout=said, stderr=complaint, cwd=folder)
         _, status, usage = os.wait4(process.pid, 0)
         wall_s = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
