@@ -34,7 +34,8 @@ _MOST_MEMORY_MIB = 80
 _MOST_CPU_S = 1.5
 """To make a delta, for each MB of the engine or of the tensors that changed."""
 _MORE_WRITTEN_MIB = 0.25
-"""Heads of the journal's records, the directory and its mark, and whole pages."""
+"""Heads of the journal's records, the directory and its mark."""
+_PAGE_BYTES = 4096
 
 Trials = dict[tuple[str, str], "Trial | str"]
 """Of a tool and a pair: what it did, or why it could not."""
@@ -122,7 +123,7 @@ def _releases(workshop: Workshop, model: Model) -> Iterator[Pair]:
     yield _tensors("three layers", old, workshop.packed(f"{name}-layers", old_engine, layers))
     yield Pair(name="release: all three", old=old, new=workshop.packed(f"{name}-release", engine, release))
     yield _tensors("everything tuned", old, workshop.packed(f"{name}-all", old_engine, everything))
-    yield Pair(name="other quantization", old=old, new=workshop.packed(f"{name}-other", old_engine, other))
+    yield _tensors("other quantization", old, workshop.packed(f"{name}-other", old_engine, other))
 
 
 def _tensors(name: str, old: Path, new: Path) -> Pair:
@@ -281,17 +282,21 @@ def _applying(title: str, pairs: Sequence[Pair], trials: Trials) -> Table:
         goals=goals,
         notes=(
             "What changes in place: blocks that OLD has not or has elsewhere, as all weights behind a longer template.",
-            f"Written may be twice that, and {_MORE_WRITTEN_MIB:g} MiB of heads and whole pages.",
+            f"In whole pages. Written may be twice that, and {_MORE_WRITTEN_MIB:g} MiB of heads.",
         ),
     )
 
 
 def _changed_in_place(pair: Pair) -> tuple[int, int]:
-    """Bytes of blocks that OLD does not have, and of those that it has elsewhere."""
+    """Bytes of blocks that OLD does not have, and of those that it has elsewhere; no page is written in part."""
     stretches = match([map_file(pair.old, threads=1)], map_file(pair.new, threads=1))
-    new = sum(it.size_bytes for it in stretches if it.seed == MISSING)
-    moved = sum(it.size_bytes for it in stretches if it.seed >= 0 and it.seed_offset != it.offset)
+    new = sum(_paged(it.offset, it.size_bytes) for it in stretches if it.seed == MISSING)
+    moved = sum(_paged(it.offset, it.size_bytes) for it in stretches if it.seed >= 0 and it.seed_offset != it.offset)
     return new, moved
+
+
+def _paged(offset: int, size: int) -> int:
+    return -(-(offset + size) // _PAGE_BYTES) * _PAGE_BYTES - offset // _PAGE_BYTES * _PAGE_BYTES
 
 
 def _scale(setting: Setting, sizes: Sequence[tuple[str, int]]) -> Table:
