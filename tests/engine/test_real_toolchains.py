@@ -168,7 +168,7 @@ def test_once_zigs_libraries_are_made_a_build_makes_no_more_of_them(folder: Path
     for name, text in rendering.files.items():
         (scratch / name).write_text(text)
     environment = os.environ | zig.environment(cache=folder / "cache", scratch=scratch)
-    subprocess.run(zig.libraries_command(goal, folder=scratch, jobs=2), env=environment, check=True)
+    subprocess.run(zig.libraries_command(goal, folder=scratch, jobs=2), cwd=scratch, env=environment, check=True)
     kept = {path.name for path in (folder / "cache").glob("*/o/*")}
 
     order = replace(order_in(folder / "build", zig), target=target, cpus=cpus)
