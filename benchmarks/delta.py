@@ -1,7 +1,8 @@
 """Differences between releases, beside every tool that makes them: what travels, and what it costs.
 
 Sizes, memory, and what is read and written do not depend on the machine's load, and no time is measured but CPU
-seconds, which other work makes more, not fewer. Each tool runs once a pair. With --quick: one small pair.
+seconds, which other work makes more, not fewer. Each tool runs once a pair; with --kept FILE a run that was interrupted
+goes on. With --quick: one small pair.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks import inputs
 from benchmarks.front import MIB, main
-from benchmarks.measure import OutOfPatienceError, run_child
+from benchmarks.kept import KeptTrials
+from benchmarks.measure import run_child
 from benchmarks.pairs import Pair, Workshop, cffi, cyllama
 from benchmarks.peers import ALL, OURS
 from benchmarks.tables import Goal, Table, mebibytes, seconds
@@ -63,21 +65,22 @@ LAYERS_SHARE = "0.005"
 
 def measure(setting: Setting) -> Iterator[Table]:
     """All tables of differences."""
+    kept = KeptTrials(setting.kept)
     if setting.quick:
-        yield _sizes("One small pair", [_small_pair(setting.folder)], setting.folder)[0]
+        yield _sizes("One small pair", [_small_pair(setting.folder)], setting.folder, kept)[0]
         yield _scale(setting, [("sparse", setting.sparse_bytes)])
         return
     workshop = Workshop(setting.folder)
-    table, _ = _sizes("Engines alone", list(_engines(workshop)), setting.folder, goals=_engine_goals)
+    table, _ = _sizes("Engines alone", list(_engines(workshop)), setting.folder, kept, goals=_engine_goals)
     yield table
-    yield from _model(workshop, SMOL, setting.folder)
+    yield from _model(workshop, SMOL, setting.folder, kept)
     yield _scale(setting, [("synthetic", 8 * GIB), ("sparse", setting.sparse_bytes)])
-    yield from _model(workshop, GEMMA, setting.folder)  # last, as it takes the longest
+    yield from _model(workshop, GEMMA, setting.folder, kept)  # last, as it takes the longest
 
 
-def _model(workshop: Workshop, model: Model, folder: Path) -> Iterator[Table]:
+def _model(workshop: Workshop, model: Model, folder: Path, kept: KeptTrials) -> Iterator[Table]:
     title, pairs = f"Releases of {model.recipe}", list(_releases(workshop, model))
-    table, trials = _sizes(title, pairs, folder, goals=partial(_release_goals, model))
+    table, trials = _sizes(title, pairs, folder, kept, goals=partial(_release_goals, model))
     yield table
     yield _costs(title, trials)
     yield _applying(title, pairs, trials)
@@ -135,20 +138,20 @@ def _tensors(name: str, old: Path, new: Path) -> Pair:
     return Pair(name=name, old=old, new=new, changed_bytes=sum(it.size_bytes for it in stretches if it.seed == MISSING))
 
 
-def _sizes(title: str, pairs: Sequence[Pair], folder: Path, *, goals: object = None) -> tuple[Table, Trials]:
+def _sizes(
+    title: str, pairs: Sequence[Pair], folder: Path, kept: KeptTrials, *, goals: object = None
+) -> tuple[Table, Trials]:
     """What travels, tool by tool."""
     trials: Trials = {}
+    taken_before = kept.taken
     for pair in pairs:
         for peer in ALL:
-            why = peer.lacking(pair)
             work = folder / "trial"
             work.mkdir()
-            try:
-                trials[peer.name, pair.name] = why or peer.trial(pair, work)
-            except OutOfPatienceError as enough:
-                trials[peer.name, pair.name] = str(enough)
+            trials[peer.name, pair.name] = kept.trial(peer, pair, work)
             shutil.rmtree(work)
             print(f"  {pair.name}: {peer.name}: {_bytes(trials, peer.name, pair.name)}", file=sys.stderr)
+    taken = kept.taken - taken_before
     rows = [(peer.name, *(_bytes(trials, peer.name, pair.name) for pair in pairs)) for peer in ALL]
     rows.append(("the new file itself", *(f"{pair.new.stat().st_size:,}" for pair in pairs)))
     table = Table(
@@ -156,7 +159,10 @@ def _sizes(title: str, pairs: Sequence[Pair], folder: Path, *, goals: object = N
         columns=("tool", *(pair.name for pair in pairs)),
         rows=rows,
         goals=goals(pairs, trials) if callable(goals) else (),
-        notes=("In brackets: times what lfbuild needs. Each tool made the new file again, byte for byte.",),
+        notes=(
+            "In brackets: times what lfbuild needs. Each tool made the new file again, byte for byte.",
+            *([f"{taken} of the other tools' trials are of an earlier run with the same files."] if taken else []),
+        ),
     )
     return table, trials
 

@@ -40,6 +40,8 @@ class Setting:
     quick: bool
     packed: tuple[Path, ...]
     """Files with an engine and a model, made before."""
+    kept: Path | None = None
+    """Where trials of other tools are kept between runs."""
 
 
 def main(
@@ -91,6 +93,7 @@ def _setting(words: argparse.Namespace, folder: Path) -> Setting:
         rounds=words.rounds or (1 if words.quick else 7),
         quick=words.quick,
         packed=tuple(path.absolute() for path in words.packed),
+        kept=words.kept,
     )
 
 
@@ -103,6 +106,12 @@ def _parser(name: str) -> argparse.ArgumentParser:
     parser.add_argument("--wait", type=int, default=0, help="wait so many seconds for the load to fall")
     parser.add_argument("--rounds", type=int, help="runs of each contender that are kept (7)")
     parser.add_argument("--size-mib", type=int, help="size of the large member (2048)")
+    parser.add_argument(
+        "--kept",
+        type=Path,
+        metavar="FILE",
+        help="go on with what other tools did with the same files before (delta only)",
+    )
     parser.add_argument(
         "--folder",
         type=Path,

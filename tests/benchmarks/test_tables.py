@@ -16,13 +16,14 @@ from benchmarks.delta import measure as measure_delta
 from benchmarks.engine import mapped_from, read_bench
 from benchmarks.engine import measure as measure_engine
 from benchmarks.front import MIB, Setting, main
+from benchmarks.kept import KeptTrials
 from benchmarks.lines import Case
 from benchmarks.lines import measure as measure_lines
 from benchmarks.machine import Place
 from benchmarks.measure import Contender, Sample, interleaved, median
 from benchmarks.pack import measure as measure_pack
 from benchmarks.pairs import Pair
-from benchmarks.peers import OURS
+from benchmarks.peers import OURS, PatchTool
 from benchmarks.start import measure as measure_start
 from benchmarks.tables import Goal, Table, replace_section
 from benchmarks.verify import measure as measure_verify
@@ -140,6 +141,35 @@ def test_differences_make_their_tables_and_every_tool_makes_the_new_file_again(s
     assert sizes.rows[-1] == ("the new file itself", "1,048,589")
     assert [row[0] for row in scale.rows] == ["sparse, 0 GB"]
     assert all(goal.met for goal in scale.goals if goal.unit != " s")
+
+
+@linux
+def test_what_another_tool_did_with_the_same_two_files_is_kept(tmp_path: Path) -> None:
+    old, new, runs = tmp_path / "old", tmp_path / "new", tmp_path / "runs"
+    old.write_bytes(b"old")
+    new.write_bytes(b"new")
+    copy = 'echo made >> "$3" && cp "$1" "$2"'
+    tool = PatchTool(
+        name="cp",
+        program="sh",
+        make=lambda _, new, patch: ["sh", "-c", copy, "sh", new, patch, runs],
+        apply=lambda _, patch, made: ["cp", patch, made],
+    )
+    pair = Pair(name="a word", old=old, new=new)
+
+    first = KeptTrials(tmp_path / "kept").trial(tool, pair, tmp_path)
+    again = KeptTrials(tmp_path / "kept")
+
+    assert again.trial(tool, pair, tmp_path) == first
+    assert again.taken == 1
+    assert runs.read_text() == "made\n"
+
+    new.write_bytes(b"newer")
+    later = KeptTrials(tmp_path / "kept")
+
+    assert later.trial(tool, pair, tmp_path) != first
+    assert later.taken == 0
+    assert runs.read_text() == "made\nmade\n"
 
 
 @linux
