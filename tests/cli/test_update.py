@@ -50,7 +50,7 @@ def test_a_release_is_published_looked_at_and_taken(lfbuild: Lfbuild, old: Path,
     assert "\nranges of what is missing  " in look.out
     assert taken.code == 0
     assert taken.out == f"{old}: is now tiny 1; 5.9 KiB were fetched, 25.0 KiB were not\n"
-    unread = "its bytes were not read, as `lfbuild verify` does"
+    unread = "whether it is whole, `lfbuild verify` tells"
     assert (again.code, again.out) == (0, f"{old}: is tiny 1, the newest there is; {unread}\n")
     assert old.read_bytes() == new.read_bytes()
 
@@ -84,6 +84,18 @@ def test_what_an_interrupted_update_left_is_removed_on_wish(lfbuild: Lfbuild, ol
     assert (again.code, again.out) == (0, f"{old}: no update had left anything\n")
     assert both.code == 2
     assert not left.exists()
+
+
+@pytest.mark.parametrize("other", ["https://example.org/", "--repair", "--keep-old"])
+def test_what_is_given_up_is_not_updated_too(lfbuild: Lfbuild, old: Path, other: str) -> None:
+    left = old.with_name(f".{old.name}.{'0' * 16}.lfbuild-update")
+    left.write_bytes(b"blocks")
+
+    outcome = lfbuild("update", str(old), "--give-up", other)
+
+    assert outcome.code == 2
+    assert f"--give-up updates nothing, so {other} has no place beside it" in outcome.err
+    assert left.exists()
 
 
 @pytest.mark.parametrize("address", ["ftp://example.org/chat", "nonsense://x", "https://", "s3://a bucket/chat"])

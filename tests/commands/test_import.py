@@ -163,6 +163,16 @@ def test_a_file_with_launchers_goes_back_with_one_of_its_engines(world: Path) ->
     subprocess.run(["unzip", "-qt", world / "back"], check=True)
 
 
+def test_arguments_that_only_our_engines_read_are_left_out_and_told(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+    run("swap", path, "--args", "bench=-c 1")
+
+    assert main(["convert-back", str(path), "-o", "back", "--target", LINUX]) == 0
+
+    assert ".lfbuild/args/bench" not in members_of(world / "back")
+    assert "left out are .lfbuild/args/bench: Mozilla's engine reads .args alone" in capsys.readouterr().err
+
+
 def test_which_of_several_engines_has_to_be_said(world: Path, capsys: Captured) -> None:
     path = launcher_file(world)
 

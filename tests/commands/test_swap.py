@@ -424,6 +424,12 @@ def test_arguments_of_a_verb_that_no_engine_has_are_refused(world: Path, capsys:
     swapped(capsys, path, "--args", "perplexity=-c 1")
 
 
+def test_another_spelling_of_a_verb_is_refused_as_nothing_is_looked_for_under_it(world: Path, capsys: Captured) -> None:
+    path = file_that_knows(world, "server")
+
+    assert "has no verb server" in refusal(capsys, path, "--args", "server=-c 1", code=2)
+
+
 def test_mozillas_engine_has_no_verbs(world: Path, capsys: Captured) -> None:
     path = write_mozilla_file(world / "moz.llamafile")
 

@@ -284,6 +284,17 @@ def test_the_old_file_may_be_kept(url: str, old: Path, new: Path) -> None:
     assert old.with_name("tiny.llamafile.old").read_bytes() == before
 
 
+def test_that_an_older_file_was_kept_before_is_told(url: str, old: Path) -> None:
+    before, report = old.read_bytes(), Noted()
+    kept = old.with_name("tiny.llamafile.old")
+    kept.write_bytes(b"kept before")
+
+    updated(old, url, report, keep_old=True)
+
+    assert report.notes[-1] == "tiny.llamafile.old of before is replaced"
+    assert kept.read_bytes() == before
+
+
 def test_the_address_may_be_the_file_s_own(tmp_path: Path, server: WebServer, url: str, new: Path) -> None:
     (tmp_path / "head").write_bytes((tmp_path / "there" / "tiny.llamafile.head").read_bytes())
     order = PackOrder(

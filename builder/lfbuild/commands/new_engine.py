@@ -23,6 +23,7 @@ from lfbuild.manifest.model import EngineRecord, ToolchainRecord
 from lfbuild.manifest.order import EngineHead, EngineSlice, LauncherHead, read_engine
 from lfbuild.manifest.present import load_present
 from lfbuild.manifest.slices import load_program
+from lfbuild.recipe.model import VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -61,9 +62,14 @@ class NewEngine:
     notes: tuple[str, ...] = ()
 
     def has_verb(self, verb: str) -> bool:
-        """Whether it can be told so what to do: its bytes have the word, and it is none of Mozilla's, without verbs."""
+        """Whether it can be told so what to do: its bytes have the word, and it is none of Mozilla's, without verbs.
+
+        Of lfbuild's own, the verbs are those of a recipe; under their other spellings an engine looks for no arguments.
+        """
         if self.record.has_verbs and verb in EVERYDAY_VERBS:
             return True
+        if self.record.has_verbs and verb not in VERBS:
+            return False
         return self.record.name != MOZILLAS and verb in find_texts(self.pieces(), [verb])
 
 

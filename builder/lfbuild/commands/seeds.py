@@ -12,11 +12,10 @@ from lfbuild.host.inplace import has_journal
 from lfbuild.manifest.mapping import map_as_read, map_bytes, map_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from lfbuild.channel.release import Release
-    from lfbuild.commands.update import UpdateOrder
     from lfbuild.manifest.filemap import FileMap
     from lfbuild.report import Report
 
@@ -24,28 +23,39 @@ _SEED_SUFFIXES: Final = (".llamafile", ".gguf", ".exe", ".lfbuild")
 """What is looked at in a folder of seeds."""
 
 
-def gather_seeds(order: UpdateOrder, release: Release, *, threads: int, report: Report) -> tuple[Seed, ...]:
-    """The maps of all files whose blocks may serve: the file itself, those that were named, what was begun before."""
-    seeds = [
-        Seed(path=path, found=found)
-        for path in (order.path, *_seed_files(order))
-        if (found := _find_map(path, order, release, threads=threads, report=report)) is not None
-    ]
-    leftovers = find_leftovers(order.path, root=bytes.fromhex(release.index.root))
-    return (*seeds, *(Seed(path=item.path, found=item.found) for item in leftovers))
+def gather_seeds(
+    path: Path, others: Sequence[Path], release: Release, *, reads_all: bool, threads: int, report: Report
+) -> tuple[Seed, ...]:
+    """The maps of all files whose blocks may serve: the file itself, those that were named, what was begun before.
+
+    With `reads_all`, what the file itself says of its blocks is not believed.
+
+    Raises:
+        FormatError, IntegrityError, HostError: the file itself cannot be read, or another is not there.
+    """
+    own = _own_map(path, release, reads_all=reads_all, threads=threads, report=report) if path.exists() else None
+    seeds = [(path, own)]
+    for other in _seed_files(others, but=path):
+        seeds += [(other, _map_of_another(other, release, threads=threads, report=report))]
+    leftovers = find_leftovers(path, root=bytes.fromhex(release.index.root))
+    seeds += [(item.path, item.found) for item in leftovers]
+    return tuple(Seed(path=where, found=found) for where, found in seeds if found is not None)
 
 
-def _find_map(path: Path, order: UpdateOrder, release: Release, *, threads: int, report: Report) -> FileMap | None:
-    """The map of a file whose blocks may serve; what cannot be read is told, and serves nothing."""
-    if path == order.path and not path.exists():
-        return None
+def _own_map(path: Path, release: Release, *, reads_all: bool, threads: int, report: Report) -> FileMap | None:
     try:
         found = _look_at(path, release, threads=threads, report=report)
-        is_believed = path != order.path or not order.repair
-        return found if is_believed else _read_all(path, found, threads=threads, report=report)
+        return _read_all(path, found, threads=threads, report=report) if reads_all else found
+    except OSError as error:
+        report.note(f"{host_error(path, error)}; so it is left out")
+        return None
+
+
+def _map_of_another(path: Path, release: Release, *, threads: int, report: Report) -> FileMap | None:
+    """What cannot be read is told, and serves nothing."""
+    try:
+        return _look_at(path, release, threads=threads, report=report)
     except LfbuildError as error:
-        if path == order.path:
-            raise
         report.note(f"{error}; so it is left out")
     except OSError as error:
         report.note(f"{host_error(path, error)}; so it is left out")
@@ -75,8 +85,8 @@ def _read_all(path: Path, found: FileMap, *, threads: int, report: Report) -> Fi
         return map_as_read(path, found, threads=threads, on_bytes=step.advance)
 
 
-def _seed_files(order: UpdateOrder) -> Iterator[Path]:
-    for named in order.seeds:
+def _seed_files(others: Sequence[Path], *, but: Path) -> Iterator[Path]:
+    for named in others:
         if find_facts(named) is None:
             raise HostError(named, "does not exist, so it has no blocks that could serve", hint="check --seed")
         if not named.is_dir():
@@ -86,6 +96,4 @@ def _seed_files(order: UpdateOrder) -> Iterator[Path]:
             found = sorted(path for path in named.rglob("*") if path.suffix.lower() in _SEED_SUFFIXES)
         except OSError as error:
             raise host_error(named, error) from error
-        yield from (
-            path for path in found if path.is_file() and SUFFIX not in path.name and path.resolve() != order.path
-        )
+        yield from (path for path in found if path.is_file() and SUFFIX not in path.name and path.resolve() != but)

@@ -131,7 +131,7 @@ def check_for_update(order: UpdateOrder, *, network: Network, manners: Manners, 
     order = _of_the_file_itself(order)
     places = Places(network, clock=manners.clock)
     release = _release(order, places, manners)
-    seeds = gather_seeds(order, release, threads=threads, report=report)
+    seeds = _seeds(order, release, threads=threads, report=report)
     if _is_current(order, seeds, release):
         return _told(order, release, is_current=True)
     plan = make_plan(release, seeds, _OnlyLookedAt(order), places=places, manners=manners)
@@ -201,7 +201,7 @@ def _of_the_file_itself(order: UpdateOrder) -> UpdateOrder:
 
 def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
     before = find_facts(order.path)
-    seeds = gather_seeds(order, release, threads=means.threads, report=means.report)
+    seeds = _seeds(order, release, threads=means.threads, report=means.report)
     if _is_current(order, seeds, release):
         clear_leftovers(order.path)
         return _told(order, release, is_current=True)
@@ -216,6 +216,8 @@ def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
             _finish_in_place(plan, work, partial, order, before, report=means.report)
         else:
             _have_room(plan, partial, order, report=means.report)
+            if (kept_as := _kept_as(order)) and kept_as.exists():
+                means.report.note(f"{kept_as.name} of before is replaced")
             # Beyond this point nothing is decided any more: the plan is carried out.
             with _kept_from_changes(order.path):
                 work.carry_out(plan)
@@ -311,6 +313,10 @@ def _own_address(path: Path) -> str:
         problem = Problem(where=str(path), key="", what=what)
         raise RecipeError(path, [problem], hint=hint)
     return url
+
+
+def _seeds(order: UpdateOrder, release: Release, *, threads: int, report: Report) -> tuple[Seed, ...]:
+    return gather_seeds(order.path, order.seeds, release, reads_all=order.repair, threads=threads, report=report)
 
 
 def _is_current(order: UpdateOrder, seeds: Sequence[Seed], release: Release) -> bool:

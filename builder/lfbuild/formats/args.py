@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ARGS_NAME: Final = ".args"
+VERB_ARGS_FOLDER: Final = ".lfbuild/args/"
 USERS_OWN: Final = "..."
 EVERYDAY_VERBS: Final = ("cli", "completion", "serve", "bench")
 """Verbs that know the file's model whatever else is said of arguments."""
@@ -46,7 +47,7 @@ AS_THEY_STAND: Final[Mapping[str, str]] = _AsTheyStand()
 
 def verb_member(verb: str) -> str:
     """The member that holds the default arguments of a verb that is not the default one."""
-    return f".lfbuild/args/{verb}"
+    return f"{VERB_ARGS_FOLDER}{verb}"
 
 
 def verb_of(tokens: Sequence[str]) -> str:

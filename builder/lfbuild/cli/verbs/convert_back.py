@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
     """Convert back, and tell what was left out."""
     from lfbuild.cli.render import Cell
     from lfbuild.commands.convert_back import convert_back
+    from lfbuild.formats.args import ARGS_NAME, VERB_ARGS_FOLDER
 
     converted = convert_back(
         arguments.file,
@@ -49,5 +50,8 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         report=context.report,
     )
     told = f"{converted.path}: {len(converted.members)} members, and {converted.engine} engine"
+    lost = [name for name in converted.dropped if name.startswith(VERB_ARGS_FOLDER)]
+    if lost:
+        context.report.note(f"left out are {', '.join(lost)}: Mozilla's engine reads {ARGS_NAME} alone")
     context.output.show(converted, Cell(told, "good"))
     return 0

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lfbuild.cli.render import Block, Table
     from lfbuild.cli.words import Parser, Subparsers
     from lfbuild.commands.inspect import Inspection
+    from lfbuild.manifest.model import EngineRecord
 
 EXAMPLES = """\
   lfbuild inspect chat.llamafile
@@ -159,13 +160,21 @@ def _facts(inspection: Inspection) -> list[tuple[str, str]]:
     ]
     if engine is not None:
         facts += [
-            ("engine", f"{engine.name} {engine.version} by {engine.toolchain.kind} {engine.toolchain.version}"),
+            ("engine", _engine_words(engine)),
             ("runs on", ", ".join(engine.targets)),
             ("levels", ", ".join(engine.cpus)),
         ]
     facts.append(("begins with", _head_words(inspection)))
     facts.append(("needs beside it", inspection.beside))
     return [*facts, ("generation", str(inspection.generation)), ("updates", manifest.update_url)]
+
+
+def _engine_words(engine: EngineRecord) -> str:
+    """What it is and what compiled it, as far as that is known."""
+    if engine.toolchain.kind == "unknown":
+        named = f"{engine.name} {engine.version}" if engine.version else "of an unknown version"
+        return f"{named}, not compiled by lfbuild"
+    return f"{engine.name} {engine.version} by {engine.toolchain.kind} {engine.toolchain.version}"
 
 
 def _count_words(count: int) -> str:

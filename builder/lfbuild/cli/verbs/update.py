@@ -110,9 +110,17 @@ def _give_up(arguments: argparse.Namespace, context: Context) -> int:
     from dataclasses import asdict
 
     from lfbuild.cli.render import Cell
+    from lfbuild.cli.words import refused
     from lfbuild.commands.update import give_up
     from lfbuild.report import size_words
 
+    flags = ("seed", "repair", "keep_old", "in_place", "limit", "at_most")
+    others = [arguments.url, *(f"--{flag.replace('_', '-')}" for flag in flags if getattr(arguments, flag))]
+    if any(others):
+        other = next(filter(None, others))
+        raise refused(
+            "update", f"--give-up updates nothing, so {other} has no place beside it", hint="leave one of them out"
+        )
     outcome = give_up(arguments.file)
     told = f"{size_words(outcome.freed_bytes)} were freed" if outcome.freed_bytes else "no update had left anything"
     context.output.show(asdict(outcome), Cell(f"{outcome.path}: {told}", "good"))
@@ -136,7 +144,7 @@ def _blocks(outcome: Update) -> list[Block]:
 
     what = " ".join(word for word in (outcome.name, outcome.version) if word) or "the release"
     if outcome.is_current:
-        read = "every byte of it was read" if outcome.is_read else "its bytes were not read, as `lfbuild verify` does"
+        read = "every byte of it was read" if outcome.is_read else "whether it is whole, `lfbuild verify` tells"
         return [Cell(f"{outcome.path}: is {what}, the newest there is; {read}", "good")]
     if outcome.is_done:
         saved = size_words(max(outcome.size_bytes - outcome.body_bytes, 0))
