@@ -115,12 +115,10 @@ def _give_up(arguments: argparse.Namespace, context: Context) -> int:
     from lfbuild.report import size_words
 
     flags = ("seed", "repair", "keep_old", "in_place", "limit", "at_most")
-    others = [arguments.url, *(f"--{flag.replace('_', '-')}" for flag in flags if getattr(arguments, flag))]
-    if any(others):
-        other = next(filter(None, others))
-        raise refused(
-            "update", f"--give-up updates nothing, so {other} has no place beside it", hint="leave one of them out"
-        )
+    words = (arguments.url, *(f"--{flag.replace('_', '-')}" for flag in flags if getattr(arguments, flag)))
+    if others := [word for word in words if word]:
+        what = f"--give-up updates nothing, so {others[0]} has no place beside it"
+        raise refused("update", what, hint="leave one of them out")
     outcome = give_up(arguments.file)
     told = f"{size_words(outcome.freed_bytes)} were freed" if outcome.freed_bytes else "no update had left anything"
     context.output.show(asdict(outcome), Cell(f"{outcome.path}: {told}", "good"))
