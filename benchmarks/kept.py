@@ -1,7 +1,8 @@
 """Trials of other tools that are kept between runs: with the same two files and settings they come out the same.
 
 A comparison of differences takes hours, and what is interrupted goes on with `--kept FILE`. lfbuild's own trials are
-never kept, as its code is what is measured. The file has a line of JSON for each trial; the last one of a key counts.
+never kept, as its code is what is measured. The file has a line of JSON for each trial; the last one of a key counts,
+and a last line that was cut short is none.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class KeptTrials:
         """Read what was kept; without a path nothing is."""
         self._path = path
         self._digests: dict[Path, str] = {}
-        lines = path.read_text().splitlines() if path and path.exists() else []
+        lines = _whole_lines(path) if path and path.exists() else []
         self._known = {line["key"]: line["trial"] for line in map(json.loads, lines)}
         self.taken = 0
         """How many trials were not run anew."""
@@ -53,6 +54,14 @@ class KeptTrials:
         if path not in self._digests:
             self._digests[path] = blake3().update_mmap(path).hexdigest()
         return self._digests[path]
+
+
+def _whole_lines(path: Path) -> list[str]:
+    """The lines of the file, from which a torn last one is cut."""
+    whole, end, torn = path.read_text().rpartition("\n")
+    if torn:
+        path.write_text(whole + end)
+    return whole.splitlines()
 
 
 def _run(peer: Peer, pair: Pair, folder: Path) -> Trial | str:

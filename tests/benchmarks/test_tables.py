@@ -164,12 +164,15 @@ def test_what_another_tool_did_with_the_same_two_files_is_kept(tmp_path: Path) -
     assert again.taken == 1
     assert runs.read_text() == "made\n"
 
+    with (tmp_path / "kept").open("a") as file:
+        file.write('{"key": "cut sh')
     new.write_bytes(b"newer")
     later = KeptTrials(tmp_path / "kept")
 
     assert later.trial(tool, pair, tmp_path) != first
     assert later.taken == 0
     assert runs.read_text() == "made\nmade\n"
+    assert KeptTrials(tmp_path / "kept").trial(tool, pair, tmp_path) == later.trial(tool, pair, tmp_path)
 
 
 @linux

@@ -216,13 +216,14 @@ def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
             _finish_in_place(plan, work, partial, order, before, report=means.report)
         else:
             _have_room(plan, partial, order, report=means.report)
-            if (kept_as := _kept_as(order)) and kept_as.exists():
+            kept_as = _kept_as(order)
+            if kept_as and kept_as.exists():
                 means.report.note(f"{kept_as.name} of before is replaced")
             # Beyond this point nothing is decided any more: the plan is carried out.
             with _kept_from_changes(order.path):
                 work.carry_out(plan)
                 # Beyond this point the file is the newer release, if nobody has changed it meanwhile.
-                partial.finish(mode=_mode(order.path), expected=before, kept_as=_kept_as(order))
+                partial.finish(mode=_mode(order.path), expected=before, kept_as=kept_as)
     outcome = _with_plan(_told(order, release, is_current=False), plan)
     if work.learnt is not None:  # what came with the leaves was there for the plan, and yet no run before has kept it
         outcome = replace(outcome, kept_bytes=0, routes=(work.learnt,))
