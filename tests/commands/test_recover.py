@@ -18,6 +18,7 @@ from lfbuild.manifest.edit import Changes
 if TYPE_CHECKING:
     from pathlib import Path
 
+posix = pytest.mark.skipif(os.name != "posix", reason="elsewhere files have no owner that a number tells")
 Captured = pytest.CaptureFixture[str]
 FINISHED = "note: tiny.llamafile: an edit had been interrupted, and was finished"
 
@@ -108,6 +109,35 @@ def test_who_cannot_write_reads_the_old_version_while_it_counts(world: Path, cap
 
     assert has_journal(path)
     assert ".args" in {member["name"] for member in json.loads(capsys.readouterr().out)}
+
+
+@posix
+@pytest.mark.parametrize("before", ["reserve", "cut"], ids=["before the mark", "before the mark is cut off"])
+def test_a_journal_that_others_may_have_written_is_not_carried_out(world: Path, capsys: Captured, before: str) -> None:
+    path = interrupted(world, before=before)
+    journal_path(path).chmod(0o666)
+    stood = path.read_bytes()
+    capsys.readouterr()
+
+    assert main(["list", str(path), "-q"]) == (0 if before == "reserve" else 8)
+    assert main(["swap", str(path), "--name", "x", "-q"]) == 8
+
+    what = "may have been written by somebody else than the owner of tiny.llamafile, so it is not carried out"
+    assert capsys.readouterr().err.endswith(
+        f"lfbuild: {journal_path(path)}: {what}\nlfbuild: hint: have its own owner run lfbuild recover, or remove it\n"
+    )
+    assert path.read_bytes() == stood
+    assert has_journal(path)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give a file to another user")
+@pytest.mark.parametrize(("owner", "exit_code"), [(1000, 8), (0, 0)], ids=["another user's", "root's"])
+def test_only_a_journal_of_the_owner_or_of_root_is_carried_out(world: Path, owner: int, exit_code: int) -> None:
+    path = interrupted(world, before="cut")
+    os.chown(path, 1001, -1)
+    os.chown(journal_path(path), owner, -1)
+
+    assert main(["recover", str(path), "-q"]) == exit_code
 
 
 def test_who_cannot_finish_a_torn_file_is_refused(world: Path, capsys: Captured) -> None:

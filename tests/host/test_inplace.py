@@ -137,6 +137,23 @@ def test_a_journal_stands_beside_its_file(path: Path) -> None:
     assert not has_journal(path)
 
 
+def test_a_name_too_long_for_a_journal_has_none(path: Path) -> None:
+    long = path.rename(path.with_name("n" * 250))
+
+    assert not has_journal(long)
+    with used(long):
+        pass
+
+
+def test_what_cannot_be_opened_under_a_writers_name_is_left(path: Path) -> None:
+    link = path.parent / ".file.0123abcd.lfbuild-part"
+    link.symlink_to(path)
+
+    assert drop_abandoned(path) == 0
+
+    assert link.is_symlink()
+
+
 def test_what_killed_writers_left_is_removed_and_what_living_ones_write_is_not(path: Path) -> None:
     dead = path.parent / ".file.0123abcd.lfbuild-part"
     dead.write_bytes(b"half")

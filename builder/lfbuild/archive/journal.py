@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Self
 
@@ -75,6 +76,7 @@ class JournalWriter:
                     is_complete = writer._is_complete
                     if not is_complete:
                         where.unlink(missing_ok=True)
+                        fsync_folder(path.parent)  # as it may have been flushed whole, and the room it needs is cleared
         except OSError as error:
             raise (_delayed(path, error) if is_complete else host_error(where, error)) from error
 
@@ -159,7 +161,7 @@ def is_journal_complete(path: Path) -> bool:
     """Whether there is one that can be carried out; every byte of it is looked at.
 
     Raises:
-        HostError: it cannot be read.
+        HostError: it cannot be read, or somebody else may have written it.
         FormatError: it is of a later lfbuild.
     """
     try:
@@ -174,7 +176,7 @@ def finish_journal(path: Path, file: BinaryIO) -> Outcome:
 
     Raises:
         FormatError: the journal is of another file, or damaged when it was needed most.
-        HostError: the disk refuses; what is left is done by the next call.
+        HostError: somebody else may have written it, or the disk refuses; what is left is done by the next call.
     """
     try:
         try:
@@ -277,11 +279,29 @@ def _loaded(path: Path) -> Iterator[_Journal]:
     except OSError as error:
         raise host_error(where, error) from error
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123  # a descriptor, not a path
+        _refuse_strangers(file.fileno(), where, path)
         header = _read_header(file.fileno(), where)
         *steps, done = _read_steps(file.fileno(), header, where)
         journal = _Journal(where=where, file=file, header=header, steps=tuple(steps), done=done)
         _check_inside(journal)
         yield journal
+
+
+def _refuse_strangers(descriptor: int, where: Path, path: Path) -> None:
+    """Carry out only what the file's owner, root or who runs this has written: in a shared folder anybody makes files.
+
+    Raises:
+        HostError: somebody else did, or could.
+    """
+    if os.name != "posix":
+        return
+    journal, file = os.fstat(descriptor), path.stat()
+    # Where a file system knows no modes, everybody may write everything.
+    others_write = journal.st_mode & ~file.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    is_trusted = journal.st_uid in {file.st_uid, os.geteuid(), 0} and not others_write
+    if not stat.S_ISREG(journal.st_mode) or not is_trusted:
+        what = f"may have been written by somebody else than the owner of {path.name}, so it is not carried out"
+        raise HostError(where, what, hint="have its own owner run lfbuild recover, or remove it")
 
 
 def _read_header(descriptor: int, where: Path) -> JournalHeader:

@@ -214,8 +214,9 @@ def drop_abandoned(target: Path) -> int:
     dropped = 0
     for path in sorted(target.parent.iterdir()):
         if pattern.fullmatch(path.name) and path.is_file() and not _is_claimed(path):
-            path.unlink(missing_ok=True)
-            dropped += 1
+            with contextlib.suppress(PermissionError):  # somebody else's, in a folder that all may write to
+                path.unlink(missing_ok=True)
+                dropped += 1
     return dropped
 
 
@@ -233,7 +234,10 @@ def _is_claimed(path: Path) -> bool:
         return True
     import fcntl
 
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:  # a link, or somebody else's
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -36,8 +36,13 @@ def journal_path(path: Path) -> Path:
 
 
 def has_journal(path: Path) -> bool:
-    """Whether there is a journal beside a file, complete or not."""
-    return journal_path(path).is_file()
+    """Whether there is a journal beside a file, complete or not; a name too long for one has none."""
+    try:
+        return journal_path(path).is_file()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
 
 
 @contextlib.contextmanager

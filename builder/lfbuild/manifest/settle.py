@@ -51,10 +51,10 @@ def settle_for_reading(path: Path) -> Settled | None:
         HostError: the journal cannot be carried out, and the file is no whole one without it.
         FormatError: likewise.
     """
-    if not has_journal(path) or not is_journal_complete(path):
+    if not has_journal(path):
         return None
     try:
-        return settle(path)
+        return settle(path) if is_journal_complete(path) else None
     except HostError:
         if is_under_way(path):
             raise
