@@ -173,6 +173,19 @@ def test_the_help_imports_nothing_slow() -> None:
     assert not {name for name in imported if name.startswith("lfbuild.commands")}
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_who_has_closed_its_streams_is_served_all_the_same(tmp_path: Path, closed: str) -> None:
+    (tmp_path / "file").write_bytes(b"GGUF")
+
+    def code_of(words: str) -> int:
+        command = ["sh", "-c", f'"$0" -m lfbuild {words} {closed}', sys.executable]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode
+
+    assert code_of("inspect file") == 4
+    assert code_of("schema -o schema.json") == 0
+    assert json.loads((tmp_path / "schema.json").read_text())
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])
 def test_the_completion_script_is_accepted_by_its_shell(shell: str, tmp_path: Path) -> None:
     script = tmp_path / "script"

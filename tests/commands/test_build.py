@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.commands.world import RECIPE, keep_engines
+from tests.commands.world import RECIPE, keep_engines, keep_launchers
 from tests.world.models import tiny_gguf
 
 from lfbuild.cli import main
@@ -35,6 +36,18 @@ def test_a_recipe_becomes_a_file_that_verifies_and_says_what_it_is(world: Path, 
     assert document["arguments"] == ["cli", "-m", "/zip/tiny.gguf", "--temp", "0", "..."]
     assert document["models"][0]["data_offset"] % 65536 == 0
     assert file.stat().st_mode & 0o100
+
+
+def test_an_engine_and_a_launcher_that_are_built_with_count_as_used(world: Path, capsys: Captured) -> None:
+    (key,) = keep_engines(world, capsys).values()
+    keep_launchers(world, "linux-x86_64")
+    entries = [world / "cache" / "engines" / key, next((world / "cache" / "launchers").iterdir())]
+    for entry in entries:
+        os.utime(entry, (0, 0))
+
+    assert main(["chat.toml", "--quiet"]) == 0
+
+    assert all(entry.stat().st_mtime > 0 for entry in entries)
 
 
 def test_the_same_recipe_gives_the_same_bytes_in_another_folder(

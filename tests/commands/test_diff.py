@@ -211,7 +211,7 @@ def test_a_delta_over_one_of_its_files_is_refused(old: Path, new: Path, capsys: 
     assert said(capsys, "diff", old.name, new.name, "-o", new.name, code=8) == refusal.format(new.name)
     for target in (old.name, "12", "21"):
         assert said(capsys, "squash", old.name, "12", "21", "-o", target, code=8) == refusal.format(target)
-    for target in ("12", "21"):
+    for target in (old.name, "12", "21"):
         assert said(capsys, "apply", old.name, "12", "21", "-o", target, code=8) == refusal.format(target)
 
     assert {path.name: path.read_bytes() for path in old.parent.iterdir() if path.is_file()} == before

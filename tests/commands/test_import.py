@@ -124,9 +124,12 @@ def test_mozillas_tools_get_their_file_back_byte_for_byte(world: Path, monkeypat
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
 
     run("import", path, "-o", "ours.llamafile")
+    ours = (world / "ours.llamafile").read_bytes()
     run("convert-back", "ours.llamafile", "-o", "back.llamafile")
+    run("convert-back", "ours.llamafile", "-o", "ours.llamafile", code=8)
 
     assert (world / "back.llamafile").read_bytes() == _sorted_as_ours(path)
+    assert (world / "ours.llamafile").read_bytes() == ours
 
 
 def test_nothing_is_converted_back_that_the_disk_has_no_room_for(

@@ -19,7 +19,7 @@ import pytest
 
 from lfbuild.errors import HostError
 from lfbuild.host import files
-from lfbuild.host.files import fsync_folder, host_error, replacing
+from lfbuild.host.files import check_target, fsync_folder, host_error, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -155,6 +155,40 @@ def test_a_folder_in_the_place_of_the_target_is_refused(way: str, tmp_path: Path
         write(tmp_path)
 
     assert str(caught.value) == f"{tmp_path}: is a folder, so no file can be written there"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_in_the_place_of_the_target_is_refused(way: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+
+    for name in ("pipe", "link"):
+        with pytest.raises(HostError) as caught:
+            write(tmp_path / name)
+        assert str(caught.value) == f"{tmp_path / name}: is a device or a pipe, and is never replaced by a file"
+
+    assert (tmp_path / "pipe").is_fifo()
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_link_in_the_place_of_the_target_is_followed(way: str, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "target").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("folder/target")
+
+    write(tmp_path / "link")
+
+    assert (tmp_path / "link").is_symlink()
+    assert (folder / "target").read_bytes() == NEW
+    assert names(tmp_path) == ["folder", "link"]
+
+
+def test_a_folder_that_may_not_be_written_is_told_before_there_is_work_for_it() -> None:
+    with refused() as folder:
+        with pytest.raises(HostError) as caught:
+            check_target(folder / "target")
+        assert str(caught.value) == f"{folder / 'target'}: permission denied"
 
 
 def test_a_folder_that_is_absent_is_named(way: str, tmp_path: Path) -> None:

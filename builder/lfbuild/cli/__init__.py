@@ -22,6 +22,7 @@ __all__ = ["main"]
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out one command line; every outcome, an interrupt or a bug too, is a sentence and an exit code."""
     given = list(sys.argv[1:] if argv is None else argv)
+    words.fill_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         words.never_fail_on_a_letter(stream)
     try:

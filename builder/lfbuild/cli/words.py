@@ -165,6 +165,20 @@ def refused(where: str, what: str, *, hint: str = "") -> RecipeError:
     return RecipeError(where, [Problem(where=where, key="", what=what)], hint=hint)
 
 
+def fill_closed_streams() -> None:
+    """Have something behind descriptors 0 to 2: who starts programs by cron or as a daemon may have closed them.
+
+    The next file that is opened would else stand there, and what a compiler prints would be written into it.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r", closefd=False))
+
+
 def never_fail_on_a_letter(stream: TextIO) -> None:
     """A name that the terminal's encoding cannot write is shown with escapes, instead of ending the program."""
     if isinstance(stream, io.TextIOWrapper):

@@ -82,7 +82,7 @@ def apply(
         delta = chain[-1]
         plan, resolved = prepare(side, delta)
         target = output or _named(plan, beside=old, where=delta.where, force=force)
-        refuse_overwriting(target, _files(deltas))
+        refuse_overwriting(target, (old, *_files(deltas)))
         _refuse_full_disk(target.parent, side, resolved)
         # Beyond this point nothing is decided any more.
         with (

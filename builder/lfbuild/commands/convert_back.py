@@ -59,7 +59,7 @@ def convert_back(
         IntegrityError: something in it is not what was promised.
         HostError: the disk refuses.
     """
-    refuse_overwriting(output, [Path(engine)] if engine else [])
+    refuse_overwriting(output, [path, *([Path(engine)] if engine else [])])
     check_target(output)
     path = settled(path, report=report)
     with used(path) as file, contextlib.ExitStack() as stack:

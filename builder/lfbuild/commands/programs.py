@@ -11,7 +11,7 @@ from lfbuild.commands.engines import find_engine, find_launcher
 from lfbuild.commands.sign import sign
 from lfbuild.commands.slices import make_slice
 from lfbuild.engine.compile import compile_engine
-from lfbuild.engine.launcher import compile_launcher
+from lfbuild.engine.launcher import compile_launcher, launcher_key
 from lfbuild.engine.zig import Zig
 from lfbuild.formats.head import make_head
 from lfbuild.manifest.order import LauncherHead
@@ -59,11 +59,14 @@ def make_engines(plan: Plan, *, jobs: int, settings: Settings, report: Report) -
         ToolError, HostError: as compiling finds. FormatError, IntegrityError: an installed one is damaged.
     """
     store, machine, passed = settings.store(), settings.machine, settings.environment
-    return {
+    engines = {
         job.target: find_engine(job, settings=settings)
         or compile_engine(job, store=store, machine=machine, jobs=jobs, report=report, passed=passed)
         for job in plan.engine_jobs
     }
+    for job in plan.engine_jobs:
+        store.used(store.entry_path("engines", job.key()), now=settings.now)
+    return engines
 
 
 def make_launchers(plan: Plan, *, settings: Settings, report: Report) -> dict[str, bytes]:
@@ -76,11 +79,14 @@ def make_launchers(plan: Plan, *, settings: Settings, report: Report) -> dict[st
     if not isinstance(zig, Zig):
         return {}  # what cosmocc makes is the head itself
     store, passed = settings.store(), settings.environment
-    return {
+    launchers = {
         target: find_launcher(target, zig, settings=settings)
         or compile_launcher(target, zig, store=store, report=report, passed=passed)
         for target in plan.launcher_targets
     }
+    for target in plan.launcher_targets:
+        store.used(store.entry_path("launchers", launcher_key(target, zig)), now=settings.now)
+    return launchers
 
 
 def make_head_of(

@@ -38,15 +38,16 @@ def replacing(
 ) -> Iterator[BinaryIO]:
     """Write a file beside `target` and give it that name once it is complete and flushed.
 
-    `mode` is subject to the umask, as for any new file. `change` is handed the complete file under a hidden name, for
-    programs that need one; it may rewrite it, or replace it by another. `expected` is the file that has the name now:
-    if it is another one in the end, it stays. On an exception the old file stays as it was.
+    A link is followed. `mode` is subject to the umask, as for any new file. `change` is handed the complete file under
+    a hidden name, for programs that need one; it may rewrite it, or replace it by another. `expected` is the file that
+    has the name now: if it is another one in the end, it stays. On an exception the old file stays as it was.
 
     Raises:
-        HostError: the folder is missing, read-only or full, `target` is a folder, or not the expected file any more.
+        HostError: as `check_target`; the disk is full, or `target` is not the expected file any more.
     """
-    folder = target.parent
     check_target(target)
+    target = _followed(target)
+    folder = target.parent
     try:
         descriptor, hidden = _open_unnamed(folder, target.name, mode)
     except OSError as error:
@@ -107,16 +108,26 @@ def check_target(target: Path) -> None:
     """Refuse what `replacing` would refuse at once: for who works long before there is something to write.
 
     Raises:
-        HostError: the folder is missing, or `target` is a folder.
+        HostError: the folder is missing or may not be written, or `target` is a folder, a device or a pipe.
     """
-    folder = target.parent
     try:
+        folder = _followed(target).parent
         if target.is_dir():
             raise HostError(target, "is a folder, so no file can be written there", hint="name a file")
+        if target.exists() and not target.is_file():
+            raise HostError(target, "is a device or a pipe, and is never replaced by a file", hint="name a file")
         if not folder.is_dir():
             raise HostError(folder, "is no folder, so nothing can be written there", hint="make it, or name another")
+        if not os.access(folder, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+            is_readonly = os.name == "posix" and os.statvfs(folder).f_flag & os.ST_RDONLY
+            raise host_error(target, OSError(errno.EROFS if is_readonly else errno.EACCES, ""))
     except OSError as error:
         raise host_error(target, error) from error
+
+
+def _followed(path: Path) -> Path:
+    """Where a link leads; any other name as it is."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def is_same_file(one: Path, other: Path) -> bool:
