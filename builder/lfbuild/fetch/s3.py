@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from lfbuild.errors import FetchError, ToolError
+from lfbuild.errors import FetchError, LfbuildError, ToolError
 from lfbuild.fetch.network import without_secrets
 
 if TYPE_CHECKING:
@@ -98,11 +98,20 @@ class Bucket:
 
         return _told(url, ask)
 
-    def put(self, source: Path | bytes, url: str, *, cache: str, on_bytes: Callable[[int], None]) -> None:
+    def put(
+        self,
+        source: Path | bytes,
+        url: str,
+        *,
+        cache: str,
+        on_bytes: Callable[[int], None],
+        confirm: Callable[[], None] = lambda: None,
+    ) -> None:
         """Put a file there, large ones in parts; it appears whole or not at all.
 
         Raises:
             FetchError: the store does not take it.
+            LfbuildError: `confirm` refuses what was put; it is not there any more.
         """
         more = {"CacheControl": cache, "ContentType": "application/octet-stream"}
 
@@ -114,6 +123,11 @@ class Bucket:
                 self.client.upload_file(str(source), self.name, _key(url), ExtraArgs=more, Callback=on_bytes)
 
         _told(url, put)
+        try:
+            confirm()
+        except LfbuildError:
+            _told(url, lambda: self.client.delete_object(Bucket=self.name, Key=_key(url)))
+            raise
 
 
 def _told(url: str, act: Callable[[], _Result]) -> _Result:
