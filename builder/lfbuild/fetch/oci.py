@@ -23,6 +23,7 @@ from lfbuild.errors import FetchError, FormatError, ToolError
 from lfbuild.fetch.answers import NotThereError
 from lfbuild.fetch.connection import Connections, PassingError, is_elsewhere
 from lfbuild.fetch.docker_login import basic_login
+from lfbuild.fetch.network import without_secrets
 from lfbuild.fetch.remote import Access
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class OciAddress:
         """
         found = _ADDRESS.fullmatch(url)
         if found is None:
-            raise FetchError(url, "is no address in a registry", hint="oci://HOST/REPOSITORY:TAG")
+            raise FetchError(without_secrets(url), "is no address in a registry", hint="oci://HOST/REPOSITORY:TAG")
         return cls(**found.groupdict(default="") | {"name": unquote(found["name"] or "")})
 
     @property

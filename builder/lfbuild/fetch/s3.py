@@ -43,7 +43,7 @@ class Bucket:
             FetchError: it is no such address, or the store's settings are not usable.
         """
         name = urlsplit(url).netloc
-        if not name or not urlsplit(url).path.strip("/"):
+        if not name or "@" in name or not urlsplit(url).path.strip("/"):
             raise FetchError(without_secrets(url), "is no address in a store", hint="s3://BUCKET/PATH/NAME")
         try:
             import boto3
