@@ -42,8 +42,11 @@ class Bucket:
             ToolError: boto3 is not installed.
             FetchError: it is no such address, or the store's settings are not usable.
         """
-        name = urlsplit(url).netloc
-        if not name or "@" in name or not urlsplit(url).path.strip("/"):
+        try:
+            name, path = urlsplit(url)[1:3]
+        except ValueError:
+            name = path = ""
+        if not name or "@" in name or not path.strip("/"):
             raise FetchError(without_secrets(url), "is no address in a store", hint="s3://BUCKET/PATH/NAME")
         try:
             import boto3

@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
 from lfbuild.errors import FetchError
 from lfbuild.fetch.network import without_secrets
@@ -50,7 +49,7 @@ def shelf_for(url: str, network: Network) -> Shelf:
     """
     if local_path(url) is not None:
         return FolderShelf()
-    if urlsplit(url).scheme == "s3":
+    if url.lower().startswith("s3://"):
         if network.offline:
             raise FetchError(without_secrets(url), "--offline forbids to put it there", hint="run without --offline")
         from lfbuild.fetch.s3 import Bucket
