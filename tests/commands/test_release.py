@@ -130,6 +130,18 @@ def test_notes_and_page_say_what_changed_since_earlier_releases(released: Path) 
     assert "<li>arguments: cli -m /zip/tiny.gguf --temp 0 ... → cli -m /zip/tiny.gguf --temp 1 ...</li>" in page
 
 
+def test_what_a_release_calls_itself_is_no_markup_of_its_notes(released: Path) -> None:
+    recipe = RECIPE.replace('name = "chat"', 'name = "chat [1]"\nversion = "<b>"')
+    (released / "chat.toml").write_text(recipe, encoding="utf-8")
+    assert main(["release", "chat.toml", "-o", "first", "--quiet"]) == 0
+
+    assert main(["release", "chat.toml", "-o", "next", "--previous", "first", "--quiet"]) == 0
+
+    notes = (released / "next" / "RELEASE.md").read_text(encoding="utf-8")
+    assert notes.startswith("# chat \\[1\\] \\<b\\>\n\n## chat \\[1\\].llamafile\n")
+    assert "\n### Since \\<b\\>\n" in notes
+
+
 def test_a_difference_from_an_earlier_release_makes_the_new_one_of_it(released: Path, capsys: Captured) -> None:
     (released / "chat.toml").write_text(RECIPE.replace('"0"]', '"1"]'), encoding="utf-8")
 
