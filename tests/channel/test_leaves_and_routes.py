@@ -238,6 +238,9 @@ def test_what_lies_beside_a_control_file_is_found(url: str, reference: str, addr
     assert address_beside(url, reference) == address
 
 
+UNREADABLE = "an address that cannot be read"
+
+
 @pytest.mark.parametrize(
     ("url", "reference", "sentence"),
     [
@@ -250,6 +253,11 @@ def test_what_lies_beside_a_control_file_is_found(url: str, reference: str, addr
             "https://a.test/c.lfindex",
             "http://a.test/c",
             "https://a.test/c.lfindex: leads to http://a.test/c, where a control file from https:// may not lead",
+        ),
+        (
+            "https://a.test/c.lfindex",
+            "//[x",
+            f"https://a.test/c.lfindex: leads to {UNREADABLE}, where a control file from https:// may not lead",
         ),
     ],
 )

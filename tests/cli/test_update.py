@@ -86,15 +86,23 @@ def test_what_an_interrupted_update_left_is_removed_on_wish(lfbuild: Lfbuild, ol
     assert not left.exists()
 
 
-@pytest.mark.parametrize("other", ["https://example.org/", "--repair", "--keep-old"])
-def test_what_is_given_up_is_not_updated_too(lfbuild: Lfbuild, old: Path, other: str) -> None:
+@pytest.mark.parametrize(
+    ("other", "shown"),
+    [
+        ("https://me:secret@example.org/", "https://example.org/"),
+        ("release #1/", "release #1/"),
+        ("--repair", "--repair"),
+        ("--keep-old", "--keep-old"),
+    ],
+)
+def test_what_is_given_up_is_not_updated_too(lfbuild: Lfbuild, old: Path, other: str, shown: str) -> None:
     left = old.with_name(f".{old.name}.{'0' * 16}.lfbuild-update")
     left.write_bytes(b"blocks")
 
     outcome = lfbuild("update", str(old), "--give-up", other)
 
     assert outcome.code == 2
-    assert f"--give-up updates nothing, so {other} has no place beside it" in outcome.err
+    assert f"--give-up updates nothing, so {shown} has no place beside it" in outcome.err
     assert left.exists()
 
 

@@ -8,13 +8,16 @@ import pytest
 from tests.commands.test_update import STRANGE_NAMES, updated
 from tests.world.releases import write_new, write_old
 
+from lfbuild.cli import main
 from lfbuild.commands.publish import Published, publish
-from lfbuild.errors import FetchError, RecipeError
+from lfbuild.errors import FetchError, HostError, RecipeError
 from lfbuild.fetch.network import Network
+from lfbuild.host.moving import copy_range
 from lfbuild.manifest.mapping import map_file
 from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -78,6 +81,47 @@ def test_publishing_again_puts_only_the_control_file(new: Path, tmp_path: Path) 
     published(new, str(tmp_path / "www"))
 
     assert published(new, str(tmp_path / "www")).put == (f"{tmp_path}/www/tiny.llamafile.lfindex",)
+
+
+def while_copied(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    """Do something else between the look at a file and its copy."""
+
+    def copy(*descriptors: int, **where: int) -> None:
+        act()
+        copy_range(*descriptors, **where)
+
+    monkeypatch.setattr("lfbuild.fetch.shelf.copy_range", copy)
+
+
+def test_a_file_that_is_being_published_is_not_changed_in_place(
+    new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = new.read_bytes()
+    while_copied(monkeypatch, lambda: main(["swap", str(new), "--version", "9", "--in-place", "--quiet"]))
+
+    updated(tmp_path / "here", published(new, str(tmp_path / "www")).url)
+
+    assert (tmp_path / "here").read_bytes() == before
+    assert f"{new}: is in use, or another lfbuild is changing it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", ["written to", "another"])
+def test_what_is_changed_while_it_is_published_is_not_left_there(
+    how: str, new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def change() -> None:
+        data = new.read_bytes()
+        if how == "another":
+            new.unlink()
+        new.write_bytes(data[:-1] + b" ")  # of the same size
+
+    while_copied(monkeypatch, change)
+
+    with pytest.raises(HostError) as caught:
+        published(new, str(tmp_path / "www"))
+
+    assert str(caught.value) == f"{new}: was changed by another process meanwhile"
+    assert not [path for path in (tmp_path / "www").rglob("*") if path.is_file()]
 
 
 def test_a_foreign_file_brings_its_leaves(tmp_path: Path) -> None:

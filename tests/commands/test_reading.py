@@ -182,6 +182,12 @@ def test_inspect_reads_an_older_files_arguments_by_the_line(tmp_path: Path, caps
     ]
 
 
+def test_inspect_takes_no_endless_number_for_a_version(tmp_path: Path, capsys: Captured) -> None:
+    file = mozillas_file(tmp_path, version=f"0.{'9' * 5000}.1")
+
+    assert json.loads(answer_of(capsys, "inspect", file, "--json"))["engine_version"] == ""
+
+
 def test_inspect_knows_a_plain_model_and_a_bare_program(tmp_path: Path, capsys: Captured) -> None:
     model, program = tmp_path / "m.gguf", tmp_path / "program"
     model.write_bytes(tiny_gguf())

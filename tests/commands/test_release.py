@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.commands.world import RECIPE, keep_engines
+from tests.commands.world import LONG_SIGNER, RECIPE, keep_engines, write_signer
 from tests.world.models import tiny_gguf
 from tests.world.zips import Stored, write_zip
 
@@ -129,6 +130,18 @@ def test_notes_and_page_say_what_changed_since_earlier_releases(released: Path) 
     assert "<li>arguments: cli -m /zip/tiny.gguf --temp 0 ... → cli -m /zip/tiny.gguf --temp 1 ...</li>" in page
 
 
+def test_what_a_release_calls_itself_is_no_markup_of_its_notes(released: Path) -> None:
+    recipe = RECIPE.replace('name = "chat"', 'name = "chat [1]"\nversion = "<b>"')
+    (released / "chat.toml").write_text(recipe, encoding="utf-8")
+    assert main(["release", "chat.toml", "-o", "first", "--quiet"]) == 0
+
+    assert main(["release", "chat.toml", "-o", "next", "--previous", "first", "--quiet"]) == 0
+
+    notes = (released / "next" / "RELEASE.md").read_text(encoding="utf-8")
+    assert notes.startswith("# chat \\[1\\] \\<b\\>\n\n## chat \\[1\\].llamafile\n")
+    assert "\n### Since \\<b\\>\n" in notes
+
+
 def test_a_difference_from_an_earlier_release_makes_the_new_one_of_it(released: Path, capsys: Captured) -> None:
     (released / "chat.toml").write_text(RECIPE.replace('"0"]', '"1"]'), encoding="utf-8")
 
@@ -243,6 +256,76 @@ def test_a_file_of_one_of_several_systems_is_reproduced_for_that_one(world: Path
     assert main(["build", "chat.toml", "--target", "windows-x86_64", "-o", "chat.exe", "--quiet"]) == 0
 
     assert main(["reproduce", "chat.exe", "--quiet"]) == 0
+
+
+def write_signed(world: Path, capsys: Captured, system: str, table: str, signer: str) -> None:
+    """A file for one system that its recipe signs, and then nobody's command any more: it would leave `ran`."""
+    recipe = RECIPE.replace('["host"]', f'["{system}"]') + f'[sign]\n{table} = "./sign.sh {{file}}"\n'
+    (world / "chat.toml").write_text(recipe, encoding="utf-8")
+    write_signer(world, signer)
+    keep_engines(world, capsys)
+    assert main(["build", "chat.toml", "-o", "chat.exe", "--quiet"]) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    write_signer(world, "#!/bin/sh\ntouch ran\nexit 7\n")
+
+
+def test_a_signed_file_is_reproduced_without_its_key_and_its_signing_command_is_not_run(
+    world: Path, capsys: Captured
+) -> None:
+    write_signed(world, capsys, "windows-x86_64", "windows", LONG_SIGNER.replace("{size}", "4096"))
+
+    assert main(["reproduce", "chat.exe", "--quiet"]) == 0
+
+    said = "chat.exe: its recipe gives the same bytes, all but those of its signature, which takes a key\n"
+    assert capsys.readouterr().out == said
+    assert not (world / "ran").exists()
+
+
+def test_a_byte_of_a_signed_file_that_was_changed_is_told(world: Path, capsys: Captured) -> None:
+    write_signed(world, capsys, "windows-x86_64", "windows", LONG_SIGNER.replace("{size}", "4096"))
+    file = world / "chat.exe"
+    data = bytearray(file.read_bytes())
+    data[data.index(tiny_gguf()[-64:]) + 8] ^= 1
+    file.write_bytes(data)
+
+    assert main(["reproduce", "chat.exe", "--quiet"]) == 5
+
+    assert capsys.readouterr().out.splitlines()[-1] == "chat.exe: its recipe gives other bytes"
+
+
+def test_programs_for_macos_that_were_signed_are_told_as_what_takes_the_key(world: Path, capsys: Captured) -> None:
+    write_signed(world, capsys, "macos-aarch64", "macos", '#!/bin/sh\nprintf signed >> "$1"\n')
+
+    assert main(["reproduce", "chat.exe", "--quiet"]) == 5
+
+    reason = (
+        "its programs for macOS were signed before they were packed, which takes the key: "
+        "they, the head and all that tells of their bytes cannot be made again"
+    )
+    assert capsys.readouterr().out.splitlines() == [
+        "chat.exe: head: is another than a new build gives",
+        "chat.exe: .lfbuild/engine/macos-aarch64: is another than a new build gives",
+        "chat.exe: .lfbuild/slices: is another than a new build gives",
+        "chat.exe: .lfbuild/head.blocks: is another than a new build gives",
+        f"note: {reason}",
+        "chat.exe: its recipe gives other bytes",
+    ]
+    assert not (world / "ran").exists()
+
+
+def test_a_compiler_launcher_that_is_not_here_keeps_no_file_from_being_reproduced(
+    world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = RECIPE.replace('kind = "zig"', 'kind = "zig"\nlauncher = "icecc"')
+    (world / "chat.toml").write_text(recipe, encoding="utf-8")
+    (world / "bin").mkdir()
+    (world / "bin" / "icecc").touch(mode=0o755)
+    with monkeypatch.context() as had:
+        had.setenv("PATH", str(world / "bin"), prepend=os.pathsep)
+        keep_engines(world, capsys)
+        assert main(["build", "chat.toml", "--quiet"]) == 0
+
+    assert main(["reproduce", "chat.llamafile", "--quiet"]) == 0
 
 
 def test_what_is_not_ours_cannot_be_reproduced(world: Path, capsys: Captured) -> None:

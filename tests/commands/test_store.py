@@ -19,7 +19,10 @@ from tests.world.files import verified
 from tests.world.releases import write_new, write_old
 
 from lfbuild.commands.update import check_for_update
-from lfbuild.errors import FetchError
+from lfbuild.errors import FetchError, HostError
+from lfbuild.fetch.network import Network
+from lfbuild.fetch.s3 import Bucket
+from lfbuild.host.files import refuse_another
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +78,19 @@ def test_a_large_file_goes_up_in_parts_and_only_once(store: Path, tmp_path: Path
     updated(tmp_path / "here.bin", "s3://bucket/model.bin")
     assert (tmp_path / "here.bin").read_bytes() == path.read_bytes()
     assert [found.stat().st_size for found in store.rglob("model.bin")] == [20_480_000]
+
+
+def test_what_was_changed_while_it_went_up_is_taken_away_again(store: Path, tmp_path: Path) -> None:
+    path, url = write_new(tmp_path / "made", indexed=False), "s3://bucket/root/tiny.llamafile"
+    expected = path.stat()
+    path.write_bytes(b"another")
+
+    with pytest.raises(HostError):
+        Bucket.of(url, Network()).put(
+            path, url, cache="", on_bytes=lambda _: None, confirm=lambda: refuse_another(path, expected)
+        )
+
+    assert not list(store.rglob("tiny.llamafile"))
 
 
 def test_somebody_whom_the_store_does_not_know_is_refused(

@@ -7,12 +7,11 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.commands.world import RECIPE, engine_of, keep_engines
+from tests.commands.world import LONG_SIGNER, RECIPE, engine_of, keep_engines, write_signer
 from tests.world.programs import tiny_launchers
 
 import lfbuild.plan.files
@@ -34,33 +33,12 @@ Captured = pytest.CaptureFixture[str]
 HOST = 'systems = ["host"]'
 LEVELS = 'cpus = ["x86-64-v3", "armv8.2-a+dotprod"]\n'
 ALL = f"systems = {json.dumps(list(TARGETS))}"
-SIGNER = """\
-#!/bin/sh
-printf '%s\\n' "$1" >> "{log}"
-printf signed >> "$1"
-"""
-
-LONG_SIGNER = f"""\
-#!{sys.executable}
-import struct, sys
-data = bytearray(open(sys.argv[1], "rb").read())
-data += bytes(-len(data) % 8)
-entry = struct.unpack_from("<I", data, 0x3C)[0] + 24 + 144
-struct.pack_into("<II", data, entry, len(data), {{size}})
-open(sys.argv[1], "wb").write(data + bytes({{size}}))
-"""
 
 
 def write_recipe(world: Path, *, systems: str = ALL, more: str = "", head: str = "") -> None:
     """The recipe for other systems, with further tables at its end."""
     text = RECIPE.replace(HOST, systems).replace(LEVELS, LEVELS + head)
     (world / "chat.toml").write_text(text + more, encoding="utf-8")
-
-
-def write_signer(world: Path, text: str = SIGNER) -> None:
-    program = world / "sign.sh"
-    program.write_text(text.replace("{log}", str(world / "signed")), encoding="utf-8")
-    program.chmod(0o755)
 
 
 def built(world: Path, capsys: Captured) -> Path:

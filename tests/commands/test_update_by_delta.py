@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
+from blake3 import blake3
 from tests.commands.test_update import Noted, beside, body_bytes, damaged, serve, updated
 from tests.fetch.conftest import server
 from tests.world.files import verified, weights, write_tiny_file
@@ -57,14 +58,14 @@ def new(tmp_path: Path) -> Path:
     return write_noise(tmp_path / "there", change=1)
 
 
-def difference(old: Path, new: Path, target: Path) -> Path:
+def difference(old: Path, new: Path, target: Path, *, executable: bool = True) -> Path:
     silent = SilentReport()
     with (
         Side.open(old, threads=1, report=silent) as before,
         Side.open(new, threads=1, report=silent) as after,
         target.open("wb") as file,
     ):
-        make_delta(before, after, file, folder=target.parent, executable=True)
+        make_delta(before, after, file, folder=target.parent, executable=executable)
     return target
 
 
@@ -392,6 +393,27 @@ def test_a_difference_is_published_beside_its_release(old: Path, new: Path, delt
     ]
     updated(old, published.url)
     assert old.read_bytes() == new.read_bytes()
+
+
+def test_a_difference_that_was_made_otherwise_is_published_too(
+    old: Path, new: Path, delta: Path, tmp_path: Path
+) -> None:
+    def published() -> str:
+        folder = str(tmp_path / "www")
+        return publish(new, folder, network=Network(), threads=1, report=SilentReport(), deltas=(delta,)).url
+
+    published()
+    before = delta.read_bytes()
+    difference(old, new, delta, executable=False)
+    assert len(delta.read_bytes()) == len(before), "of the same size"
+
+    outcome = updated(old, published(), how=check_for_update)
+
+    assert outcome.routes[0].kind == "delta"
+    updated(old, str(tmp_path / "www" / "tiny.llamafile.lfindex"))
+    found = sorted((tmp_path / "www").rglob("from-1.lfdelta"))
+    assert {path.read_bytes() for path in found} == {before, delta.read_bytes()}
+    assert all(path.parent.name == blake3(path.read_bytes()).hexdigest()[:16] for path in found)
 
 
 def test_two_differences_of_one_name_are_refused_as_only_one_could_lie_there(

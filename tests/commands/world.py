@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -37,6 +38,22 @@ source = { path = "tiny.gguf" }
 [args]
 common = ["--temp", "0"]
 """
+
+SIGNER = """\
+#!/bin/sh
+printf '%s\\n' "$1" >> "{log}"
+printf signed >> "$1"
+"""
+LONG_SIGNER = f"""\
+#!{sys.executable}
+import struct, sys
+data = bytearray(open(sys.argv[1], "rb").read())
+data += bytes(-len(data) % 8)
+entry = struct.unpack_from("<I", data, 0x3C)[0] + 24 + 144
+struct.pack_into("<II", data, entry, len(data), {{size}})
+open(sys.argv[1], "wb").write(data + bytes({{size}}))
+"""
+"""Writes a certificate table of `{size}` zeros, where Windows looks for one."""
 
 
 def make_world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -91,3 +108,10 @@ def keep_engines(world: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, s
             (folder / "flags.txt").write_text("--temp\n", encoding="utf-8")
             (folder / "build.log").write_text("", encoding="utf-8")
     return {str(engine["target"]): str(engine["key"]) for engine in engines}
+
+
+def write_signer(world: Path, text: str = SIGNER) -> None:
+    """Put a signing command into the world; `{log}` in its text is a file there, `signed`."""
+    program = world / "sign.sh"
+    program.write_text(text.replace("{log}", str(world / "signed")), encoding="utf-8")
+    program.chmod(0o755)

@@ -81,9 +81,9 @@ def test_zig_is_told_an_arm_level_in_llvms_names() -> None:
 )
 def test_an_unknown_name_is_refused_with_the_known_ones(name: str, what: str, hint: str) -> None:
     with pytest.raises(RecipeError) as caught:
-        parse_cpu(name, where="chat.toml:9")
+        parse_cpu(name)
 
-    assert str(caught.value) == f"chat.toml:9: {what}"
+    assert str(caught.value) == f"targets.cpus: {what}"
     assert caught.value.hint == hint
 
 

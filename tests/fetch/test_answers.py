@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lfbuild.errors import FetchError
-from lfbuild.fetch.answers import AskLater, BeginAgain, TakeBody, decide, strong_validator
+from lfbuild.fetch.answers import (
+    AskLater,
+    BeginAgain,
+    Promised,
+    TakeBody,
+    TakePart,
+    check_part,
+    decide,
+    strong_validator,
+)
 
-NUMBERS = st.one_of(st.integers(-5, 20).map(str), st.sampled_from(["*", "", "x", "10", "99999999999999999999", "٣"]))
+ODD_NUMBERS = ["*", "", "x", "10", "99999999999999999999", "9" * 5000, "٣"]
+NUMBERS = st.one_of(st.integers(-5, 20).map(str), st.sampled_from(ODD_NUMBERS))
 HEADERS = st.fixed_dictionaries(
     {},
     optional={
@@ -38,6 +49,24 @@ def test_no_answer_makes_us_take_bytes_for_another_place(status: int, headers: d
         assert decision.total_bytes is None or decision.total_bytes >= decision.offset
     if isinstance(decision, AskLater):
         assert decision.wait_s is None or 0 <= decision.wait_s <= 60
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Range": f"bytes 0-{'9' * 5000}/10"},
+        {"Content-Range": f"bytes 0-4/{'9' * 5000}"},
+        {"Content-Range": "bytes 0-4/10", "Content-Length": "9" * 5000},
+    ],
+)
+def test_a_number_that_is_no_size_of_a_file_is_none(headers: dict[str, str]) -> None:
+    decision = check_part(206, headers, offset=0, length=5, promised=Promised(), where="here")
+
+    assert decision == (
+        TakePart(size_bytes=10, tag=None, length=None)
+        if "Content-Length" in headers
+        else AskLater(what="the server sends a part without saying which", wait_s=None)
+    )
 
 
 def test_a_part_to_an_unknown_total_may_be_taken() -> None:

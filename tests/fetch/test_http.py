@@ -446,6 +446,23 @@ def test_a_redirect_to_a_file_of_this_machine_is_refused(server: WebServer, part
     assert str(caught.value) == f"{server.url}/a: redirects to file:///etc/passwd, which is no web address"
 
 
+def test_a_redirect_to_no_address_at_all_is_refused(server: WebServer, partial: Path, pauses: Pauses) -> None:
+    server.pages["/a"] = Page(redirect="http://[x")
+
+    with pytest.raises(FetchError) as caught:
+        fetcher(pauses).download(f"{server.url}/a", partial)
+
+    assert str(caught.value) == f"{server.url}/a: redirects to an address that cannot be read, which is no web address"
+
+
+def test_what_comes_with_a_redirect_is_not_read(server: WebServer, url: str, partial: Path, pauses: Pauses) -> None:
+    server.pages["/a"] = Page(redirect=url, is_endless=True)
+
+    fetcher(pauses).download(f"{server.url}/a", partial)
+
+    assert partial.read_bytes() == DATA
+
+
 def test_user_and_password_of_an_address_are_sent_but_never_shown(
     server: WebServer, partial: Path, pauses: Pauses
 ) -> None:

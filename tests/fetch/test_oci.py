@@ -9,7 +9,7 @@ import pytest
 from tests.fetch.test_parallel import ALL, DATA, Hours, Judge
 from tests.fetch.webserver import Page, WebServer
 
-from lfbuild.errors import FetchError
+from lfbuild.errors import FetchError, FormatError
 from lfbuild.fetch.network import Network
 from lfbuild.fetch.oci import TITLE, Registries
 from lfbuild.fetch.parallel import Manners, fetch_units
@@ -84,6 +84,27 @@ def test_a_registry_that_takes_no_token_is_asked_three_times_and_no_more(server:
 
     assert caught.value.what == "the server wants to know anew who asks (401), at byte 0; tried 3 times"
     assert said(server, BLOB) == ["Bearer token-1", "Bearer token-2", "Bearer token-3"]
+
+
+@pytest.mark.parametrize("how", ["stall_after", "cut_after"])
+def test_a_manifest_that_does_not_come_whole_is_asked_for_again(server: WebServer, blob: Page, how: str) -> None:
+    setattr(server.pages[MANIFEST], how, [3])
+    hours = Hours()
+    url = f"oci://{server.url.removeprefix('http://')}/chat:1/a"
+
+    got = Places(Network(timeout_s=0.3), clock=hours.clock).read(url, limit_bytes=len(DATA))
+
+    assert got.data == DATA
+    assert len(hours.pauses) == 1
+
+
+def test_a_manifest_without_end_of_its_lists_is_none(server: WebServer, blob: Page) -> None:
+    server.pages[MANIFEST].data = b"[" * 200_000
+
+    with pytest.raises(FormatError) as caught:
+        fetch(server, Judge())
+
+    assert caught.value.what == "is no release of lfbuild's: its manifest has no named files"
 
 
 @pytest.mark.parametrize("page", [MANIFEST, BLOB])

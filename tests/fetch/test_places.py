@@ -77,12 +77,23 @@ def test_a_file_of_a_folder_is_there_and_of_its_size(places: Places, tmp_path: P
     assert str(folder.value) == f"{tmp_path}: is a folder, not a file"
 
 
-@pytest.mark.parametrize(("url", "what"), [("ftp://a.test/x", "is not an http://, https://, s3:// or oci:// address")])
-def test_an_address_of_no_kind_is_refused(places: Places, url: str, what: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("ftp://a.test/x", "ftp://a.test/x: is not an http://, https://, s3:// or oci:// address"),
+        ("oci://me:secret@a.test/x:1/a", "oci://a.test/x:1/a: is no address in a registry"),
+        ("s3://me:secret@bucket/a", "s3://bucket/a: is no address in a store"),
+        ("s3://[x/a", "an address that cannot be read: is no address in a store"),
+        ("http://[x", "an address that cannot be read: is not an http:// or https:// address"),
+        ("file:///a%00b", "file:///a%00b: can be the name of no file"),
+        ("/folder/a\0b", "/folder/a%00b: can be the name of no file"),
+    ],
+)
+def test_an_address_of_no_kind_is_refused_without_its_password(places: Places, url: str, said: str) -> None:
     with pytest.raises(FetchError) as caught:
         places.remote(url)
 
-    assert str(caught.value) == f"{url}: {what}"
+    assert str(caught.value) == said
 
 
 @pytest.mark.parametrize(

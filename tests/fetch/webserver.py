@@ -119,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif page.statuses:
             self._answer(page.statuses.pop(0), b"", page.headers)
         elif page.redirect is not None:
-            self._answer(302, b"", {"Location": page.redirect, **page.headers})
+            self._answer(302, b"", {"Location": page.redirect, **page.headers}, page)
         else:
             self._serve(page, headers)
 

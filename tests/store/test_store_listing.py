@@ -70,21 +70,11 @@ def test_the_longest_unused_go_until_a_size_is_reached(store: Store) -> None:
     assert prune_store(store, max_bytes=60).entries == ()
 
 
-def test_what_is_to_be_kept_stays_whatever_its_age(store: Store) -> None:
-    entries = list_store(store)
-
-    assert told(choose_removals(entries, keep={"k"}, older_than=None, max_bytes=0)) == [
-        ("blobs", 10, 100),
-        ("partial", 30, 300),
-        ("logs", 5, 400),
-    ]
-
-
 def test_both_limits_hold_together(store: Store) -> None:
     entries = list_store(store)
 
-    assert told(choose_removals(entries, keep=(), older_than=150, max_bytes=65)) == [("blobs", 10, 100)]
-    assert told(choose_removals(entries, keep=(), older_than=150, max_bytes=35)) == [
+    assert told(choose_removals(entries, older_than=150, max_bytes=65)) == [("blobs", 10, 100)]
+    assert told(choose_removals(entries, older_than=150, max_bytes=35)) == [
         ("blobs", 10, 100),
         ("engines", 20, 200),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.errors import Problem, RecipeError
+from lfbuild.fetch.network import without_secrets
 
 if TYPE_CHECKING:
     from lfbuild.backend.order import Order
@@ -40,7 +41,7 @@ def _split(order: Order, size_bytes: int) -> str:
         return "make a wheel of some of its systems: -C target=TARGET"
     thin = f"-C embed=no makes a wheel of some KiB, whose program fetches the {_mib(size_bytes)} MiB at its first start"
     if order.project.recipe.update:
-        return f"{thin} from {order.project.recipe.update.url}"
+        return f"{thin} from {without_secrets(str(order.project.recipe.update.url))}"
     return f"{thin}, from the address that [update] url of the recipe then names"
 
 

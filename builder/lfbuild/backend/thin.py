@@ -21,6 +21,7 @@ from lfbuild.commands.index import manifest_of
 from lfbuild.commands.prepare import prepare
 from lfbuild.commands.publish import place_of
 from lfbuild.errors import FormatError, Problem, RecipeError
+from lfbuild.fetch.network import without_secrets
 from lfbuild.manifest.mapping import map_file
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def make_thin_wheel(order: Order, folder: Path) -> Path:
     files = [*small_files(package), *small_files(info.files(), folder=f"{names.dist_info}/")]
     target = folder / names.wheel(info.platforms)
     write_wheel(target, files, record=names.record, epoch=order.settings.epoch)
-    order.report.note(f"the program fetches {url}; put the file there: lfbuild publish {name} {base}/")
+    shown, there = without_secrets(url), without_secrets(base)
+    order.report.note(f"the program fetches {shown}; put the file there: lfbuild publish {name} {there}/")
     return target
 
 
@@ -75,6 +77,6 @@ def _address(order: Order) -> str:
         what = "has no [update] url, from which a thin wheel could fetch the file"
         raise RecipeError(recipe.path, [Problem(where=str(recipe.path), key="", what=what)])
     if not str(recipe.update.url).startswith("http"):
-        what = f"is {recipe.update.url}, and a thin wheel fetches its file from a web server"
+        what = f"is {without_secrets(str(recipe.update.url))}, and a thin wheel fetches its file from a web server"
         raise RecipeError(recipe.path, [recipe.problem(("update", "url"), what)])
     return index_address(str(recipe.update.url), recipe.output_name).rpartition("/")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
@@ -69,8 +70,10 @@ def address_beside(url: str, reference: str) -> str:
     if "://" not in reference and (is_local or urlsplit(url).scheme in ("s3", "oci")):
         folder, slash, _ = url.rpartition("/")
         return f"{folder}{slash}{reference if '://' in url else unquote(reference)}"
-    target = reference if "://" in reference else urljoin(url, reference)
-    old, new = urlsplit(url).scheme, urlsplit(target).scheme
+    old, new, target = urlsplit(url).scheme, "", reference
+    with contextlib.suppress(ValueError):  # what cannot be taken apart leads nowhere
+        target = reference if "://" in reference else urljoin(url, reference)
+        new = urlsplit(target).scheme
     if not is_local and (new not in ("http", "https", "s3", "oci") or (old == "https" and new == "http")):
         what = f"leads to {without_secrets(target)}, where a control file from {old}:// may not lead"
         raise TrustError(without_secrets(url), what)

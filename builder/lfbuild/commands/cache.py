@@ -85,7 +85,7 @@ def prune_cache(
     before = list_store(store)
     described = {kept.path: kept for kept in _described(before, store)}
     if dry_run:
-        chosen, abandoned_bytes = choose_removals(before, keep=(), older_than=older_than, max_bytes=max_bytes), 0
+        chosen, abandoned_bytes = choose_removals(before, older_than=older_than, max_bytes=max_bytes), 0
     else:
         pruned = prune_store(store, older_than=older_than, max_bytes=max_bytes)
         chosen, abandoned_bytes = pruned.entries, pruned.abandoned_bytes

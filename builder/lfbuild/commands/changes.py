@@ -18,6 +18,7 @@ from lfbuild.commands.models import load_header
 from lfbuild.commands.new_engine import engine_inside
 from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import Problem, RecipeError, command
+from lfbuild.fetch.network import without_secrets
 from lfbuild.formats.args import (
     ARGS_NAME,
     AS_THEY_STAND,
@@ -221,7 +222,8 @@ class _Gathering:
         self._tell_what_stays([key for key in ("description", "license") if key not in given])
         if words.update_url is not None:
             self._changes = replace(self._changes, update_url=words.update_url)
-            self._told.append(("", f"updates come from {words.update_url}" if words.update_url else "no updates"))
+            shown = without_secrets(words.update_url)
+            self._told.append(("", f"updates come from {shown}" if shown else "no updates"))
 
     def result(self) -> Wanted:
         """All of it."""

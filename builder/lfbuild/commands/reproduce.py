@@ -1,7 +1,8 @@
 """`reproduce`: builds a file again from the recipe and the provenance inside it, and compares the bytes.
 
 What differs is told by its member; and what was not the same from the beginning, such as a source or the compiler, too,
-as that is the usual reason.
+as that is the usual reason. The file, and so the recipe in it, may be a stranger's: its signing commands are not run; a
+signature that closes the file is left out of the comparison.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from lfbuild.commands.prepare import prepare_recipe
 from lfbuild.errors import FormatError, IntegrityError
 from lfbuild.manifest.model import BESIDE_NAME, MANIFEST_NAME, RECIPE_NAME
 from lfbuild.manifest.verify import load_manifest, verify_content, verify_structure
-from lfbuild.recipe import narrowed, parse_recipe, retooled
+from lfbuild.recipe import narrowed, parse_recipe, retooled, uncommanded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +47,8 @@ class Reproduction:
 
     path: Path
     same: bool
+    is_signed: bool = False
+    """The same but for a signature that closes the file, which takes a key."""
     differences: tuple[Difference, ...] = ()
     reasons: tuple[str, ...] = ()
     """What was not the same before anything was compiled."""
@@ -60,10 +63,10 @@ def reproduce(path: Path, *, folder: Path, jobs: int, settings: Settings, report
         RecipeError, ToolError, FetchError, HostError: as building finds.
     """
     manifest, text = _load(path)
-    plan_recipe = _recipe(text, manifest, folder / f"{path.name} (recipe)")
+    recipe = _chosen(parse_recipe(text, folder / f"{path.name} (recipe)"), manifest)
     with settings.store().incoming() as scratch:
         plan = prepare_recipe(
-            plan_recipe,
+            uncommanded(recipe),
             None,
             output=scratch / path.name,
             launcher=None,
@@ -71,12 +74,14 @@ def reproduce(path: Path, *, folder: Path, jobs: int, settings: Settings, report
             settings=settings,
             report=report,
         )
-        reasons = tuple(_reasons(plan, manifest))
+        reasons = (*_reasons(plan, manifest), *_signed_reasons(recipe, manifest))
         built = carry_out(plan, jobs=jobs, settings=settings, report=report)
         if _same_bytes(path, built.path):
             return Reproduction(path=path, same=True, reasons=reasons)
         differences = tuple(_differences(path, built.path, threads=settings.machine.cores))
-    return Reproduction(path=path, same=False, differences=differences, reasons=reasons)
+    # A seal vouches for every byte of a file but for a signature around all of it.
+    same = not differences
+    return Reproduction(path=path, same=same, is_signed=same, differences=differences, reasons=reasons)
 
 
 def _load(path: Path) -> tuple[Manifest, bytes]:
@@ -91,9 +96,8 @@ def _load(path: Path) -> tuple[Manifest, bytes]:
     return manifest, text
 
 
-def _recipe(text: bytes, manifest: Manifest, path: Path) -> Recipe:
+def _chosen(recipe: Recipe, manifest: Manifest) -> Recipe:
     """The recipe, for what was chosen of it then."""
-    recipe = parse_recipe(text, path)
     engine = manifest.engine
     if engine is None:
         return recipe
@@ -124,6 +128,16 @@ def _reasons(plan: Plan, manifest: Manifest) -> Iterator[str]:
             yield f"the source of {member.name} was {old.sha256[:16]}, and is {new.sha256[:16]} now"
 
 
+def _signed_reasons(recipe: Recipe, manifest: Manifest) -> Iterator[str]:
+    """Signatures inside of the file, which nobody without the key can make or take off again."""
+    engine = manifest.engine
+    if recipe.sign.macos and engine and any(target.startswith("macos-") for target in engine.targets):
+        yield (
+            "its programs for macOS were signed before they were packed, which takes the key: "
+            "they, the head and all that tells of their bytes cannot be made again"
+        )
+
+
 def _same_bytes(one: Path, other: Path) -> bool:
     if one.stat().st_size != other.stat().st_size:
         return False
@@ -143,9 +157,10 @@ def _differences(path: Path, again: Path, *, threads: int) -> Iterator[Differenc
         manifest, seal = ours
         findings = [*verify_structure(reader, manifest, seal), *verify_content(reader, manifest, threads=threads)]
     yield from (Difference(subject=it.subject, what=it.what) for it in findings)
-    yield from _told(manifest, theirs[0])
-    if not findings and manifest == theirs[0]:
-        yield Difference(subject="signature", what="is all that differs: the file was signed after it was packed")
+    told = tuple(_told(manifest, theirs[0]))
+    yield from told
+    if not told and seal != theirs[1]:
+        yield Difference(subject=MANIFEST_NAME, what="says something else than a new build does")
 
 
 def _told(manifest: Manifest, rebuilt: Manifest) -> Iterator[Difference]:

@@ -203,7 +203,7 @@ class Goal:
         return self.target if self.target.endswith(self.architecture) else f"{self.target} {self.architecture}"
 
 
-def parse_cpu(name: str, *, where: str = "targets.cpus") -> CpuLevel:
+def parse_cpu(name: str) -> CpuLevel:
     """The level of that name.
 
     Raises:
@@ -211,13 +211,13 @@ def parse_cpu(name: str, *, where: str = "targets.cpus") -> CpuLevel:
     """
     base, *features = name.split("+")
     if base in _X86_LEVELS:
-        _refuse_unknown_features(features, base=base, known=_X86_NEEDS, where=where)
+        _refuse_unknown_features(features, base=base, known=_X86_NEEDS)
         return _x86_level(_X86_LEVELS[base].union(*(_X86_NEEDS[feature] | {feature} for feature in features)))
     if base in _ARM_LEVELS:
-        _refuse_unknown_features(features, base=base, known=_ARM_FEATURES, where=where)
+        _refuse_unknown_features(features, base=base, known=_ARM_FEATURES)
         return _arm_level(base, features)
     what = f"there is no CPU level '{base}', only {', '.join([*_X86_LEVELS, *_ARM_LEVELS])}"
-    raise RecipeError(where, [Problem(where=where, key="", what=what)], hint="a feature is added with '+'")
+    raise _refusal(what, hint="a feature is added with '+'")
 
 
 def cpu_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -277,12 +277,15 @@ def _arm_level(base: str, features: Iterable[str]) -> CpuLevel:
     )
 
 
-def _refuse_unknown_features(features: Iterable[str], *, base: str, known: Iterable[str], where: str) -> None:
+def _refuse_unknown_features(features: Iterable[str], *, base: str, known: Iterable[str]) -> None:
     names = sorted(known)
     wrong = [feature for feature in features if feature not in names]
     if wrong:
         what = f"there is no CPU feature '{wrong[0]}' to add to {base}, only {', '.join(names)}"
         hint = re.sub(r"[._]", "", wrong[0]) if re.sub(r"[._]", "", wrong[0]) in names else ""
-        raise RecipeError(
-            where, [Problem(where=where, key="", what=what)], hint=f"gcc's name of it is '{hint}'" if hint else ""
-        )
+        raise _refusal(what, hint=f"gcc's name of it is '{hint}'" if hint else "")
+
+
+def _refusal(what: str, *, hint: str) -> RecipeError:
+    where = "targets.cpus"
+    return RecipeError(where, [Problem(where=where, key="", what=what)], hint=hint)

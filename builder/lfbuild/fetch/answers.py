@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lfbuild.errors import FetchError
 
@@ -29,7 +29,9 @@ class ChangedError(FetchError):
 
 
 MAX_WAIT_S = 60
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+_NUMBER: Final = "[0-9]{1,18}"
+"""No file is larger, and longer texts of digits are for no `int`."""
+_CONTENT_RANGE = re.compile(rf"bytes (?:({_NUMBER})-({_NUMBER})|\*)/({_NUMBER}|\*)")
 _REFUSALS = {
     401: ("the server wants to know who asks (401)", "it may need a token or a password"),
     403: ("the server does not allow it (403)", "it may need a token, or a licence to be accepted on its web page"),
@@ -226,7 +228,7 @@ def _partial_content(headers: Mapping[str, str], held_bytes: int) -> Decision:
 
 def _length(headers: Mapping[str, str]) -> int | None:
     text = headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if re.fullmatch(_NUMBER, text) else None
 
 
 def _wait(headers: Mapping[str, str]) -> float | None:

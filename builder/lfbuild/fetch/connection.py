@@ -56,10 +56,8 @@ class Connections:
             target = response.headers.get("Location") if response.status in _REDIRECTS else None
             if target is None:
                 return response, url
-            response.drain_conn()
-            response.release_conn()
-            new = urljoin(url, target)
-            _check_redirect(url, new)
+            response.close()  # with its connection: the body may have no end
+            new = _redirected(url, target)
             if is_elsewhere(new, url):
                 headers = {name: value for name, value in headers.items() if name.lower() not in _SECRET_HEADERS}
             url = new
@@ -153,12 +151,23 @@ def _reason(error: BaseException) -> str:
     return text.partition("(_ssl")[0].rpartition("] ")[2].strip().rstrip(":") or type(error).__name__
 
 
-def _check_redirect(old: str, new: str) -> None:
-    where = without_secrets(old)
-    if urlsplit(new).scheme not in ("http", "https") or not urlsplit(new).hostname:
+def _redirected(old: str, target: str) -> str:
+    """The address that the one at `old` is redirected to by `target`.
+
+    Raises:
+        FetchError: it is no web address, or anyone could change what it gives.
+    """
+    where, new = without_secrets(old), target
+    try:
+        new = urljoin(old, target)
+        is_web = urlsplit(new).scheme in ("http", "https") and bool(urlsplit(new).hostname)
+    except ValueError:
+        is_web = False
+    if not is_web:
         raise FetchError(
             where, f"redirects to {without_secrets(new)}, which is no web address", hint="check the address"
         )
     if urlsplit(old).scheme == "https" and urlsplit(new).scheme == "http":
         hint = "ask for an https:// address"
         raise FetchError(where, "redirects from https to http, where anyone could change the bytes", hint=hint)
+    return new

@@ -80,5 +80,7 @@ def without_secrets(url: str) -> str:
         address = urlsplit(url)
     except ValueError:
         return "an address that cannot be read"
+    if not address.netloc:  # nobody's: `geturl` would leave out its slashes
+        return url.partition("#")[0].partition("?")[0]
     host = address.netloc.rpartition("@")[2]
     return address._replace(netloc=host, query="", fragment="").geturl()

@@ -19,15 +19,20 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import unquote, urlencode
 
+from urllib3 import exceptions
+
 from lfbuild.errors import FetchError, FormatError, ToolError
 from lfbuild.fetch.answers import NotThereError
-from lfbuild.fetch.connection import Connections, PassingError, is_elsewhere
+from lfbuild.fetch.connection import Connections, PassingError, in_words, is_elsewhere
 from lfbuild.fetch.docker_login import basic_login
+from lfbuild.fetch.network import without_secrets
 from lfbuild.fetch.remote import Access
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    import urllib3
 
     from lfbuild.fetch.network import Network
 
@@ -67,7 +72,7 @@ class OciAddress:
         """
         found = _ADDRESS.fullmatch(url)
         if found is None:
-            raise FetchError(url, "is no address in a registry", hint="oci://HOST/REPOSITORY:TAG")
+            raise FetchError(without_secrets(url), "is no address in a registry", hint="oci://HOST/REPOSITORY:TAG")
         return cls(**found.groupdict(default="") | {"name": unquote(found["name"] or "")})
 
     @property
@@ -83,8 +88,8 @@ class OciAddress:
 class Registries:
     """What is known of registries for as long as one fetcher lives: tokens, and what tags mean."""
 
-    def __init__(self, connections: Connections, environment: Mapping[str, str]) -> None:
-        self._connections, self._environment = connections, environment
+    def __init__(self, connections: Connections, network: Network) -> None:
+        self._connections, self._network = connections, network
         self._lock, self._signing_in = threading.Lock(), threading.Lock()
         self._authorization: dict[str, str] = {}
         """What each repository wants to hear, by its address."""
@@ -138,7 +143,7 @@ class Registries:
                 for layer in manifest["layers"]
                 if TITLE in layer.get("annotations", {})
             }
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise FormatError(str(address), "is no release of lfbuild's: its manifest has no named files") from error
         return layers
 
@@ -148,7 +153,7 @@ class Registries:
             response, answered = self._connections.get(url, headers | self.headers(str(address)))
             try:
                 if response.status == 200:
-                    return bytes(response.read(_MOST_MANIFEST_BYTES))
+                    return self._read(response, address)
                 challenge = response.headers.get("WWW-Authenticate", "")
             finally:
                 response.close()
@@ -160,6 +165,13 @@ class Registries:
             raise PassingError(f"the registry answers {response.status}")
         raise FetchError(str(address), f"the registry refuses ({response.status})", hint=_HINT)
 
+    def _read(self, response: urllib3.BaseHTTPResponse, address: OciAddress) -> bytes:
+        """A small body."""
+        try:
+            return bytes(response.read(_MOST_MANIFEST_BYTES))
+        except exceptions.HTTPError as error:
+            raise in_words(error, where=str(address), network=self._network) from error
+
     def _sign_in_anew(self, address: OciAddress, said: Mapping[str, str], challenge: str) -> bool:
         """Tokens expire in the middle of a download; the first connection that is refused signs in for all."""
         with self._signing_in:
@@ -167,7 +179,7 @@ class Registries:
 
     def _sign_in(self, address: OciAddress, challenge: str) -> bool:
         """Have what the registry wants to hear; False where nothing is at hand."""
-        login = basic_login(address.host, self._environment)
+        login = basic_login(address.host, self._network.environment)
         if challenge.startswith("Bearer "):
             value = f"Bearer {self._token(address, dict(_CHALLENGE.findall(challenge)), login)}"
         elif challenge.lower().startswith("basic ") and login:
@@ -188,8 +200,8 @@ class Registries:
         said = {"Authorization": login} if login else {}
         response, _ = self._connections.get(f"{realm}?{urlencode(query)}", said)
         try:
-            answer = json.loads(response.read(_MOST_MANIFEST_BYTES)) if response.status == 200 else {}
-        except ValueError:
+            answer = json.loads(self._read(response, address)) if response.status == 200 else {}
+        except (ValueError, RecursionError):
             answer = {}
         finally:
             response.close()

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from lfbuild.errors import FetchError
 from lfbuild.fetch.connection import Connections, PassingError
@@ -44,7 +43,7 @@ class Places:
     def __init__(self, network: Network, *, clock: Clock) -> None:
         self._network, self._clock = network, clock
         self._connections = Connections(network, kept=MOST_CONNECTIONS)
-        self._registries = Registries(self._connections, network.environment)
+        self._registries = Registries(self._connections, network)
 
     def remote(self, url: str, *, size_bytes: int | None = None, is_fresh: bool = False) -> Remote:
         """The file at an address; nothing is asked for yet. `is_fresh`: no cache may have an older one.
@@ -56,13 +55,14 @@ class Places:
             return FileRemote(Path(path), size_bytes=size_bytes)
         if self._network.offline:
             raise FetchError(without_secrets(url), "--offline forbids to fetch it", hint="run without --offline")
-        if urlsplit(url).scheme == "s3":
+        scheme = url.partition("://")[0].lower()
+        if scheme == "s3":
             from lfbuild.fetch.s3 import Bucket
 
             access = Access(sign=Bucket.of(url, self._network).sign)
-        elif urlsplit(url).scheme == "oci":
+        elif scheme == "oci":
             access = self._registries.access(url)
-        elif urlsplit(url).scheme not in ("http", "https"):
+        elif scheme not in ("http", "https"):
             what = "is not an http://, https://, s3:// or oci:// address"
             raise FetchError(without_secrets(url), what, hint="check the address")
         else:

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from urllib3 import exceptions
 
+from lfbuild.errors import FetchError
 from lfbuild.fetch.answers import (
     AskLater,
     ChangedError,
@@ -236,11 +237,19 @@ class _FileBody:
 
 
 def local_path(url: str) -> str | None:
-    """The path that a file:// address or a plain path means; None for any other address."""
+    """The path that a file:// address or a plain path means; None for any other address.
+
+    Raises:
+        FetchError: no file has such a name.
+    """
     scheme = url.partition("://")[0] if "://" in url else ""
-    if scheme == "file":
-        return unquote(urlsplit(url).path)
-    return None if scheme else url
+    if scheme not in ("", "file"):
+        return None
+    with contextlib.suppress(ValueError):  # an address that cannot be taken apart
+        path = unquote(urlsplit(url).path) if scheme else url
+        if "\0" not in path:
+            return path
+    raise FetchError(url.replace("\0", "%00"), "can be the name of no file", hint="check the address")
 
 
 def _headers(span: Span | None, promised: Promised, *, is_fresh: bool) -> dict[str, str]:

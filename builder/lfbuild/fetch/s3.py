@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from lfbuild.errors import FetchError, ToolError
+from lfbuild.errors import FetchError, LfbuildError, ToolError
 from lfbuild.fetch.network import without_secrets
 
 if TYPE_CHECKING:
@@ -42,8 +42,11 @@ class Bucket:
             ToolError: boto3 is not installed.
             FetchError: it is no such address, or the store's settings are not usable.
         """
-        name = urlsplit(url).netloc
-        if not name or not urlsplit(url).path.strip("/"):
+        try:
+            name, path = urlsplit(url)[1:3]
+        except ValueError:
+            name = path = ""
+        if not name or "@" in name or not path.strip("/"):
             raise FetchError(without_secrets(url), "is no address in a store", hint="s3://BUCKET/PATH/NAME")
         try:
             import boto3
@@ -98,11 +101,20 @@ class Bucket:
 
         return _told(url, ask)
 
-    def put(self, source: Path | bytes, url: str, *, cache: str, on_bytes: Callable[[int], None]) -> None:
+    def put(
+        self,
+        source: Path | bytes,
+        url: str,
+        *,
+        cache: str,
+        on_bytes: Callable[[int], None],
+        confirm: Callable[[], None] = lambda: None,
+    ) -> None:
         """Put a file there, large ones in parts; it appears whole or not at all.
 
         Raises:
             FetchError: the store does not take it.
+            LfbuildError: `confirm` refuses what was put; it is not there any more.
         """
         more = {"CacheControl": cache, "ContentType": "application/octet-stream"}
 
@@ -114,6 +126,11 @@ class Bucket:
                 self.client.upload_file(str(source), self.name, _key(url), ExtraArgs=more, Callback=on_bytes)
 
         _told(url, put)
+        try:
+            confirm()
+        except LfbuildError:
+            _told(url, lambda: self.client.delete_object(Bucket=self.name, Key=_key(url)))
+            raise
 
 
 def _told(url: str, act: Callable[[], _Result]) -> _Result:

@@ -6,7 +6,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import urlsplit
 
 from lfbuild.errors import FetchError
 from lfbuild.fetch.network import without_secrets
@@ -26,8 +25,20 @@ class Shelf(Protocol):
     def size_of(self, url: str, /) -> int | None:
         """How large what stands there is; None if nothing does."""
 
-    def put(self, source: Path | bytes, url: str, /, *, cache: str, on_bytes: Callable[[int], None]) -> None:
-        """Put a file there, whole or not at all; `cache` is what servers tell caches of it."""
+    def put(
+        self,
+        source: Path | bytes,
+        url: str,
+        /,
+        *,
+        cache: str,
+        on_bytes: Callable[[int], None],
+        confirm: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Put a file there, whole or not at all; `cache` is what servers tell caches of it.
+
+        `confirm` is asked once all of it was read, and raises if that was not what is meant: then nothing is there.
+        """
 
 
 def shelf_for(url: str, network: Network) -> Shelf:
@@ -38,7 +49,7 @@ def shelf_for(url: str, network: Network) -> Shelf:
     """
     if local_path(url) is not None:
         return FolderShelf()
-    if urlsplit(url).scheme == "s3":
+    if url.lower().startswith("s3://"):
         if network.offline:
             raise FetchError(without_secrets(url), "--offline forbids to put it there", hint="run without --offline")
         from lfbuild.fetch.s3 import Bucket
@@ -57,7 +68,16 @@ class FolderShelf:
         path = _path(url)
         return path.stat().st_size if path.is_file() else None
 
-    def put(self, source: Path | bytes, url: str, /, *, cache: str, on_bytes: Callable[[int], None]) -> None:
+    def put(
+        self,
+        source: Path | bytes,
+        url: str,
+        /,
+        *,
+        cache: str,
+        on_bytes: Callable[[int], None],
+        confirm: Callable[[], None] = lambda: None,
+    ) -> None:
         """See `Shelf`."""
         del cache
         path = _path(url)
@@ -73,6 +93,7 @@ class FolderShelf:
             with source.open("rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 copy_range(file.fileno(), target.fileno(), source_offset=0, target_offset=0, length=size)
+            confirm()
             on_bytes(size)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import urlsplit
 
 UPDATE_ADDRESS_PATTERN: Final = r"(?:https?|s3|oci)://[^/\s]+"
 """How an address begins that `update` reads from the network."""
@@ -33,9 +34,18 @@ def check_version(version: str) -> str:
 
 def check_update_address(url: str) -> str:
     """Refuse an address that no machine but this one could update from."""
-    if not re.match(UPDATE_ADDRESS_PATTERN, url) or re.search(r"\s", url):
+    if not re.match(UPDATE_ADDRESS_PATTERN, url) or re.search(r"\s", url) or not can_be_taken_apart(url):
         raise ValueError("must be an http://, https://, s3:// or oci:// address")
     return url
+
+
+def can_be_taken_apart(url: str) -> bool:
+    """Whether an address has brackets only around a host that is a number (RFC 3986, 3.2.2)."""
+    try:
+        urlsplit(url)
+    except ValueError:
+        return False
+    return True
 
 
 def check_file_address(url: str) -> str:

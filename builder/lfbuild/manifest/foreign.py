@@ -35,7 +35,7 @@ _LONGEST_GAP_BYTES: Final = 32 << 20
 """Behind an engine's last own member stands its directory, of some KB; a gap that is longer is somebody's padding."""
 _PIECE_BYTES: Final = 8 << 20
 _VERSION_BYTES: Final = 128 << 20
-_LLAMAFILE_VERSION = re.compile(rb"llamafile v(\d+\.\d+\.\d+)")
+_LLAMAFILE_VERSION = re.compile(rb"llamafile v(\d{1,9}\.\d{1,9}\.\d{1,9})(?!\d)")
 _ROLES: Final[dict[str, Role]] = {"mmproj": "mmproj", "adapter": "lora"}
 
 

@@ -13,7 +13,7 @@ from lfbuild.recipe.lock import (
     sources_digest,
 )
 from lfbuild.recipe.model import Piece, Recipe
-from lfbuild.recipe.narrow import narrowed, retooled, systems_of
+from lfbuild.recipe.narrow import narrowed, retooled, systems_of, uncommanded
 from lfbuild.recipe.paths import files_at, named_paths
 from lfbuild.recipe.places import (
     EngineGitSource,
@@ -61,4 +61,5 @@ __all__ = [
     "schema_text",
     "sources_digest",
     "systems_of",
+    "uncommanded",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 from lfbuild.errors import Problem, RecipeError
 from lfbuild.recipe.load import refusal
-from lfbuild.recipe.model import ToolchainTable
+from lfbuild.recipe.model import SignTable, ToolchainTable
 from lfbuild.recipe.rules import GoodTables, all_faults
 from lfbuild.recipe.targets import HOST, Target
 
@@ -56,6 +56,13 @@ def retooled(recipe: Recipe, kind: str | None) -> Recipe:
     if faults:
         raise refusal(recipe.path, recipe.lines, faults)
     return other
+
+
+def uncommanded(recipe: Recipe) -> Recipe:
+    """The recipe without the programs that it would have run for something else than a byte: signing needs a key, and
+    a compiler launcher only saves time."""
+    toolchain = recipe.toolchain.model_copy(update={"launcher": None})
+    return recipe.model_copy(update={"sign": SignTable(), "toolchain": toolchain})
 
 
 def systems_of(recipe: Recipe, *, host: str) -> tuple[str, ...]:

@@ -13,7 +13,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Strict, WithJsonSchema
 
-from lfbuild.formats.names import UPDATE_ADDRESS_PATTERN, check_file_name, check_update_address, check_version
+from lfbuild.formats.names import (
+    UPDATE_ADDRESS_PATTERN,
+    can_be_taken_apart,
+    check_file_name,
+    check_update_address,
+    check_version,
+)
 
 KIB = 1024
 _UNITS = {"": 1, "B": 1, "KiB": KIB, "MiB": KIB**2, "GiB": KIB**3, "TiB": KIB**4}
@@ -135,7 +141,7 @@ def check_model_name(name: str) -> str:
 
 
 def _check_url(url: str) -> str:
-    if not re.match(r"https?://[^/\s]+", url) or re.search(r"\s", url):
+    if not re.match(r"https?://[^/\s]+", url) or re.search(r"\s", url) or not can_be_taken_apart(url):
         raise ValueError("must be an http:// or https:// address")
     return url
 

@@ -19,7 +19,7 @@ _MARKUP = frozenset("\\`*[]<>&")
 
 def notes_text(release: ReleaseFacts, previous: Sequence[ReleaseFacts]) -> str:
     """The notes of a release; `previous` are earlier ones, newest first."""
-    return "\n".join([f"# {release.title}", "", *_lines(release, previous)]).rstrip() + "\n"
+    return "\n".join([f"# {plain(release.title)}", "", *_lines(release, previous)]).rstrip() + "\n"
 
 
 def _lines(release: ReleaseFacts, previous: Sequence[ReleaseFacts]) -> Iterator[str]:
@@ -30,10 +30,10 @@ def _lines(release: ReleaseFacts, previous: Sequence[ReleaseFacts]) -> Iterator[
 
 
 def _file_lines(file: FileFacts) -> Iterator[str]:
-    yield f"## {file.name}"
+    yield f"## {plain(file.name)}"
     yield ""
     if file.manifest.release.description:
-        yield f"{plain(file.manifest.release.description)}"
+        yield plain(file.manifest.release.description)
         yield ""
     for name, value in facts_of(file):
         yield f"* {name}: {plain(value)}"
@@ -60,7 +60,7 @@ def _change_lines(file: FileFacts, earlier: FileFacts | None) -> Iterator[str]:
     if earlier is None:
         return
     found = changes(earlier, file)
-    yield f"### Since {earlier.version or earlier.sha256[:12]}"
+    yield f"### Since {plain(earlier.version or earlier.sha256[:12])}"
     yield ""
     if not found:
         yield "The same file."

@@ -74,7 +74,7 @@ def _read_page(document: Document, project: str, where: str) -> Sequence[Distrib
             page = pypi_simple.ProjectPage.from_json_data(json.loads(document.data), document.url)
         else:
             page = pypi_simple.ProjectPage.from_html(project, document.data, document.url)
-    except (ValueError, KeyError, pypi_simple.UnsupportedRepoVersionError) as error:
+    except (ValueError, KeyError, RecursionError, pypi_simple.UnsupportedRepoVersionError) as error:
         raise FetchError(where, "the index's page cannot be understood", hint="is it a package index?") from error
     return page.packages
 

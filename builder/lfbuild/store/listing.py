@@ -54,13 +54,13 @@ def list_store(store: Store) -> tuple[StoreEntry, ...]:
 
 
 def choose_removals(
-    entries: Collection[StoreEntry], *, keep: Collection[str], older_than: float | None, max_bytes: int | None
+    entries: Collection[StoreEntry], *, older_than: float | None, max_bytes: int | None
 ) -> tuple[StoreEntry, ...]:
     """Decide what goes: everything last used before `older_than`, then the longest unused until `max_bytes` remain.
 
-    With neither limit everything goes. What has its key in `keep` stays, whatever its age and size.
+    With neither limit everything goes.
     """
-    free = sorted((entry for entry in entries if entry.key not in keep), key=lambda entry: entry.last_used)
+    free = sorted(entries, key=lambda entry: entry.last_used)
     if older_than is None and max_bytes is None:
         return tuple(free)
     removed = [entry for entry in free if older_than is not None and entry.last_used < older_than]
@@ -74,11 +74,9 @@ def choose_removals(
     return tuple(removed)
 
 
-def prune_store(
-    store: Store, *, keep: Collection[str] = (), older_than: float | None = None, max_bytes: int | None = None
-) -> Pruned:
+def prune_store(store: Store, *, older_than: float | None = None, max_bytes: int | None = None) -> Pruned:
     """Remove what `choose_removals` names, and what crashes left behind."""
-    removals = choose_removals(list_store(store), keep=keep, older_than=older_than, max_bytes=max_bytes)
+    removals = choose_removals(list_store(store), older_than=older_than, max_bytes=max_bytes)
     with store.lock("prune"):
         abandoned_bytes = store.drop_abandoned()
         removed = tuple(entry for entry in removals if _remove(store, entry))

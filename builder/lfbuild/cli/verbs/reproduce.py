@@ -27,7 +27,8 @@ def add(subparsers: Subparsers) -> Parser:
         "reproduce",
         summary="build a file again from what is in it, and compare",
         description="Builds FILE again from the recipe and the provenance inside it, and compares the bytes.\n"
-        "Exit code 0: they are the same. 5: they are not, and the members that differ are named.",
+        "Exit code 0: they are the same. 5: they are not, and the members that differ are named.\n"
+        "Nothing is signed. What is compiled runs its own build scripts: a stranger's FILE belongs into a container.",
         examples=EXAMPLES,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a llamafile of lfbuild's")
@@ -62,7 +63,8 @@ def _blocks(outcome: Reproduction) -> list[Block]:
     from lfbuild.cli.render import Cell
 
     if outcome.same:
-        return [Cell(f"{outcome.path}: its recipe gives the same bytes", "good")]
+        but = ", all but those of its signature, which takes a key" if outcome.is_signed else ""
+        return [Cell(f"{outcome.path}: its recipe gives the same bytes{but}", "good")]
     lines: list[Block] = [Cell(f"{outcome.path}: {it.subject}: {it.what}", "bad") for it in outcome.differences]
     lines += [f"note: {reason}" for reason in outcome.reasons]
     return [*lines, Cell(f"{outcome.path}: its recipe gives other bytes", "bad")]

@@ -112,10 +112,12 @@ def _give_up(arguments: argparse.Namespace, context: Context) -> int:
     from lfbuild.cli.render import Cell
     from lfbuild.cli.words import refused
     from lfbuild.commands.update import give_up
+    from lfbuild.fetch.network import without_secrets
     from lfbuild.report import size_words
 
     flags = ("seed", "repair", "keep_old", "in_place", "limit", "at_most")
-    words = (arguments.url, *(f"--{flag.replace('_', '-')}" for flag in flags if getattr(arguments, flag)))
+    url = without_secrets(arguments.url) if "://" in arguments.url else arguments.url
+    words = (url, *(f"--{flag.replace('_', '-')}" for flag in flags if getattr(arguments, flag)))
     if others := [word for word in words if word]:
         what = f"--give-up updates nothing, so {others[0]} has no place beside it"
         raise refused("update", what, hint="leave one of them out")
