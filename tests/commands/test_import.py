@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.world.edits import LARGER_ENGINE, edit_in_place, engine_file, launcher_file, new_slice
 from tests.world.files import manifest_of, sign_file, verified, write_tiny_file
-from tests.world.models import tiny_gguf
+from tests.world.models import DEFAULT_VALUES, INT32, tiny_gguf
 from tests.world.mozilla import MODEL, mozilla_engine, mozilla_file, write_mozilla_file
 from tests.world.programs import tiny_elf
 from tests.world.slices import LINUX, LINUX_ENGINE, tiny_launcher
@@ -54,6 +54,17 @@ def test_a_foreign_llamafile_gets_a_manifest_and_keeps_its_members(world: Path) 
     assert manifest.member("web/index.html").encoding.encoder == ""  # type: ignore[union-attr]
     assert manifest.member(MODEL).model.architecture == "llama"  # type: ignore[union-attr]
     assert path.read_bytes().startswith(mozilla_engine()[:4096])
+
+
+def test_a_model_that_tells_nonsense_of_itself_is_imported_and_goes_back(world: Path) -> None:
+    odd = tiny_gguf(DEFAULT_VALUES | {"llama.context_length": (INT32, -1)})
+    path = write_mozilla_file(world / "moz.llamafile", {MODEL: odd})
+
+    run("import", path)
+    run("convert-back", path, "-o", "back.llamafile")
+
+    assert verified(path) == []
+    assert members_of(world / "back.llamafile")[MODEL] == odd
 
 
 def test_members_of_the_engine_and_of_the_user_are_told_apart(world: Path) -> None:

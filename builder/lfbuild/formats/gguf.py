@@ -107,9 +107,9 @@ class GgufHeader:
         return value if isinstance(value, str) else ""
 
     def number(self, key: str) -> int:
-        """An integer value, 0 where the key is absent or no integer."""
+        """An integer value, 0 where the key is absent or no integer; `true` is none."""
         value = self.values.get(key, 0)
-        return value if isinstance(value, int) else 0
+        return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def read_gguf(read: ReadAt, size: int, *, where: str) -> GgufHeader:
