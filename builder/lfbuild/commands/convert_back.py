@@ -17,7 +17,7 @@ from lfbuild.commands.recover import settled
 from lfbuild.errors import FormatError, IntegrityError, Problem, RecipeError, command
 from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, Cuts
 from lfbuild.formats.executable import PROBE_BYTES, identify_program, signature_holes
-from lfbuild.host.files import check_target, refuse_overwriting, replacing
+from lfbuild.host.files import check_target, expected_at, own_as, refuse_overwriting, replacing
 from lfbuild.host.inplace import used
 from lfbuild.host.moving import write_all
 from lfbuild.host.room import refuse_full_disk_for_copy
@@ -77,8 +77,11 @@ def convert_back(
         total = head.source.size_bytes + sum(source.size_bytes for _, source in members)
         head_bytes = head.source.size_bytes
         refuse_full_disk_for_copy(output.parent, file.fileno(), copied_bytes=total - head_bytes, new_bytes=head_bytes)
+        facts = os.fstat(file.fileno())
+        mode, expected = facts.st_mode & 0o7777, expected_at(output, path, facts)
         # Beyond this point nothing is decided any more.
-        with report.step("writing", total=total) as step, replacing(output, mode=0o755) as made:
+        with report.step("writing", total=total) as step, replacing(output, mode=mode, expected=expected) as made:
+            own_as(made.fileno(), expected, mode=mode)
             with HashPool(settings.machine.cores) as pool, head.source.opened() as opened:
                 cuts = Cuts.plain(head.source.size_bytes, block_bytes=HEAD_BLOCK_BYTES)
                 pool.copy(opened, made.fileno(), 0, cuts).finish(step.advance)
@@ -91,7 +94,6 @@ def convert_back(
                 start=head.source.size_bytes,
                 on_bytes=step.advance,
             )
-            os.fchmod(made.fileno(), os.fstat(file.fileno()).st_mode & 0o7777)
     kept = tuple(record.name for record, _ in members)
     dropped = tuple(item.name for item in present.manifest.members if item.name not in kept)
     return ConvertedBack(path=output, engine=told, members=kept, dropped=dropped)
