@@ -32,7 +32,7 @@ from tests.world.models import (
 
 from lfbuild.errors import FormatError
 from lfbuild.formats import gguf as walker
-from lfbuild.formats.blocks import BLOCK_BYTES
+from lfbuild.formats.blocks import BLOCK_BYTES, BlockIndex
 from lfbuild.formats.ggml import element_block
 from lfbuild.formats.gguf import GgufHeader, cut_gguf, read_gguf
 
@@ -362,6 +362,27 @@ def test_shared_and_unknown_tensors_are_covered_all_the_same() -> None:
 
     assert cuts.size_bytes == len(data)
     assert [run.label for run in cuts.runs if run.label] == ["kv", "infos", "a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        (b"\xff" * 30_000, "\N{REPLACEMENT CHARACTER}" * 42),
+        ("é".encode() * 30_000, "é" * 64),
+        (b"a" + "é".encode() * 64, "a" + "é" * 63),
+        (b"a" * 128, "a" * 128),
+    ],
+)
+def test_a_tensor_name_of_any_length_becomes_a_label(name: bytes, label: str) -> None:
+    info = struct.pack("<Q", len(name)) + name + struct.pack("<IQIQ", 1, 8, F32, 0)
+    start = raw_gguf(0, 1, info)
+    data = start + bytes(-len(start) % 32) + bytes(32)
+
+    cuts = cut_gguf(walked(data))
+
+    assert cuts.runs[-1].label == label
+    index = BlockIndex(cuts=cuts, leaves=bytes(32 * cuts.leaves))
+    assert BlockIndex.parse(index.to_bytes(), where="x") == index
 
 
 @settings(max_examples=60, deadline=None)

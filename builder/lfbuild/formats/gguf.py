@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.errors import FormatError
-from lfbuild.formats.blocks import BLOCK_BYTES, NO_TENSOR, Cuts, Run
+from lfbuild.formats.blocks import BLOCK_BYTES, MOST_LABEL_BYTES, NO_TENSOR, Cuts, Run
 from lfbuild.formats.ggml import element_block
 
 if TYPE_CHECKING:
@@ -171,7 +171,8 @@ def _tensor_run(tensor: Tensor, size: int, block_bytes: int) -> Run:
     unit = known.size_bytes if known else 1
     tensor_type = min(tensor.type, NO_TENSOR)
     whole_units = block_bytes // unit * unit
-    return Run(size_bytes=size, block_bytes=whole_units, label=tensor.name, tensor_type=tensor_type)
+    label = tensor.name.encode()[:MOST_LABEL_BYTES].decode(errors="ignore")
+    return Run(size_bytes=size, block_bytes=whole_units, label=label, tensor_type=tensor_type)
 
 
 class _Walk:
