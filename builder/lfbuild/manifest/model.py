@@ -32,6 +32,12 @@ the alignment, moved by no swap; `body`: behind it; `tail`: rewritten by every e
 Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_COUNT)]
 """A size, an offset or a number of things: what a hostile manifest says is at least no nonsense."""
 
+EncoderVersion = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z.+!-]{0,64}\Z")]
+"""A version and no more: users are told to type it behind `pip install`."""
+
+EncoderLevel = Annotated[int, msgspec.Meta(ge=0, le=12)]
+"""Those of libdeflate."""
+
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the file is, as its maker says."""
@@ -136,8 +142,8 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     decoded_size: Count
     decoded_root: str
     encoder: str
-    encoder_version: str
-    level: int
+    encoder_version: EncoderVersion
+    level: EncoderLevel
 
 
 class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
