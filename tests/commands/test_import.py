@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.world.edits import LARGER_ENGINE, edit_in_place, engine_file, launcher_file, new_slice
 from tests.world.files import manifest_of, sign_file, verified, write_tiny_file
-from tests.world.models import tiny_gguf
+from tests.world.models import DEFAULT_VALUES, INT32, tiny_gguf
 from tests.world.mozilla import MODEL, mozilla_engine, mozilla_file, write_mozilla_file
 from tests.world.programs import tiny_elf
 from tests.world.slices import LINUX, LINUX_ENGINE, tiny_launcher
@@ -56,6 +57,17 @@ def test_a_foreign_llamafile_gets_a_manifest_and_keeps_its_members(world: Path) 
     assert path.read_bytes().startswith(mozilla_engine()[:4096])
 
 
+def test_a_model_that_tells_nonsense_of_itself_is_imported_and_goes_back(world: Path) -> None:
+    odd = tiny_gguf(DEFAULT_VALUES | {"llama.context_length": (INT32, -1)})
+    path = write_mozilla_file(world / "moz.llamafile", {MODEL: odd})
+
+    run("import", path)
+    run("convert-back", path, "-o", "back.llamafile")
+
+    assert verified(path) == []
+    assert members_of(world / "back.llamafile")[MODEL] == odd
+
+
 def test_members_of_the_engine_and_of_the_user_are_told_apart(world: Path) -> None:
     path = write_mozilla_file(world / "moz.llamafile", members={"deflated.txt": b"x" * 500}, deflated=("deflated.txt",))
 
@@ -79,6 +91,62 @@ def test_entries_of_folders_are_left_out_and_told(world: Path, capsys: Captured,
     assert "entries of folders are left out (web/, a/, b/ and 1 more): unpacking a member makes its folder" in said
     assert verified(path) == []
     assert members_of(path) == {"a.gguf": tiny_gguf(), "web/x": b"x"}
+
+
+def foreign_file(world: Path) -> Path:
+    return write_mozilla_file(world / "tiny.llamafile")
+
+
+REWRITES = [
+    pytest.param(foreign_file, ["import", "tiny.llamafile"], id="import"),
+    pytest.param(foreign_file, ["import", "tiny.llamafile", "-o", "./tiny.llamafile"], id="import -o itself"),
+    pytest.param(foreign_file, ["swap", "tiny.llamafile", "--name", "x"], id="swap of a foreign file"),
+    pytest.param(launcher_file, ["swap", "tiny.llamafile", "--name", "x"], id="swap"),
+    pytest.param(launcher_file, ["swap", "tiny.llamafile", "--name", "x", "-o", "tiny.llamafile"], id="swap -o itself"),
+    pytest.param(launcher_file, ["compact", "tiny.llamafile", "-o", "tiny.llamafile"], id="compact -o itself"),
+]
+
+
+@pytest.mark.parametrize(("make", "words"), REWRITES)
+def test_a_private_file_stays_private_and_its_owners_whatever_root_makes_of_it(
+    world: Path, make: Callable[[Path], Path], words: list[str]
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("other people's files need root")
+    path = make(world)
+    os.chown(path, 12345, 12345)
+    path.chmod(0o600)
+
+    run(*words)
+
+    facts = path.stat()
+    assert (facts.st_mode, facts.st_uid, facts.st_gid) == (0o100600, 12345, 12345)
+
+
+@pytest.mark.parametrize(("make", "words"), REWRITES)
+def test_what_another_process_wrote_meanwhile_is_not_written_over(
+    world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Path], words: list[str]
+) -> None:
+    path = make(world)
+
+    def written(folder: Path) -> contextlib.nullcontext[None]:
+        (folder / "other").write_bytes(b"theirs")
+        (folder / "other").replace(path)
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr("lfbuild.host.files._folder_had_alone", written)
+    run(*words, code=8)
+
+    assert ": was changed by another process meanwhile\n" in capsys.readouterr().err
+    assert path.read_bytes() == b"theirs"
+
+
+def test_a_copy_of_a_private_file_is_private(world: Path) -> None:
+    foreign_file(world).chmod(0o600)
+
+    run("import", "tiny.llamafile", "-o", "copy.llamafile")
+
+    assert (world / "copy.llamafile").stat().st_mode == 0o100600
 
 
 def test_weights_that_lie_anywhere_are_moved_when_asked(world: Path, capsys: Captured) -> None:

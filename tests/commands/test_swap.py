@@ -630,6 +630,22 @@ def test_another_mode_of_a_file_is_a_change(world: Path, capsys: Captured) -> No
     assert swapped(capsys, path, "--file", "run.sh=run.sh")["done"]
 
 
+@pytest.mark.parametrize("words", [["swap", "--name", "x"], ["swap", "--name", "x", "--in-place"], ["compact"]])
+def test_there_is_no_generation_after_the_last_one(world: Path, capsys: Captured, words: list[str]) -> None:
+    path = launcher_file(world, generation=10**16 - 1)
+    before = path.read_bytes()
+    capsys.readouterr()
+
+    assert main([words[0], str(path), *words[1:], "--quiet"]) == 4
+
+    assert capsys.readouterr().err == (
+        f"lfbuild: {path}: is of generation 9999999999999999, the last one\n"
+        "lfbuild: hint: `lfbuild convert-back`, then `lfbuild import`, begin at 1 again\n"
+    )
+    assert path.read_bytes() == before
+    assert verified(path) == []
+
+
 def test_an_interrupted_edit_is_told_and_finished_first(world: Path, capsys: Captured) -> None:
     path = launcher_file(world)
     path.write_bytes(path.read_bytes() + b"a tail without end")

@@ -234,6 +234,21 @@ def test_a_plan_that_lies_is_refused_before_anything_is_written(
     assert target.getvalue() == b""
 
 
+@pytest.mark.parametrize(
+    ("version", "level", "told"),
+    [
+        ("0.9.0 --index-url https://example.org", 12, "Expected `str` matching regex"),
+        ("0.9.0", 13, "Expected `int` <= 12"),
+    ],
+)
+def test_a_version_that_nobody_should_type_and_a_level_that_is_none_are_refused(
+    tmp_path: Path, old: Path, delta: bytes, version: str, level: int, told: str
+) -> None:
+    frame = ProgramFrame(1, 0, 0, 64, 0, Encoding(SIZE, "libdeflate", version, level))
+
+    assert refusal(old, lying(delta, frame=frame), tmp_path).startswith(f"x.lfdelta: plan: is damaged: {told}")
+
+
 @pytest.mark.parametrize("frame", [StoredFrame(1, 0), PackedFrame(1, 0), ProgramFrame(1, 0, 0, 64, 0, None)])
 def test_no_frame_makes_more_than_is_held_in_memory(
     tmp_path: Path, old: Path, delta: bytes, frame: Frame, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +37,19 @@ def test_bytes_are_subtracted_and_added_one_by_one(new: bytes, other: bytes) -> 
 
     assert difference == bytes((a - b) % 256 for a, b in zip(new, old, strict=True))
     assert lanes.added_bytes(old, difference) == new
+
+
+@pytest.mark.parametrize("size", [1 << 20, 16 << 20])
+def test_rows_of_any_number_of_sizes_take_no_more_memory_than_two_frames(size: int) -> None:
+    tracemalloc.start()
+    try:
+        for less in range(48):
+            assert lanes.repeated(0x80, 1, size - less).bit_length() == 8 * (size - less)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert held < 36 << 20
 
 
 def _folded(difference: int, bits: int) -> int:

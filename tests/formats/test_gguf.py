@@ -32,7 +32,7 @@ from tests.world.models import (
 
 from lfbuild.errors import FormatError
 from lfbuild.formats import gguf as walker
-from lfbuild.formats.blocks import BLOCK_BYTES
+from lfbuild.formats.blocks import BLOCK_BYTES, BlockIndex
 from lfbuild.formats.ggml import element_block
 from lfbuild.formats.gguf import GgufHeader, cut_gguf, read_gguf
 
@@ -64,7 +64,7 @@ def test_the_facts_of_a_hand_made_model_are_read() -> None:
     assert header.number("llama.context_length") == 2048
     assert header.values["llama.rope.freq_base"] == 10000.0
     assert header.values["tokenizer.ggml.add_bos_token"] is True
-    assert header.array_lengths == {"tokenizer.ggml.tokens": 4, "tokenizer.ggml.scores": 4}
+    assert "tokenizer.ggml.tokens" not in header.values
     assert [(tensor.name, tensor.shape, tensor.type) for tensor in header.tensors] == [
         (tensor.name, tensor.shape, tensor.type) for tensor in DEFAULT_TENSORS
     ]
@@ -135,13 +135,8 @@ def test_the_package_and_the_walker_read_the_same(tmp_path: Path) -> None:
 
     theirs = gguf.GGUFReader(path)
     fields = {name: field for name, field in theirs.fields.items() if not name.startswith("GGUF.")}
-    assert set(fields) == set(header.values) | set(header.array_lengths)
-    for name, field in fields.items():
-        value = field.contents()
-        if isinstance(value, list):
-            assert header.array_lengths[name] == len(value)
-        else:
-            assert header.values[name] == value
+    contents = {name: field.contents() for name, field in fields.items()}
+    assert header.values == {name: value for name, value in contents.items() if not isinstance(value, list)}
     assert header.data_offset == theirs.data_offset
     assert len(header.tensors) == len(theirs.tensors) == len(KNOWN_TYPES)
     for mine, other in zip(header.tensors, theirs.tensors, strict=True):
@@ -301,7 +296,6 @@ def test_a_vocabulary_is_stepped_over_without_being_kept() -> None:
 
     header = read_gguf(read, len(data), where="m.gguf")
 
-    assert header.array_lengths == {"tokenizer.ggml.tokens": 100_000}
     assert header.values == {"x": True}
     assert len(reads) <= 2 + len(data) // (1 << 20)
 
@@ -362,6 +356,27 @@ def test_shared_and_unknown_tensors_are_covered_all_the_same() -> None:
 
     assert cuts.size_bytes == len(data)
     assert [run.label for run in cuts.runs if run.label] == ["kv", "infos", "a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        (b"\xff" * 30_000, "\N{REPLACEMENT CHARACTER}" * 42),
+        ("é".encode() * 30_000, "é" * 64),
+        (b"a" + "é".encode() * 64, "a" + "é" * 63),
+        (b"a" * 128, "a" * 128),
+    ],
+)
+def test_a_tensor_name_of_any_length_becomes_a_label(name: bytes, label: str) -> None:
+    info = struct.pack("<Q", len(name)) + name + struct.pack("<IQIQ", 1, 8, F32, 0)
+    start = raw_gguf(0, 1, info)
+    data = start + bytes(-len(start) % 32) + bytes(32)
+
+    cuts = cut_gguf(walked(data))
+
+    assert cuts.runs[-1].label == label
+    index = BlockIndex(cuts=cuts, leaves=bytes(32 * cuts.leaves))
+    assert BlockIndex.parse(index.to_bytes(), where="x") == index
 
 
 @settings(max_examples=60, deadline=None)

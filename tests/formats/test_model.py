@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 
 import pytest
-from tests.world.models import DEFAULT_VALUES, F32, Q8_0, STRING, UINT16, UINT32, TinyTensor, tiny_gguf
+from tests.world.models import (
+    BOOL,
+    DEFAULT_VALUES,
+    F32,
+    INT32,
+    Q8_0,
+    STRING,
+    UINT16,
+    UINT32,
+    UINT64,
+    TinyTensor,
+    tensor_info,
+    tiny_gguf,
+)
 
 from lfbuild.formats.gguf import read_gguf
 from lfbuild.formats.model import ModelFacts, model_facts
@@ -56,3 +70,22 @@ def test_an_adapter_and_a_part_of_a_split_model_say_so() -> None:
     facts = facts_of(tiny_gguf(DEFAULT_VALUES | {"general.type": (STRING, "adapter"), "split.count": (UINT16, 3)}))
 
     assert (facts.kind, facts.split_count) == ("adapter", 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "tokens"),
+    [((INT32, -1), 0), ((UINT64, 1 << 62), 0), ((BOOL, True), 0), ((UINT64, (1 << 62) - 1), (1 << 62) - 1)],
+)
+def test_a_context_that_no_manifest_can_tell_of_is_unknown(value: tuple[int, object], tokens: int) -> None:
+    facts = facts_of(tiny_gguf(DEFAULT_VALUES | {"llama.context_length": value}))
+
+    assert facts.context_length == tokens
+    assert type(facts.context_length) is int
+
+
+@pytest.mark.parametrize("shape", [(1 << 62,), (1 << 63, 1 << 60)])
+def test_more_parameters_than_a_manifest_can_tell_of_are_unknown(shape: tuple[int, ...]) -> None:
+    unknown_type = 9999
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 0) + tensor_info("a", shape, unknown_type, 0)
+
+    assert facts_of(head + bytes(-len(head) % 32)).parameters == 0

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lfbuild.errors import FormatError
-from lfbuild.formats.seal import SEAL_BYTES, Seal
+from lfbuild.formats.seal import LAST_GENERATION, SEAL_BYTES, Seal
 
 DIGEST = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
 CLEAN = Seal(generation=1, state="clean", manifest_digest=DIGEST)
@@ -23,11 +23,19 @@ def test_a_redo_seal_has_as_many() -> None:
     assert len(CLEAN.to_bytes()) == len(REDO.to_bytes()) == SEAL_BYTES
 
 
-@given(st.integers(0, 10**16 - 1), st.sampled_from(["clean", "redo"]), st.binary(min_size=32, max_size=32))
+@given(st.integers(0, LAST_GENERATION), st.sampled_from(["clean", "redo"]), st.binary(min_size=32, max_size=32))
 def test_what_is_written_is_read_again(generation: int, state: str, digest: bytes) -> None:
     seal = Seal(generation=generation, state="redo" if state == "redo" else "clean", manifest_digest=digest.hex())
 
     assert Seal.parse(seal.to_bytes(), where="x") == seal
+
+
+@pytest.mark.parametrize("generation", [-1, LAST_GENERATION + 1])
+def test_a_generation_that_would_change_the_length_is_not_written(generation: int) -> None:
+    with pytest.raises(FormatError) as caught:
+        Seal(generation=generation, state="clean", manifest_digest=DIGEST).to_bytes()
+
+    assert str(caught.value) == f"seal: cannot hold the generation {generation}, only 0 to 9999999999999999"
 
 
 @pytest.mark.parametrize("comment", [b"", b"somebody else's", b"lfbuild", b"Lfbuild 1 "])

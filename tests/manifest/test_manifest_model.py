@@ -163,6 +163,30 @@ def test_a_value_that_cannot_be_is_refused_with_its_place(old: bytes, new: bytes
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        (b'"0.9.0"', b'"0.9.0 --index-url x"', "Expected `str` matching regex"),
+        (b'"0.9.0"', b'"0.9.0\\n"', "Expected `str` matching regex"),
+        (b'"0.9.0"', b'"' + b"9" * 65 + b'"', "Expected `str` matching regex"),
+        (b'"level":12', b'"level":13', "Expected `int` <= 12"),
+        (b'"level":12', b'"level":-1', "Expected `int` >= 0"),
+        (b'"level":12', b'"level":1180591620717411303424', "Expected `int` <= 12"),
+    ],
+)
+def test_what_no_encoder_can_be_told_and_nobody_should_type_is_refused(old: bytes, new: bytes, what: str) -> None:
+    told = refusal(FULL.to_bytes().replace(old, new))
+
+    assert told.startswith(f"x.llamafile: .lfbuild/manifest.json: not a manifest: {what}")
+
+
+@pytest.mark.parametrize("version", ["", "0.9.0", "1!2.0rc1.post2.dev3+local.7-x", "9" * 64])
+def test_every_version_that_a_package_can_have_is_read(version: str) -> None:
+    data = FULL.to_bytes().replace(b'"0.9.0"', f'"{version}"'.encode())
+
+    assert parse_manifest(data, where="x").members[1].encoding.encoder_version == version  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
     "data",
     [b"", b"{", b"[]", b"null", b"\xff", b'{"format":1,"release":{"name":"\xff"}}', b'"\\ud800"', b"[" * 100_000],
 )

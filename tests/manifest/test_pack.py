@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -155,6 +156,40 @@ def test_a_file_that_could_not_be_signed_is_not_there(tmp_path: Path) -> None:
         write_tiny_file(tmp_path, head=tiny_launcher(), sign=sign)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_manifest_that_would_be_refused_when_it_is_read_is_not_written(tmp_path: Path) -> None:
+    model = weights()
+    assert model.facts is not None
+    odd = replace(model, facts=replace(model.facts, context_length=-1))
+
+    with pytest.raises(FormatError) as caught:
+        write_tiny_file(tmp_path, members=(odd,))
+
+    assert str(caught.value) == (
+        "tiny: .lfbuild/manifest.json: not a manifest: Expected `int` >= 0 - at `$.members[0].model.context_length`"
+    )
+    assert caught.value.hint == "nothing was written; this is a mistake in lfbuild: please report it"
+    assert not (tmp_path / "tiny.llamafile").exists()
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        (600, f".lfbuild/blocks/{MODEL_NAME}.blocks: would have 648 bytes, more than the 600 expected"),
+        (1000, ".lfbuild/manifest.json: would have 1943 bytes, more than the 1000 expected"),
+    ],
+)
+def test_what_would_be_too_large_to_be_read_again_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, told: str
+) -> None:
+    monkeypatch.setattr("lfbuild.manifest.record.SMALL_MEMBER_BYTES", limit)
+
+    with pytest.raises(FormatError) as caught:
+        write_tiny_file(tmp_path)
+
+    assert str(caught.value) == told
+    assert not (tmp_path / "tiny.llamafile").exists()
 
 
 def test_the_manifest_lists_every_member_but_itself_with_what_is_known(tmp_path: Path) -> None:

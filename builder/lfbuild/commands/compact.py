@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from lfbuild.archive.reader import Reader
 from lfbuild.commands.recover import settled
 from lfbuild.errors import FormatError, command
+from lfbuild.host.files import expected_at
 from lfbuild.host.inplace import used
 from lfbuild.manifest.carry import write_new_file
 from lfbuild.manifest.edit import plan_compacted
@@ -60,6 +61,6 @@ def compact(path: Path, *, output: Path | None, threads: int, report: Report) ->
                 mode=facts.st_mode & 0o7777,
                 threads=threads,
                 step=step,
-                expected=None if output else facts,
+                expected=expected_at(target, path, facts),
             )
         return Compacted(path=target, old_bytes=facts.st_size, new_bytes=plan.closing.file_size, copied_bytes=copied)

@@ -77,8 +77,10 @@ def convert_back(
         total = head.source.size_bytes + sum(source.size_bytes for _, source in members)
         head_bytes = head.source.size_bytes
         refuse_full_disk_for_copy(output.parent, file.fileno(), copied_bytes=total - head_bytes, new_bytes=head_bytes)
+        mode = os.fstat(file.fileno()).st_mode & 0o7777
         # Beyond this point nothing is decided any more.
-        with report.step("writing", total=total) as step, replacing(output, mode=0o755) as made:
+        with report.step("writing", total=total) as step, replacing(output, mode=mode) as made:
+            os.fchmod(made.fileno(), mode)
             with HashPool(settings.machine.cores) as pool, head.source.opened() as opened:
                 cuts = Cuts.plain(head.source.size_bytes, block_bytes=HEAD_BLOCK_BYTES)
                 pool.copy(opened, made.fileno(), 0, cuts).finish(step.advance)
@@ -91,7 +93,6 @@ def convert_back(
                 start=head.source.size_bytes,
                 on_bytes=step.advance,
             )
-            os.fchmod(made.fileno(), os.fstat(file.fileno()).st_mode & 0o7777)
     kept = tuple(record.name for record, _ in members)
     dropped = tuple(item.name for item in present.manifest.members if item.name not in kept)
     return ConvertedBack(path=output, engine=told, members=kept, dropped=dropped)

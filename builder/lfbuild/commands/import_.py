@@ -12,6 +12,7 @@ from lfbuild.commands.recover import settled
 from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import FormatError, RecipeError, command, problems_of
 from lfbuild.formats.names import check_file_name, check_version
+from lfbuild.host.files import expected_at
 from lfbuild.host.inplace import used
 from lfbuild.manifest.foreign import order_of_foreign, take_apart
 from lfbuild.manifest.model import Release
@@ -68,9 +69,16 @@ def import_file(
         foreign = take_apart(reader)
         release = Release(name=name or path.stem, version=version)
         order = order_of_foreign(foreign, release=release, epoch=epoch, align=align)
-        facts = os.fstat(file.fileno())
-        manifest = pack(order, output or path, threads=threads, report=report, expected=None if output else facts)
+        facts, target = os.fstat(file.fileno()), output or path
+        manifest = pack(
+            order,
+            target,
+            threads=threads,
+            report=report,
+            mode=facts.st_mode & 0o7777,
+            expected=expected_at(target, path, facts),
+        )
     unaligned = [member.name for member in order.members if member.facts and member.place != "aligned"]
     hint = "lfbuild import --align moves it"
     unaligned_notes = tuple(f"{member} lies where no system maps it without a copy: {hint}" for member in unaligned)
-    return Imported(path=output or path, manifest=manifest, notes=(*foreign.left_out(), *unaligned_notes))
+    return Imported(path=target, manifest=manifest, notes=(*foreign.left_out(), *unaligned_notes))

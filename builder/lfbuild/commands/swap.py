@@ -14,7 +14,7 @@ from lfbuild.commands.new_engine import found_engine
 from lfbuild.commands.recover import settled
 from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import FormatError, Problem, RecipeError, command
-from lfbuild.host.files import can_share, check_target, is_same_file, refuse_overwriting
+from lfbuild.host.files import can_share, check_target, expected_at, is_same_file, refuse_overwriting
 from lfbuild.host.inplace import had_alone, used
 from lfbuild.host.moving import SHARED_BYTES
 from lfbuild.host.room import refuse_full_disk
@@ -255,6 +255,7 @@ class _Edit:
             threads=self._threads,
             report=self._report,
             sign=self._options.sign,
+            mode=self._mode(),
             expected=self._expected(),
         )
         return replace(swapped, done=True)
@@ -286,7 +287,7 @@ class _Edit:
 
     def _expected(self) -> os.stat_result | None:
         """What has the old name now, if the new file is to have it."""
-        return os.fstat(self._file.fileno()) if self._target == self._path else None
+        return expected_at(self._target, self._path, os.fstat(self._file.fileno()))
 
 
 def _shared_bytes(part: Part) -> int:

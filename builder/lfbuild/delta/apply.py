@@ -1,8 +1,8 @@
 """Makes NEW from OLD and a delta that arrives front to back: checked first, then carried out.
 
-Memory is a frame and what it refers to, whatever the size of the files. OLD is held against the header before a byte
-is written; every block against its digest before it is written, but for those that are copied: they are digested on
-their way, and the file gets its name only if all of them were right.
+Memory is a frame, what it refers to and 32 MiB, whatever the size of the files. OLD is held against the header before a
+byte is written; every block against its digest before it is written, but for those that are copied: they are digested
+on their way, and the file gets its name only if all of them were right.
 """
 
 from __future__ import annotations

@@ -8,7 +8,12 @@ which is set before and corrected after ("SIMD within a register", Fisher and Di
 
 from __future__ import annotations
 
-from functools import lru_cache
+from typing import Final
+
+_KEPT_BYTES: Final = 32 << 20
+"""Of rows that are kept: what the frames of a file's tensors ask for again and again has less, and frames of other
+sizes, each up to 16 MiB, fill no memory with rows that nobody asks for again."""
+_KEPT_ROWS: Final = 64
 
 
 def to_row(data: bytes) -> int:
@@ -21,10 +26,29 @@ def to_bytes(row: int, size: int) -> bytes:
     return row.to_bytes(size, "little")
 
 
-@lru_cache(maxsize=64)
-def repeated(value: int, lane_bytes: int, lanes: int) -> int:
-    """The same value in each lane."""
-    return to_row(value.to_bytes(lane_bytes, "little") * lanes)
+class _Rows:
+    """Rows of one value in each lane; those that were asked for last are kept."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[int, int, int], int] = {}
+        self._bytes = 0
+
+    def row(self, value: int, lane_bytes: int, lanes: int) -> int:
+        """The same value in each lane."""
+        key = (value, lane_bytes, lanes)
+        row = self._rows.pop(key, None)
+        if row is None:
+            row = to_row(value.to_bytes(lane_bytes, "little") * lanes)
+            self._bytes += lane_bytes * lanes
+        self._rows[key] = row
+        while self._bytes > _KEPT_BYTES or len(self._rows) > _KEPT_ROWS:
+            _, oldest_bytes, oldest_lanes = oldest = next(iter(self._rows))
+            del self._rows[oldest]
+            self._bytes -= oldest_bytes * oldest_lanes
+        return row
+
+
+repeated = _Rows().row
 
 
 def subtracted(new: int, old: int, *, bits: int, lane_bytes: int, lanes: int) -> int:

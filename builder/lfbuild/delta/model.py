@@ -14,6 +14,7 @@ from lfbuild.delta import zstd
 from lfbuild.errors import FormatError
 from lfbuild.formats.blocks import BLOCK_BYTES, DIGEST_BYTES
 from lfbuild.formats.delta import LARGEST_NUMBER
+from lfbuild.manifest.model import EncoderLevel, EncoderVersion  # noqa: TC001  # msgspec looks the types up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,8 +89,8 @@ class Encoding(msgspec.Struct, frozen=True, array_like=True):
 
     decoded_bytes: Count
     encoder: str
-    encoder_version: str
-    level: Annotated[int, msgspec.Meta(ge=0, le=12)]
+    encoder_version: EncoderVersion
+    level: EncoderLevel
 
 
 class StoredFrame(msgspec.Struct, frozen=True, array_like=True, tag=0):

@@ -39,6 +39,9 @@ BLOCK_BYTES: Final = 1 << 20
 HEAD_BLOCK_BYTES: Final = 256 << 10
 """Engines change in many places at once: smaller blocks save bytes where code did not move."""
 DIGEST_BYTES: Final = 32
+MOST_LABEL_BYTES: Final = 128
+"""A longer label is cut when it is made: ggml's names have less, and what a header says otherwise is not to blow up the
+index, which is read whole."""
 NO_TENSOR: Final = 0xFFFF
 
 _MAGIC = b"LFBLOCKS"

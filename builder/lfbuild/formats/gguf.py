@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lfbuild.errors import FormatError
-from lfbuild.formats.blocks import BLOCK_BYTES, NO_TENSOR, Cuts, Run
+from lfbuild.formats.blocks import BLOCK_BYTES, MOST_LABEL_BYTES, NO_TENSOR, Cuts, Run
 from lfbuild.formats.ggml import element_block
 
 if TYPE_CHECKING:
@@ -87,12 +87,10 @@ class Tensor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GgufHeader:
-    """Everything before the tensor data, but for the contents of arrays."""
+    """Everything before the tensor data, but for arrays."""
 
     version: int
     values: Mapping[str, Scalar]
-    """Key-values that are no arrays."""
-    array_lengths: Mapping[str, int]
     tensors: tuple[Tensor, ...]
     key_values_end: int
     """Offset of the first byte behind the key-values."""
@@ -107,9 +105,9 @@ class GgufHeader:
         return value if isinstance(value, str) else ""
 
     def number(self, key: str) -> int:
-        """An integer value, 0 where the key is absent or no integer."""
+        """An integer value, 0 where the key is absent or no integer; `true` is none."""
         value = self.values.get(key, 0)
-        return value if isinstance(value, int) else 0
+        return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
 def read_gguf(read: ReadAt, size: int, *, where: str) -> GgufHeader:
@@ -128,14 +126,13 @@ def read_gguf(read: ReadAt, size: int, *, where: str) -> GgufHeader:
     tensor_count, value_count = walk.unpack(_LENGTH), walk.unpack(_LENGTH)
     walk.check_count(value_count, 13, "key-values", most=_MOST_KEY_VALUES)
     walk.check_count(tensor_count, 24, "tensors", most=_MOST_TENSORS)
-    values, arrays = _read_values(walk, value_count)
+    values = _read_values(walk, value_count)
     key_values_end = walk.position
     tensors = _read_tensors(walk, tensor_count)
     alignment = _alignment(values, where)
     header = GgufHeader(
         version=version,
         values=values,
-        array_lengths=arrays,
         tensors=tensors,
         key_values_end=key_values_end,
         infos_end=walk.position,
@@ -171,7 +168,8 @@ def _tensor_run(tensor: Tensor, size: int, block_bytes: int) -> Run:
     unit = known.size_bytes if known else 1
     tensor_type = min(tensor.type, NO_TENSOR)
     whole_units = block_bytes // unit * unit
-    return Run(size_bytes=size, block_bytes=whole_units, label=tensor.name, tensor_type=tensor_type)
+    label = tensor.name.encode()[:MOST_LABEL_BYTES].decode(errors="ignore")
+    return Run(size_bytes=size, block_bytes=whole_units, label=label, tensor_type=tensor_type)
 
 
 class _Walk:
@@ -255,19 +253,20 @@ class _Walk:
         )
 
 
-def _read_values(walk: _Walk, count: int) -> tuple[dict[str, Scalar], dict[str, int]]:
+def _read_values(walk: _Walk, count: int) -> dict[str, Scalar]:
     values: dict[str, Scalar] = {}
-    arrays: dict[str, int] = {}
+    keys: set[str] = set()
     for _ in range(count):
         key = walk.take_text(_LONGEST_KEY_BYTES, "a key")
         kind = walk.unpack(_NUMBER)
-        if key in values or key in arrays:
+        if key in keys:
             raise FormatError(walk.where, f"the key {key!r} stands twice")
+        keys.add(key)
         if kind == _ARRAY:
-            arrays[key] = _skip_array(walk, key)
+            _skip_array(walk, key)
         else:
             values[key] = _read_scalar(walk, key, kind)
-    return values, arrays
+    return values
 
 
 def _read_scalar(walk: _Walk, key: str, kind: int) -> Scalar:
@@ -280,7 +279,7 @@ def _read_scalar(walk: _Walk, key: str, kind: int) -> Scalar:
     return value if isinstance(value, (bool, float)) else int(value)
 
 
-def _skip_array(walk: _Walk, key: str) -> int:
+def _skip_array(walk: _Walk, key: str) -> None:
     kind, count = walk.unpack(_NUMBER), walk.unpack(_LENGTH)
     if kind == _STRING:
         walk.skip_strings(count)
@@ -289,7 +288,6 @@ def _skip_array(walk: _Walk, key: str) -> int:
         walk.skip(count * record.size)
     else:
         raise FormatError(walk.where, f"the array {key!r} has elements of the unsupported type {kind}")
-    return count
 
 
 def _read_tensors(walk: _Walk, count: int) -> tuple[Tensor, ...]:

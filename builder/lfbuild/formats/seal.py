@@ -23,6 +23,7 @@ from lfbuild.errors import FormatError
 
 FORMAT_VERSION: Final = 1
 SEAL_BYTES: Final = 98
+LAST_GENERATION: Final = 10**16 - 1
 State = Literal["clean", "redo"]
 
 _LINE = re.compile(rb"lfbuild ([0-9]) ([0-9]{16}) (clean|redo ) ([0-9a-f]{64})\n")
@@ -37,7 +38,13 @@ class Seal:
     manifest_digest: str
 
     def to_bytes(self) -> bytes:
-        """The 98 bytes of the line."""
+        """The 98 bytes of the line.
+
+        Raises:
+            FormatError: the generation has more digits than there is room for.
+        """
+        if not 0 <= self.generation <= LAST_GENERATION:
+            raise FormatError("seal", f"cannot hold the generation {self.generation}, only 0 to {LAST_GENERATION}")
         return f"lfbuild {FORMAT_VERSION} {self.generation:016d} {self.state:<5} {self.manifest_digest}\n".encode()
 
     @classmethod

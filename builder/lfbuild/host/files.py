@@ -138,6 +138,11 @@ def is_same_file(one: Path, other: Path) -> bool:
     return one.resolve() == other.resolve()
 
 
+def expected_at(target: Path, path: Path, facts: os.stat_result) -> os.stat_result | None:
+    """What `replacing` is to find at `target` in the end, where a new version of the file at `path` is written."""
+    return facts if is_same_file(target, path) else None
+
+
 def refuse_overwriting(target: Path, sources: Iterable[Path]) -> None:
     """Keep what is read from being written over.
 

@@ -122,12 +122,12 @@ def plan_new_file(present: Present, changes: Changes, *, on_bytes: Callable[[int
     return _plan_whole(present, order, None if changes.head else present.head_digests(), on_bytes)
 
 
-def plan_compacted(present: Present, *, on_bytes: Callable[[int], None] = lambda _: None) -> EditPlan:
+def plan_compacted(present: Present) -> EditPlan:
     """The same content as a fresh file; where the engine is somebody else's, with the room that it came with."""
     order = changed(present.order(), Changes(), where=present.where)
     ours = isinstance(order.head, LauncherHead) or (order.engine is not None and order.engine.has_verbs)
     room_bytes = _fresh_room(order) if ours else _kept_room(order, first=present.room_end())
-    return _plan_whole(present, replace(order, room_bytes=room_bytes), present.head_digests(), on_bytes)
+    return _plan_whole(present, replace(order, room_bytes=room_bytes), present.head_digests())
 
 
 def plan_in_place(present: Present, changes: Changes, *, on_bytes: Callable[[int], None] = lambda _: None) -> EditPlan:
@@ -172,7 +172,10 @@ def written_bytes(plan: EditPlan, present: Present) -> int:
 
 
 def _plan_whole(
-    present: Present, order: PackOrder, kept_head: Digests | None, on_bytes: Callable[[int], None]
+    present: Present,
+    order: PackOrder,
+    kept_head: Digests | None,
+    on_bytes: Callable[[int], None] = lambda _: None,
 ) -> EditPlan:
     """One member after the other."""
     draft = Draft(

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from lfbuild.errors import FormatError
+from lfbuild.formats.model import LARGEST_COUNT
 
 MANIFEST_NAME: Final = ".lfbuild/manifest.json"
 RECIPE_NAME: Final = ".lfbuild/recipe.toml"
@@ -28,8 +29,14 @@ Place = Literal["slot", "aligned", "body", "tail"]
 """`slot`: an engine, in the room before the weights or, where it did not fit, behind them; `aligned`: at a multiple of
 the alignment, moved by no swap; `body`: behind it; `tail`: rewritten by every edit."""
 
-Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_COUNT)]
 """A size, an offset or a number of things: what a hostile manifest says is at least no nonsense."""
+
+EncoderVersion = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z.+!-]{0,64}\Z")]
+"""A version and no more: users are told to type it behind `pip install`."""
+
+EncoderLevel = Annotated[int, msgspec.Meta(ge=0, le=12)]
+"""Those of libdeflate."""
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -135,8 +142,8 @@ class Encoding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     decoded_size: Count
     decoded_root: str
     encoder: str
-    encoder_version: str
-    level: int
+    encoder_version: EncoderVersion
+    level: EncoderLevel
 
 
 class MemberRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

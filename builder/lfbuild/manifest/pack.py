@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lfbuild.archive.writer import Writer
-from lfbuild.host.files import replacing
+from lfbuild.host.files import own_as, replacing
 from lfbuild.host.moving import write_all
 from lfbuild.manifest.record import Recording
 
@@ -26,11 +26,13 @@ def pack(
     threads: int,
     report: Report,
     sign: Callable[[Path], None] | None = None,
+    mode: int | None = None,
     expected: os.stat_result | None = None,
 ) -> Manifest:
     """Write `target`, whole or not at all; `sign` may change the finished file before it has that name.
 
-    `expected` is what has that name now, and has to have it still in the end.
+    `mode` is that of the file whose content it is; a program that is all new has that of any. `expected` is what has
+    that name now, and has to have it still in the end.
 
     Raises:
         FormatError: a member's name is unfit, or given twice.
@@ -39,9 +41,11 @@ def pack(
     recording = Recording.of(order)
     with (
         report.step("packing", total=recording.size_bytes) as step,
-        replacing(target, mode=0o755, change=sign, expected=expected) as file,
+        replacing(target, mode=0o755 if mode is None else mode, change=sign, expected=expected) as file,
         Writer(file, epoch=order.epoch, threads=threads, on_bytes=step.advance) as writer,
     ):
+        if mode is not None:
+            own_as(file.fileno(), expected, mode=mode)
         recorded = recording.run(writer)
         writer.finish(recorded.seal.to_bytes())
         for offset, size in recorded.holes:  # a checksum that the linker wrote

@@ -16,6 +16,7 @@ from lfbuild.archive.source import BytesSource, OpenFileSource
 from lfbuild.errors import FormatError, IntegrityError, command
 from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, BlockIndex, Cuts
 from lfbuild.formats.executable import PROBE_BYTES, certificate_table, signature_holes
+from lfbuild.formats.seal import LAST_GENERATION
 from lfbuild.manifest.order import EngineHead, EngineSlice, LauncherHead, PackMember, PackOrder
 from lfbuild.manifest.slices import load_slices
 from lfbuild.manifest.verify import load_manifest, verify_structure
@@ -76,8 +77,15 @@ class Present:
         return min((self.reader.records[name].header_offset for name in firsts), default=self._first_of_tail())
 
     def order(self) -> PackOrder:
-        """What packs its content again, as its next generation."""
+        """What packs its content again, as its next generation.
+
+        Raises:
+            FormatError: there is none after its own.
+        """
         manifest = self.manifest
+        if manifest.generation >= LAST_GENERATION:
+            hint = "`lfbuild convert-back`, then `lfbuild import`, begin at 1 again"
+            raise FormatError(self.where, f"is of generation {manifest.generation}, the last one", hint=hint)
         return PackOrder(
             release=manifest.release,
             head=self.head(),

@@ -14,7 +14,9 @@ import msgspec
 from blake3 import blake3
 
 from lfbuild.archive.layout import Member, check_name, check_names_differ
+from lfbuild.archive.reader import SMALL_MEMBER_BYTES
 from lfbuild.archive.source import BytesSource
+from lfbuild.errors import FormatError
 from lfbuild.formats.blocks import BLOCK_BYTES, HEAD_BLOCK_BYTES, Cuts
 from lfbuild.formats.executable import PROBE_BYTES, signature_holes
 from lfbuild.formats.seal import Seal
@@ -30,6 +32,7 @@ from lfbuild.manifest.model import (
     Manifest,
     MemberRecord,
     SliceRecord,
+    parse_manifest,
 )
 from lfbuild.manifest.order import EngineHead, EngineSlice, LauncherHead, PackMember, PackOrder, read_engine
 
@@ -139,10 +142,27 @@ class Recording:
         # Beyond this point no member is added; the manifest is the last one, as it lists the others.
         manifest = _manifest(self._order, recorder, *described)
         data = manifest.to_bytes()
+        _check_manifest(data, where=self._order.release.name)
         recorder.store(recorder.place(Member(name=MANIFEST_NAME, source=BytesSource(data))))
         digest = blake3(data).hexdigest()
         seal = Seal(generation=self._order.generation, state="clean", manifest_digest=digest)
         return Recorded(manifest=manifest, seal=seal, holes=self._head.holes)
+
+
+def _check_manifest(data: bytes, *, where: str) -> None:
+    """Refuse to write what would be refused when it is read: what the file held before would be lost with it."""
+    try:
+        parse_manifest(data, where=where)
+    except FormatError as error:
+        hint = "nothing was written; this is a mistake in lfbuild: please report it"
+        raise FormatError(error.where, error.what, hint=hint) from error
+    _check_size(MANIFEST_NAME, data, hint="put fewer files into it, or a ZIP of them")
+
+
+def _check_size(name: str, data: bytes, *, hint: str) -> None:
+    """Refuse to write what is larger than what is read whole."""
+    if len(data) > SMALL_MEMBER_BYTES:
+        raise FormatError(name, f"would have {len(data)} bytes, more than the {SMALL_MEMBER_BYTES} expected", hint=hint)
 
 
 def _check_names(order: PackOrder, head: _Head) -> None:
@@ -222,6 +242,7 @@ class _Packing:
         return name
 
     def _store_index_bytes(self, name: str, data: bytes, *, place: Place, kept: Kept | None = None) -> None:
+        _check_size(name, data, hint="`block-size = 1048576` in the recipe cuts it into fewer blocks")
         planned = Member(name=name, source=BytesSource(data), kept=kept)
         entry = self._recorder.store(self._recorder.place(planned))
         self._records.append(describe_member(entry, role="index", place=place))
