@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.commands.test_update import STRANGE_NAMES, updated
+from tests.commands.test_update import STRANGE_NAMES, damaged, updated
 from tests.world.releases import write_new, write_old
 
 from lfbuild.cli import main
@@ -162,3 +162,15 @@ def test_without_the_network_no_store_is_asked(new: Path) -> None:
         published(new, "s3://bucket/x", Network(offline=True))
 
     assert str(caught.value) == "s3://bucket/x/tiny.llamafile: --offline forbids to put it there"
+
+
+@pytest.mark.parametrize("verb", ["publish", "index"])
+def test_a_damaged_file_is_no_release(new: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    damaged(new)
+    before = sorted(tmp_path.rglob("*"))
+
+    assert main([verb, str(new), *([str(tmp_path / "www")] if verb == "publish" else []), "-q"]) == 5
+
+    assert f"lfbuild: {new}: " in (told := capsys.readouterr().err)
+    assert f"hint: lfbuild verify {new}" in told
+    assert sorted(tmp_path.rglob("*")) == before

@@ -12,7 +12,8 @@ from lfbuild.archive.reader import Reader, opened, read_at
 from lfbuild.channel.describe import describe_release
 from lfbuild.channel.index import INDEX_SUFFIX, LEAVES_SUFFIX, DeltaRecord, reference_to
 from lfbuild.commands.texts import refuse_odd_name, refuse_shared_names
-from lfbuild.errors import FormatError, RecipeError, problems_of
+from lfbuild.commands.verify import verify
+from lfbuild.errors import FormatError, IntegrityError, RecipeError, command, problems_of
 from lfbuild.formats.names import check_file_address
 from lfbuild.host.files import replacing
 from lfbuild.manifest.mapping import map_file
@@ -59,13 +60,12 @@ def index(path: Path, *, file_url: str, threads: int, report: Report, deltas: Se
     for named in (path, *deltas):
         refuse_odd_name(named, place="a control file")
     refuse_shared_names((path, *deltas))
-    with report.step(f"look at {path.name}") as step:
-        found = map_file(path, threads=threads, on_bytes=step.advance)
+    found, manifest = map_whole(path, threads=threads, report=report)
     described = describe_release(
         found,
         name=reference_to(path.name),
         url=file_url or reference_to(path.name),
-        manifest=manifest_of(path),
+        manifest=manifest,
         deltas=tuple(delta_record(delta, found, url=reference_to(delta.name)) for delta in deltas),
     )
     leaves_path = path.with_name(path.name + LEAVES_SUFFIX) if described.leaves else None
@@ -85,6 +85,22 @@ def index(path: Path, *, file_url: str, threads: int, report: Report, deltas: Se
         root=found.root.hex(),
         blocks=len(found.table),
     )
+
+
+def map_whole(path: Path, *, threads: int, report: Report) -> tuple[FileMap, Manifest | None]:
+    """The map and the manifest of a file that is to be released; one of ours is held against its manifest first.
+
+    The map believes the manifest, so whoever updates would be the first to learn of damage.
+
+    Raises:
+        FormatError, IntegrityError: it is damaged. HostError: it cannot be read.
+    """
+    manifest = manifest_of(path)
+    for finding in verify(path, quick=False, threads=threads, report=report).findings if manifest else ():
+        error = IntegrityError if finding.verdict == "untrue" else FormatError
+        raise error(f"{path}: {finding.subject}", finding.what, hint=command("verify", path))
+    with report.step(f"look at {path.name}") as step:
+        return map_file(path, threads=threads, on_bytes=step.advance), manifest
 
 
 def delta_record(delta: Path, found: FileMap, *, url: str) -> DeltaRecord:

@@ -20,13 +20,12 @@ from msgspec.structs import replace
 from lfbuild.channel.describe import describe_release
 from lfbuild.channel.index import INDEX_SUFFIX, reference_to
 from lfbuild.channel.release import address_beside, index_address
-from lfbuild.commands.index import ROOT_DIGITS, delta_record, manifest_of
+from lfbuild.commands.index import ROOT_DIGITS, delta_record, map_whole
 from lfbuild.commands.texts import refuse_odd_name, refuse_shared_names
 from lfbuild.errors import Problem, RecipeError
 from lfbuild.fetch.shelf import shelf_for
 from lfbuild.host.files import refuse_another
 from lfbuild.host.inplace import used
-from lfbuild.manifest.mapping import map_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -119,11 +118,10 @@ class _Order:
 
 
 def _look_at(path: Path, deltas: Sequence[Path], *, threads: int, report: Report) -> _Order:
-    with report.step(f"look at {path.name}") as step:
-        found = map_file(path, threads=threads, on_bytes=step.advance)
+    found, manifest = map_whole(path, threads=threads, report=report)
     place = place_of(found, path.name)
     records = [_delta_record(delta, found) for delta in deltas]
-    described = describe_release(found, name=place, url=place, manifest=manifest_of(path), deltas=records)
+    described = describe_release(found, name=place, url=place, manifest=manifest, deltas=records)
     files: list[tuple[str, Path | bytes, int]] = [(place, path, found.size_bytes)]
     files += [(record.url, delta, record.size_bytes) for record, delta in zip(records, deltas, strict=True)]
     if described.index.leaves is not None:
