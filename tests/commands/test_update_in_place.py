@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.commands.test_update import Noted, beside, body_bytes, serve, updated
 from tests.fetch.conftest import server
-from tests.world.files import plain, verified, write_tiny_file
-from tests.world.programs import tiny_elf
+from tests.world.files import plain, sign_file, verified, write_tiny_file
+from tests.world.programs import tiny_elf, tiny_pe
 from tests.world.releases import TENSORS, members, model, write_new, write_old
 from tests.world.slices import tiny_slice
 from tests.world.zips import Stored, write_zip
 
+from lfbuild.archive.reader import Reader
+from lfbuild.channel.describe import describe_release
 from lfbuild.commands.index import index
 from lfbuild.commands.recover import recover
 from lfbuild.commands.update import check_for_update, update
 from lfbuild.errors import FormatError, HostError, RecipeError
 from lfbuild.host.inplace import used
+from lfbuild.manifest.filemap import Literal
+from lfbuild.manifest.mapping import map_file
 from lfbuild.manifest.order import LauncherHead
+from lfbuild.manifest.verify import load_manifest
 from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
@@ -128,6 +134,52 @@ def test_a_launcher_that_stays_keeps_no_file_from_being_updated_in_place(server:
     index(new, file_url="", threads=1, report=SilentReport())
 
     updated(old, serve(server, new.parent), in_place=True)
+
+    assert old.read_bytes() == new.read_bytes()
+
+
+@pytest.mark.parametrize("how", [update, check_for_update])
+@pytest.mark.parametrize("signed", ["old", "new"])
+def test_a_signed_file_is_neither_changed_nor_made_in_place(
+    server: WebServer, tmp_path: Path, signed: str, how: Callable[..., Update]
+) -> None:
+    folders = {name: tmp_path / name for name in ("old", "new")}
+    for name, folder in folders.items():
+        folder.mkdir()
+        path = write_tiny_file(folder, head=tiny_pe(), members=members(changed=name == "new"))
+        if name == signed:
+            sign_file(path)
+    old, new = (folder / "tiny.llamafile" for folder in folders.values())
+    index(new, file_url="", threads=1, report=SilentReport())
+    url, before = serve(server, new.parent), old.read_bytes()
+
+    with pytest.raises(FormatError) as caught:
+        updated(old, url, in_place=True, how=how)
+
+    assert str(caught.value) == f"{old}: is signed, so it is not changed in place"
+    assert caught.value.hint == "leave --in-place out"
+    assert body_bytes(server) < 1000, "only digests came"
+    assert old.read_bytes() == before
+    assert beside(old) == []
+    report = Noted()
+    updated(old, url, report)
+    assert old.read_bytes() == new.read_bytes()
+    assert not any("--in-place" in note for note in report.notes), "what would be refused is not recommended"
+
+
+def test_what_no_digest_covers_is_written_in_place_too(tmp_path: Path, old: Path, new: Path) -> None:
+    at = new.read_bytes().index(b"\0", new.read_bytes().index(TENSORS[1].data))
+    hole = Literal(offset=at, data=b"\0")
+    found = replace(map_file(new, threads=1), holes=(hole,))
+    with Reader.open(new) as reader:
+        manifest, _ = load_manifest(reader) or pytest.fail("not ours")
+    release = describe_release(found, name=new.name, url=new.name, manifest=manifest).index
+    new.with_name("tiny.llamafile.lfindex").write_bytes(release.to_bytes())
+    data = bytearray(old.read_bytes())
+    data[at] = 7
+    old.write_bytes(data)
+
+    updated(old, new, in_place=True)
 
     assert old.read_bytes() == new.read_bytes()
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from lfbuild.archive.journal import JournalWriter, finish_journal
 from lfbuild.archive.reader import opened, read_at
-from lfbuild.errors import FormatError
+from lfbuild.errors import FormatError, HostError
 from lfbuild.fetch.ranges import Span
 from lfbuild.formats.seal import Seal
 from lfbuild.formats.zip import read_directory
-from lfbuild.manifest.inplace import refuse_changed_launcher
+from lfbuild.manifest.inplace import refuse_changed_launcher, refuse_signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,20 +40,25 @@ class InPlace:
 
 
 def can_be_in_place(plan: Plan, path: Path) -> bool:
-    """Whether the old file is there, and the new one lfbuild's own."""
-    return any(seed.path == path for seed in plan.seeds) and plan.release.index.release is not None
+    """Whether nothing is in the way of making the old file the new one where it stands."""
+    try:
+        limited_to_place(plan, path)
+    except (FormatError, HostError):
+        return False
+    return True
 
 
 def limited_to_place(plan: Plan, path: Path) -> Plan:
     """The plan for `path` where it stands: a published difference makes a new file, so it is no way there.
 
     Raises:
-        FormatError: the old file or the new one is somebody else's.
+        FormatError: the old file or the new one is somebody else's, or signed.
         HostError: the new one begins with another launcher.
     """
-    if not can_be_in_place(plan, path):
+    own = next((seed for seed in plan.seeds if seed.path == path), None)
+    if own is None or plan.release.index.release is None:
         raise FormatError(path, "is not updated in place, as it or its release is not lfbuild's own file")
-    own = next(seed for seed in plan.seeds if seed.path == path)
+    refuse_signed(str(path), own.found, plan.target)
     with opened(path) as file:
         refuse_changed_launcher(path, file, own.found, plan.target)
     return replace(plan, routes=tuple(route for route in plan.routes if route.delta is None))

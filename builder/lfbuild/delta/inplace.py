@@ -18,7 +18,7 @@ from lfbuild.errors import FormatError
 from lfbuild.formats.seal import Seal
 from lfbuild.formats.zip import LONGEST_DIRECTORY_BYTES, TAIL_BYTES, read_directory
 from lfbuild.manifest.filemap import Literal
-from lfbuild.manifest.inplace import refuse_changed_launcher
+from lfbuild.manifest.inplace import refuse_changed_launcher, refuse_signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def apply_in_place(old: Side, delta: DeltaStream, resolved: Resolved, *, threads
         IntegrityError, ToolError: as `delta.apply.apply_delta`.
         HostError: NEW begins with another launcher, or the disk refuses.
     """
-    _refuse_signed(old, resolved)
+    refuse_signed(old.where, old.map, resolved.target)
     with open(old.descriptor, "r+b", buffering=0, closefd=False) as file:  # a descriptor, not a path
         refuse_changed_launcher(old.path, file, old.map, resolved.target)
         with (
@@ -65,13 +65,6 @@ def apply_in_place(old: Side, delta: DeltaStream, resolved: Resolved, *, threads
         with report.step("carrying it out"):
             finish_journal(old.path, file)
     return target.written_bytes
-
-
-def _refuse_signed(old: Side, resolved: Resolved) -> None:
-    """What a signature fills is no part of any block, and no signature outlives a change."""
-    for hole in (*old.map.holes, *resolved.target.holes):
-        if any(hole.data):
-            raise FormatError(old.where, "is signed, so it is not changed in place", hint="leave --in-place out")
 
 
 class _InPlace:
