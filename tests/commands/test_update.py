@@ -848,8 +848,9 @@ def test_a_control_file_that_leads_to_this_machine_is_refused(
     )
 
 
+@pytest.mark.parametrize("in_place", [False, True])
 def test_a_release_that_does_not_hold_together_is_refused_though_its_bytes_are_as_promised(
-    server: WebServer, old: Path, tmp_path: Path
+    server: WebServer, old: Path, tmp_path: Path, in_place: bool
 ) -> None:
     there, before = tmp_path / "broken", old.read_bytes()
     path = write_new(there, indexed=False)
@@ -860,7 +861,7 @@ def test_a_release_that_does_not_hold_together_is_refused_though_its_bytes_are_a
     index(path, file_url="", threads=1, report=SilentReport())
 
     with pytest.raises(IntegrityError) as caught:
-        updated(old, serve(server, there))
+        updated(old, serve(server, there), in_place=in_place)
 
     assert caught.value.what == "Tiny.Q4_0.gguf: its local header does not fit its directory record"
     assert caught.value.hint == "the release itself is broken; the old file is as it was"
