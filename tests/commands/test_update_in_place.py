@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.commands.test_update import Noted, beside, body_bytes, serve, updated
+from tests.commands.test_update import Noted, beside, body_bytes, full, serve, updated
 from tests.fetch.conftest import server
 from tests.world.files import plain, sign_file, verified, write_tiny_file
 from tests.world.programs import tiny_elf, tiny_pe
@@ -14,6 +15,7 @@ from tests.world.releases import TENSORS, members, model, write_new, write_old
 from tests.world.slices import tiny_slice
 from tests.world.zips import Stored, write_zip
 
+from lfbuild.archive.journal import finish_journal
 from lfbuild.archive.reader import Reader
 from lfbuild.channel.describe import describe_release
 from lfbuild.commands.index import index
@@ -21,18 +23,21 @@ from lfbuild.commands.recover import recover
 from lfbuild.commands.update import check_for_update, update
 from lfbuild.errors import FormatError, HostError, RecipeError
 from lfbuild.host.inplace import used
+from lfbuild.host.room import disk_bytes
 from lfbuild.manifest.filemap import Literal
 from lfbuild.manifest.mapping import map_file
 from lfbuild.manifest.order import LauncherHead
 from lfbuild.manifest.verify import load_manifest
-from lfbuild.report import SilentReport
+from lfbuild.report import SilentReport, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from typing import BinaryIO
 
     from tests.fetch.webserver import WebServer
 
+    from lfbuild.archive.journal import Outcome
     from lfbuild.commands.update import Update
     from lfbuild.manifest.order import EngineSlice
 
@@ -136,6 +141,46 @@ def test_a_launcher_that_stays_keeps_no_file_from_being_updated_in_place(server:
     updated(old, serve(server, new.parent), in_place=True)
 
     assert old.read_bytes() == new.read_bytes()
+
+
+def test_what_the_disk_has_no_room_for_in_place_is_not_begun(
+    server: WebServer, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, before, size = serve(server, new.parent), old.read_bytes(), new.stat().st_size
+    full(size // 2, monkeypatch)
+
+    with pytest.raises(HostError) as caught:
+        updated(old, url, in_place=True)
+
+    assert (
+        str(caught.value) == f"{old.parent}: the change in place needs 16.6 KiB, and {size_words(size // 2)} are free"
+    )
+    assert old.read_bytes() == before
+    assert beside(old) == []
+    assert body_bytes(server) == 32 * 5, "leaves"
+
+
+def test_in_place_an_update_takes_the_room_that_was_reckoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = (tmp_path / name / "tiny.llamafile" for name in ("old", "new"))
+    for path, size in ((old, 1 << 20), (new, 3 << 20)):
+        path.parent.mkdir()
+        data = random.Random(size).randbytes(size)  # noqa: S311  # none of it is in both
+        write_tiny_file(path.parent, members=(*members(changed=False), plain("large", data)))
+    index(new, file_url="", threads=1, report=SilentReport())
+    reckoned, taken = list[int](), list[int]()
+    monkeypatch.setattr("lfbuild.commands.update.refuse_full_disk", lambda _, size, **_more: reckoned.append(size))
+    growth = new.stat().st_size - old.stat().st_size
+
+    def finish(path: Path, file: BinaryIO) -> Outcome:
+        taken.append(sum(disk_bytes(beside.stat()) for beside in path.parent.glob(".*")) + growth)
+        return finish_journal(path, file)
+
+    monkeypatch.setattr("lfbuild.channel.inplace.finish_journal", finish)
+
+    updated(old, new, in_place=True)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert taken == pytest.approx(reckoned, rel=0.02)
 
 
 @pytest.mark.parametrize("how", [update, check_for_update])

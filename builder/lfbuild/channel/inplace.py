@@ -39,13 +39,12 @@ class InPlace:
     standing: tuple[Span, ...]
 
 
-def can_be_in_place(plan: Plan, path: Path) -> bool:
-    """Whether nothing is in the way of making the old file the new one where it stands."""
+def find_in_place(plan: Plan, path: Path) -> InPlace | None:
+    """The plan in place instead; None where something is in the way."""
     try:
-        limited_to_place(plan, path)
+        return plan_in_place(limited_to_place(plan, path), path)
     except (FormatError, HostError):
-        return False
-    return True
+        return None
 
 
 def limited_to_place(plan: Plan, path: Path) -> Plan:
