@@ -15,13 +15,13 @@ from tests.world.releases import TENSORS, members, model, write_new, write_old
 from tests.world.slices import tiny_slice
 from tests.world.zips import Stored, write_zip
 
-from lfbuild.archive.journal import finish_journal
+from lfbuild.archive.journal import carry_out_journal
 from lfbuild.archive.reader import Reader
 from lfbuild.channel.describe import describe_release
 from lfbuild.commands.index import index
 from lfbuild.commands.recover import recover
 from lfbuild.commands.update import check_for_update, update
-from lfbuild.errors import FormatError, HostError, RecipeError
+from lfbuild.errors import FormatError, HostError, IntegrityError, RecipeError
 from lfbuild.host.inplace import used
 from lfbuild.host.room import disk_bytes
 from lfbuild.manifest.filemap import Literal
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from tests.fetch.webserver import WebServer
 
-    from lfbuild.archive.journal import Outcome
     from lfbuild.commands.update import Update
     from lfbuild.manifest.order import EngineSlice
 
@@ -171,16 +170,27 @@ def test_in_place_an_update_takes_the_room_that_was_reckoned(tmp_path: Path, mon
     monkeypatch.setattr("lfbuild.commands.update.refuse_full_disk", lambda _, size, **_more: reckoned.append(size))
     growth = new.stat().st_size - old.stat().st_size
 
-    def finish(path: Path, file: BinaryIO) -> Outcome:
+    def carry_out(path: Path, file: BinaryIO) -> None:
         taken.append(sum(disk_bytes(beside.stat()) for beside in path.parent.glob(".*")) + growth)
-        return finish_journal(path, file)
+        carry_out_journal(path, file)
 
-    monkeypatch.setattr("lfbuild.channel.inplace.finish_journal", finish)
+    monkeypatch.setattr("lfbuild.channel.inplace.carry_out_journal", carry_out)
 
     updated(old, new, in_place=True)
 
     assert old.read_bytes() == new.read_bytes()
     assert taken == pytest.approx(reckoned, rel=0.02)
+
+
+def test_a_journal_that_cannot_be_read_back_is_no_success(
+    old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfbuild.archive.journal.finish_journal", lambda *_: "undone")
+
+    with pytest.raises(IntegrityError) as caught:
+        updated(old, new, in_place=True)
+
+    assert str(caught.value) == f"{old}: its journal is not what was written there; the old version stays"
 
 
 @pytest.mark.parametrize("how", [update, check_for_update])
@@ -274,7 +284,7 @@ def test_through_a_link_the_journal_stands_beside_the_file_itself_where_recover_
     (tmp_path / "links").mkdir()
     link = tmp_path / "links" / "chat"
     link.symlink_to(old)
-    monkeypatch.setattr("lfbuild.channel.inplace.finish_journal", lambda *_: 1 / 0)
+    monkeypatch.setattr("lfbuild.channel.inplace.carry_out_journal", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         updated(link, url, in_place=True)
 

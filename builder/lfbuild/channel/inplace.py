@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from lfbuild.archive.journal import JournalWriter, finish_journal
+from lfbuild.archive.journal import JournalWriter, carry_out_journal
 from lfbuild.archive.reader import opened, read_at
 from lfbuild.errors import FormatError, HostError
 from lfbuild.fetch.ranges import Span
@@ -81,6 +81,7 @@ def commit(new: NewBytes, path: Path, file: BinaryIO, *, report: Report) -> int:
 
     Raises:
         FormatError: the new file has no seal.
+        IntegrityError: the journal is not what was written to it.
         HostError: the disk refuses.
     """
     where, size = str(path), new.partial.size_bytes
@@ -100,7 +101,7 @@ def commit(new: NewBytes, path: Path, file: BinaryIO, *, report: Report) -> int:
         # Beyond this point the new version counts, whatever happens.
         journal.complete(file_size=size, records=[found.raw for found in directory.records], seal=seal)
     with report.step("carry it out"):
-        finish_journal(path, file)
+        carry_out_journal(path, file)
     return written
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from blake3 import blake3
 
 from lfbuild.archive.hashing import HashPool
-from lfbuild.archive.journal import JournalWriter, finish_journal
+from lfbuild.archive.journal import JournalWriter, carry_out_journal
 from lfbuild.archive.reader import read_at
 from lfbuild.delta.apply import carry_out
 from lfbuild.errors import FormatError
@@ -40,7 +40,7 @@ def apply_in_place(old: Side, delta: DeltaStream, resolved: Resolved, *, threads
 
     Raises:
         FormatError: OLD or NEW is not lfbuild's own file, or is signed; or a frame is damaged.
-        IntegrityError, ToolError: as `delta.apply.apply_delta`.
+        IntegrityError, ToolError: as `delta.apply.apply_delta`, and `archive.journal.carry_out_journal`.
         HostError: NEW begins with another launcher, or the disk refuses.
     """
     refuse_signed(old.where, old.map, resolved.target)
@@ -63,7 +63,7 @@ def apply_in_place(old: Side, delta: DeltaStream, resolved: Resolved, *, threads
             records = [found.raw for found in end.records]
             journal.complete(file_size=resolved.target.size_bytes, records=records, seal=seal)
         with report.step("carrying it out"):
-            finish_journal(old.path, file)
+            carry_out_journal(old.path, file)
     return target.written_bytes
 
 
