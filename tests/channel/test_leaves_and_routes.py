@@ -289,6 +289,32 @@ def test_what_lies_beside_a_control_file_is_found(url: str, reference: str, addr
     assert address_beside(url, reference) == address
 
 
+@pytest.mark.parametrize("url", ["https://a.test/c.lfindex", "/srv/c.lfindex"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        address_beside(url, "http://[x")
+
+    assert str(caught.value) == f"{url}: tells of 'http://[x', which is no address"
+
+
+@pytest.mark.parametrize(
+    ("url", "reference"),
+    [("/srv/c.lfindex", "a%00b"), ("file:///srv/c.lfindex", "a%00b"), ("c.lfindex", "file:///%00")],
+)
+def test_a_name_that_no_file_can_have_is_refused(url: str, reference: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        address_beside(url, reference)
+
+    assert str(caught.value) == f"{url}: tells of '{reference}', which no file can be called"
+
+
+def test_what_stands_beside_no_address_is_refused() -> None:
+    with pytest.raises(FormatError) as caught:
+        address_beside("https://a.test/c.lfindex", "//[x")
+
+    assert str(caught.value) == "https://a.test/c.lfindex: tells of '//[x', which is no address"
+
+
 @pytest.mark.parametrize(
     ("url", "reference", "sentence"),
     [
