@@ -379,6 +379,16 @@ def test_a_file_that_is_not_there_is_fetched(url: str, tmp_path: Path, new: Path
     assert outcome.copied_bytes == 0
 
 
+def test_a_new_file_has_the_mode_that_the_umask_leaves(url: str, tmp_path: Path) -> None:
+    path, before = tmp_path / "fresh.llamafile", os.umask(0o027)
+    try:
+        updated(path, url)
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o750
+
+
 def test_other_files_at_hand_bring_their_blocks(server: WebServer, url: str, tmp_path: Path, new: Path) -> None:
     models = tmp_path / "models" / "deep"
     models.mkdir(parents=True)

@@ -39,7 +39,7 @@ from lfbuild.errors import (
 from lfbuild.fetch.answers import ChangedError, NotThereError
 from lfbuild.fetch.network import without_secrets
 from lfbuild.fetch.places import Places
-from lfbuild.host.files import find_facts, host_error, refuse_another
+from lfbuild.host.files import find_facts, host_error, mode_of_new, refuse_another
 from lfbuild.host.inplace import had_alone, has_journal, used
 from lfbuild.host.room import refuse_full_disk
 from lfbuild.manifest.verify import load_manifest
@@ -358,7 +358,7 @@ def _kept_from_changes(path: Path) -> Iterator[None]:
 
 
 def _mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o755
+    return stat.S_IMODE(path.stat().st_mode) if path.exists() else mode_of_new(path.parent, 0o755)
 
 
 def _kept_as(order: UpdateOrder) -> Path | None:
