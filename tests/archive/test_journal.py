@@ -13,9 +13,9 @@ from tests.world.faults import Disk, Fault
 from tests.world.zips import Stored, zip_of
 
 from lfbuild.archive import journal as journal_module
-from lfbuild.archive.journal import JournalWriter, finish_journal, is_journal_complete
+from lfbuild.archive.journal import JournalWriter, carry_out_journal, finish_journal, is_journal_complete
 from lfbuild.archive.source import BytesSource
-from lfbuild.errors import FormatError, HostError
+from lfbuild.errors import FormatError, HostError, IntegrityError
 from lfbuild.formats.journal import JournalHeader
 from lfbuild.formats.seal import Seal
 from lfbuild.formats.zip import read_directory
@@ -217,6 +217,21 @@ def test_a_journal_that_was_damaged_is_dropped_while_the_old_file_stands(path: P
 
         assert finish_journal(path, file) == "undone"
 
+    assert path.read_bytes() == OLD
+    assert not has_journal(path)
+
+
+def test_a_journal_that_cannot_be_read_back_is_no_success(path: Path) -> None:
+    with had_alone(path) as file:
+        with JournalWriter.create(path, file) as journal:
+            journal.write_bytes(0, b"new")
+            journal.complete(file_size=len(OLD), records=records_of(OLD), seal=NEW_SEAL)
+        journal_path(path).write_bytes(journal_path(path).read_bytes()[:-1])
+
+        with pytest.raises(IntegrityError) as caught:
+            carry_out_journal(path, file)
+
+    assert str(caught.value) == f"{path}: its journal is not what was written there; the old version stays"
     assert path.read_bytes() == OLD
     assert not has_journal(path)
 

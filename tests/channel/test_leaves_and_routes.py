@@ -9,14 +9,15 @@ import pytest
 from tests.world.releases import CHANGED, TENSORS, model, write_new, write_old
 from tests.world.zips import Stored, write_zip
 
-from lfbuild.channel.describe import describe_release
-from lfbuild.channel.index import DeltaRecord, FileRecord, ReleaseIndex
-from lfbuild.channel.leaves import complete, known_leaves, missing_leaves
+from lfbuild.channel.describe import describe_release, run_digest
+from lfbuild.channel.index import DeltaRecord, FileRecord, Region, ReleaseIndex
+from lfbuild.channel.leaves import complete, known_leaves, leaves_at_hand, missing_leaves
 from lfbuild.channel.release import address_beside, index_address
 from lfbuild.channel.route import find_routes, find_supplies
 from lfbuild.errors import FormatError, IntegrityError, TrustError
-from lfbuild.fetch.ranges import Line
-from lfbuild.manifest.filemap import FileMap, Zeros
+from lfbuild.fetch.ranges import Line, Span
+from lfbuild.formats.blocks import BlockIndex, Cuts, Run
+from lfbuild.manifest.filemap import Blocks, FileMap, Zeros
 from lfbuild.manifest.mapping import map_file
 
 if TYPE_CHECKING:
@@ -101,6 +102,56 @@ def test_leaves_outside_of_their_file_are_refused(new: FileMap) -> None:
         missing_leaves(index, known_leaves(index, []), where="x.lfindex")
 
     assert str(caught.value) == "x.lfindex: tells of leaves outside of the file that has them"
+
+
+LEAVES = bytes(range(64))
+
+
+def release_of(*runs: tuple[int, bytes]) -> ReleaseIndex:
+    """A release of regions of one run each, of so many blocks with this digest, whose leaves stand at one place."""
+    cuts = [Run(size_bytes=10 * blocks, block_bytes=10) for blocks, _ in runs]
+    return ReleaseIndex(
+        file=FileRecord(url="t", size_bytes=1000),
+        root="00" * 32,
+        parts=tuple(
+            Region(offset=0, name="", runs=(run,), digests=(digest,), leaves_at=100)
+            for run, (_, digest) in zip(cuts, runs, strict=True)
+        ),
+    )
+
+
+def test_two_runs_that_are_promised_other_leaves_at_one_place_are_refused() -> None:
+    index = release_of((2, run_digest(LEAVES)), (2, bytes(32)))
+
+    with pytest.raises(IntegrityError) as caught:
+        missing_leaves(index, known_leaves(index, []), where="x.lfindex")
+
+    what = "promises other leaves for two runs, and tells of the same place for both"
+    assert str(caught.value) == f"x.lfindex: {what}"
+
+
+def test_two_runs_that_are_the_same_may_have_their_leaves_at_one_place() -> None:
+    index = release_of((2, run_digest(LEAVES)), (2, run_digest(LEAVES)))
+
+    (asked,) = missing_leaves(index, known_leaves(index, []), where="x.lfindex")
+
+    assert asked.span == Span(100, 64)
+
+
+def test_a_run_whose_digest_is_a_block_s_too_is_refused() -> None:
+    index = release_of((1, run_digest(LEAVES)), (2, run_digest(LEAVES)))
+
+    with pytest.raises(IntegrityError) as caught:
+        complete(index, known_leaves(index, []), where="x.lfindex")
+
+    assert str(caught.value) == "x.lfindex: promises the same digest for runs of another number of blocks"
+
+
+def test_a_file_of_leaves_at_hand_is_not_taken_for_the_run_that_has_them() -> None:
+    index = release_of((2, run_digest(LEAVES)))
+    block = Blocks(offset=0, name="", index=BlockIndex(cuts=Cuts.plain(64), leaves=run_digest(LEAVES)))
+
+    assert leaves_at_hand(index, [FileMap(parts=(block,))]) == {}
 
 
 def test_a_control_file_whose_parts_are_another_file_s_is_refused(old: FileMap, new: FileMap) -> None:
@@ -238,7 +289,30 @@ def test_what_lies_beside_a_control_file_is_found(url: str, reference: str, addr
     assert address_beside(url, reference) == address
 
 
-UNREADABLE = "an address that cannot be read"
+@pytest.mark.parametrize("url", ["https://a.test/c.lfindex", "/srv/c.lfindex"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        address_beside(url, "http://[x")
+
+    assert str(caught.value) == f"{url}: tells of 'http://[x', which is no address"
+
+
+@pytest.mark.parametrize(
+    ("url", "reference"),
+    [("/srv/c.lfindex", "a%00b"), ("file:///srv/c.lfindex", "a%00b"), ("c.lfindex", "file:///%00")],
+)
+def test_a_name_that_no_file_can_have_is_refused(url: str, reference: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        address_beside(url, reference)
+
+    assert str(caught.value) == f"{url}: tells of '{reference}', which is no address"
+
+
+def test_what_stands_beside_no_address_is_refused() -> None:
+    with pytest.raises(FormatError) as caught:
+        address_beside("https://a.test/c.lfindex", "//[x")
+
+    assert str(caught.value) == "https://a.test/c.lfindex: tells of '//[x', which is no address"
 
 
 @pytest.mark.parametrize(
@@ -253,11 +327,6 @@ UNREADABLE = "an address that cannot be read"
             "https://a.test/c.lfindex",
             "http://a.test/c",
             "https://a.test/c.lfindex: leads to http://a.test/c, where a control file from https:// may not lead",
-        ),
-        (
-            "https://a.test/c.lfindex",
-            "//[x",
-            f"https://a.test/c.lfindex: leads to {UNREADABLE}, where a control file from https:// may not lead",
         ),
     ],
 )

@@ -91,6 +91,18 @@ def test_an_engine_too_large_for_the_room_is_told_before_it_is_written(world: Pa
     assert int(str(told["written_bytes"])) < 2 * (len(LARGER_ENGINE) + 20_000)
 
 
+def test_a_journal_that_cannot_be_read_back_is_no_success(
+    world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = launcher_file(world)
+    other = launcher_file(world, name="other.llamafile", slices=(new_slice(LARGER_ENGINE),))
+    monkeypatch.setattr("lfbuild.archive.journal.finish_journal", lambda *_: "undone")
+
+    told = refusal(capsys, path, "--engine", other, "--in-place", code=5)
+
+    assert f"{path}: its journal is not what was written there; the old version stays" in told
+
+
 def test_the_engine_that_a_recipe_compiles(world: Path, capsys: Captured) -> None:
     (target,) = keep_engines(world, capsys)
     path = launcher_file(world)

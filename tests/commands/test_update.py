@@ -174,15 +174,15 @@ def test_what_the_disk_has_no_room_for_is_not_begun(
     server: WebServer, url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, size = old.read_bytes(), new.stat().st_size
-    full(size // 2, monkeypatch)
+    full(size - 1000, monkeypatch)
 
     with pytest.raises(HostError) as caught:
         updated(old, url)
 
     assert str(caught.value) == (
-        f"{old.parent}: the new file needs {size_words(size)}, and {size_words(size // 2)} are free"
+        f"{old.parent}: the new file needs {size_words(size)}, and {size_words(size - 1000)} are free"
     )
-    assert caught.value.hint == "--in-place needs no second copy; or free some space"
+    assert caught.value.hint == "--in-place needs 16.6 KiB; or free some space"
     assert old.read_bytes() == before
     assert beside(old) == []
     assert body_bytes(server) == 32 * 5, "leaves"
@@ -377,6 +377,16 @@ def test_a_file_that_is_not_there_is_fetched(url: str, tmp_path: Path, new: Path
     assert path.read_bytes() == new.read_bytes()
     assert path.stat().st_mode & 0o111
     assert outcome.copied_bytes == 0
+
+
+def test_a_new_file_has_the_mode_that_the_umask_leaves(url: str, tmp_path: Path) -> None:
+    path, before = tmp_path / "fresh.llamafile", os.umask(0o027)
+    try:
+        updated(path, url)
+    finally:
+        os.umask(before)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o750
 
 
 def test_other_files_at_hand_bring_their_blocks(server: WebServer, url: str, tmp_path: Path, new: Path) -> None:
@@ -848,8 +858,9 @@ def test_a_control_file_that_leads_to_this_machine_is_refused(
     )
 
 
+@pytest.mark.parametrize("in_place", [False, True])
 def test_a_release_that_does_not_hold_together_is_refused_though_its_bytes_are_as_promised(
-    server: WebServer, old: Path, tmp_path: Path
+    server: WebServer, old: Path, tmp_path: Path, in_place: bool
 ) -> None:
     there, before = tmp_path / "broken", old.read_bytes()
     path = write_new(there, indexed=False)
@@ -860,7 +871,7 @@ def test_a_release_that_does_not_hold_together_is_refused_though_its_bytes_are_a
     index(path, file_url="", threads=1, report=SilentReport())
 
     with pytest.raises(IntegrityError) as caught:
-        updated(old, serve(server, there))
+        updated(old, serve(server, there), in_place=in_place)
 
     assert caught.value.what == "Tiny.Q4_0.gguf: its local header does not fit its directory record"
     assert caught.value.hint == "the release itself is broken; the old file is as it was"

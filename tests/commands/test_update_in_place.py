@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.commands.test_update import Noted, beside, body_bytes, serve, updated
+from tests.commands.test_update import Noted, beside, body_bytes, full, serve, updated
 from tests.fetch.conftest import server
-from tests.world.files import plain, verified, write_tiny_file
-from tests.world.programs import tiny_elf
+from tests.world.files import plain, sign_file, verified, write_tiny_file
+from tests.world.programs import tiny_elf, tiny_pe
 from tests.world.releases import TENSORS, members, model, write_new, write_old
 from tests.world.slices import tiny_slice
 from tests.world.zips import Stored, write_zip
 
+from lfbuild.archive.journal import carry_out_journal
+from lfbuild.archive.reader import Reader
+from lfbuild.channel.describe import describe_release
 from lfbuild.commands.index import index
 from lfbuild.commands.recover import recover
 from lfbuild.commands.update import check_for_update, update
-from lfbuild.errors import FormatError, HostError, RecipeError
+from lfbuild.errors import FormatError, HostError, IntegrityError, RecipeError
 from lfbuild.host.inplace import used
+from lfbuild.host.room import disk_bytes
+from lfbuild.manifest.filemap import Literal
+from lfbuild.manifest.mapping import map_file
 from lfbuild.manifest.order import LauncherHead
-from lfbuild.report import SilentReport
+from lfbuild.manifest.verify import load_manifest
+from lfbuild.report import SilentReport, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from typing import BinaryIO
 
     from tests.fetch.webserver import WebServer
 
@@ -132,6 +142,103 @@ def test_a_launcher_that_stays_keeps_no_file_from_being_updated_in_place(server:
     assert old.read_bytes() == new.read_bytes()
 
 
+def test_what_the_disk_has_no_room_for_in_place_is_not_begun(
+    server: WebServer, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, before, size = serve(server, new.parent), old.read_bytes(), new.stat().st_size
+    full(size // 2, monkeypatch)
+
+    with pytest.raises(HostError) as caught:
+        updated(old, url, in_place=True)
+
+    assert (
+        str(caught.value) == f"{old.parent}: the change in place needs 16.6 KiB, and {size_words(size // 2)} are free"
+    )
+    assert old.read_bytes() == before
+    assert beside(old) == []
+    assert body_bytes(server) == 32 * 5, "leaves"
+
+
+def test_in_place_an_update_takes_the_room_that_was_reckoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = (tmp_path / name / "tiny.llamafile" for name in ("old", "new"))
+    for path, size in ((old, 1 << 20), (new, 3 << 20)):
+        path.parent.mkdir()
+        data = random.Random(size).randbytes(size)  # noqa: S311  # none of it is in both
+        write_tiny_file(path.parent, members=(*members(changed=False), plain("large", data)))
+    index(new, file_url="", threads=1, report=SilentReport())
+    reckoned, taken = list[int](), list[int]()
+    monkeypatch.setattr("lfbuild.commands.update.refuse_full_disk", lambda _, size, **_more: reckoned.append(size))
+    growth = new.stat().st_size - old.stat().st_size
+
+    def carry_out(path: Path, file: BinaryIO) -> None:
+        taken.append(sum(disk_bytes(beside.stat()) for beside in path.parent.glob(".*")) + growth)
+        carry_out_journal(path, file)
+
+    monkeypatch.setattr("lfbuild.channel.inplace.carry_out_journal", carry_out)
+
+    updated(old, new, in_place=True)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert taken == pytest.approx(reckoned, rel=0.02)
+
+
+def test_a_journal_that_cannot_be_read_back_is_no_success(
+    old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfbuild.archive.journal.finish_journal", lambda *_: "undone")
+
+    with pytest.raises(IntegrityError) as caught:
+        updated(old, new, in_place=True)
+
+    assert str(caught.value) == f"{old}: its journal is not what was written there; the old version stays"
+
+
+@pytest.mark.parametrize("how", [update, check_for_update])
+@pytest.mark.parametrize("signed", ["old", "new"])
+def test_a_signed_file_is_neither_changed_nor_made_in_place(
+    server: WebServer, tmp_path: Path, signed: str, how: Callable[..., Update]
+) -> None:
+    folders = {name: tmp_path / name for name in ("old", "new")}
+    for name, folder in folders.items():
+        folder.mkdir()
+        path = write_tiny_file(folder, head=tiny_pe(), members=members(changed=name == "new"))
+        if name == signed:
+            sign_file(path)
+    old, new = (folder / "tiny.llamafile" for folder in folders.values())
+    index(new, file_url="", threads=1, report=SilentReport())
+    url, before = serve(server, new.parent), old.read_bytes()
+
+    with pytest.raises(FormatError) as caught:
+        updated(old, url, in_place=True, how=how)
+
+    assert str(caught.value) == f"{old}: is signed, so it is not changed in place"
+    assert caught.value.hint == "leave --in-place out"
+    assert body_bytes(server) < 1000, "only digests came"
+    assert old.read_bytes() == before
+    assert beside(old) == []
+    report = Noted()
+    updated(old, url, report)
+    assert old.read_bytes() == new.read_bytes()
+    assert not any("--in-place" in note for note in report.notes), "what would be refused is not recommended"
+
+
+def test_what_no_digest_covers_is_written_in_place_too(tmp_path: Path, old: Path, new: Path) -> None:
+    at = new.read_bytes().index(b"\0", new.read_bytes().index(TENSORS[1].data))
+    hole = Literal(offset=at, data=b"\0")
+    found = replace(map_file(new, threads=1), holes=(hole,))
+    with Reader.open(new) as reader:
+        manifest, _ = load_manifest(reader) or pytest.fail("not ours")
+    release = describe_release(found, name=new.name, url=new.name, manifest=manifest).index
+    new.with_name("tiny.llamafile.lfindex").write_bytes(release.to_bytes())
+    data = bytearray(old.read_bytes())
+    data[at] = 7
+    old.write_bytes(data)
+
+    updated(old, new, in_place=True)
+
+    assert old.read_bytes() == new.read_bytes()
+
+
 def launchers(folder: Path, *slices: EngineSlice, size: int) -> Path:
     """A file that begins with a launcher of `size` bytes."""
     folder.mkdir()
@@ -177,7 +284,7 @@ def test_through_a_link_the_journal_stands_beside_the_file_itself_where_recover_
     (tmp_path / "links").mkdir()
     link = tmp_path / "links" / "chat"
     link.symlink_to(old)
-    monkeypatch.setattr("lfbuild.channel.inplace.finish_journal", lambda *_: 1 / 0)
+    monkeypatch.setattr("lfbuild.channel.inplace.carry_out_journal", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         updated(link, url, in_place=True)
 

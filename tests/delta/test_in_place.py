@@ -217,6 +217,14 @@ def test_somebody_elses_file_is_left_alone(tmp_path: Path) -> None:
     assert {item.name for item in tmp_path.iterdir()} >= {"0", "model.gguf"}
 
 
+def test_a_journal_that_cannot_be_read_back_is_no_success(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = releases(tmp_path, b"one", b"another")
+    monkeypatch.setattr("lfbuild.archive.journal.finish_journal", lambda *_: "undone")
+
+    with pytest.raises(IntegrityError):
+        in_place(old, delta_of(old, new))
+
+
 def test_a_damaged_delta_leaves_the_file_and_no_journal(tmp_path: Path) -> None:
     old, new = releases(tmp_path, b"one", b"two")
     before, names = old.read_bytes(), sorted(tmp_path.iterdir())

@@ -24,7 +24,7 @@ from blake3 import blake3
 
 from lfbuild.archive.layout import place_end
 from lfbuild.archive.reader import read_at
-from lfbuild.errors import FormatError, HostError
+from lfbuild.errors import FormatError, HostError, IntegrityError
 from lfbuild.formats.journal import BOUND_BYTES, JournalHeader, JournalRecord
 from lfbuild.formats.seal import SEAL_BYTES
 from lfbuild.host.files import fsync_folder, host_error
@@ -194,6 +194,18 @@ def finish_journal(path: Path, file: BinaryIO) -> Outcome:
     except OSError as error:
         raise host_error(path, error) from error
     return outcome
+
+
+def carry_out_journal(path: Path, file: BinaryIO) -> None:
+    """Carry out a journal that was completed just now, by whoever has `path` open and alone.
+
+    Raises:
+        IntegrityError: the disk does not give back what was written to it; the journal is dropped.
+        FormatError, HostError: as `finish_journal`.
+    """
+    if finish_journal(path, file) != "finished":
+        what = "its journal is not what was written there; the old version stays"
+        raise IntegrityError(path, what, hint="check the disk")
 
 
 def _delayed(path: Path, error: OSError) -> HostError:

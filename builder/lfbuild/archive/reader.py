@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 
 from lfbuild.errors import FormatError, command
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from lfbuild.formats.zip import ReadAt
+
 SMALL_MEMBER_BYTES: Final = 64 << 20
 """What is read whole into memory is at most this long: a manifest, arguments, a block index."""
 _PIECE_BYTES = 1 << 20
@@ -34,11 +37,13 @@ _PIECE_BYTES = 1 << 20
 class Reader:
     """A file opened for reading, with its directory."""
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
+    def __init__(self, path: Path, file: BinaryIO, *, read: ReadAt | None = None) -> None:
+        """With `read`, which gives the bytes, where `file` has not all of them itself."""
         self.path = path
         self.where = str(path)
         self.descriptor = file.fileno()
         self._file = file
+        self._read = read or partial(read_at, self.descriptor)
         self.size_bytes = os.fstat(self.descriptor).st_size
         self.directory: Directory = read_directory(self.read_at, self.size_bytes, where=self.where)
         self.records: dict[str, CentralRecord] = {found.record.name: found.record for found in self.directory.records}
@@ -62,7 +67,7 @@ class Reader:
 
     def read_at(self, offset: int, length: int, /) -> bytes:
         """Bytes of the file itself, fewer at its end."""
-        return read_at(self.descriptor, offset, length)
+        return self._read(offset, length)
 
     def record(self, name: str) -> CentralRecord:
         """The record of a member.

@@ -206,10 +206,12 @@ class NewBytes:
             position = span.end
 
     def without(self, spans: Iterable[Span]) -> NewBytes:
-        """The same, but for stretches of the old file that turned out to be wrong."""
-        standing = list(self.standing)
-        for wrong in spans:
-            standing = [rest for span in standing for rest in _cut_out(span, wrong)]
+        """The same, but for stretches whose bytes in the old file do not count."""
+        standing, position = [], 0
+        for span in sorted((*self.missing(), *spans, Span(self.partial.size_bytes, 0))):
+            if span.offset > position:
+                standing.append(Span(position, span.offset - position))
+            position = max(position, span.end)
         return replace(self, standing=tuple(standing))
 
     def _source(self, offset: int) -> tuple[int, int]:
@@ -221,16 +223,6 @@ class NewBytes:
         return self.partial.descriptor, (
             self.standing[number + 1].offset if follows else self.partial.size_bytes
         ) - offset
-
-
-def _cut_out(span: Span, wrong: Span) -> Iterator[Span]:
-    if wrong.end <= span.offset or span.end <= wrong.offset:
-        yield span
-        return
-    if span.offset < wrong.offset:
-        yield Span(span.offset, wrong.offset - span.offset)
-    if wrong.end < span.end:
-        yield Span(wrong.end, span.end - wrong.end)
 
 
 def judge(new: NewBytes, target: FileMap, *, threads: int, report: Report) -> tuple[Wanted, ...]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from lfbuild.archive.journal import JournalWriter, finish_journal
+from lfbuild.archive.journal import JournalWriter, carry_out_journal
 from lfbuild.archive.reader import opened, read_at
-from lfbuild.errors import FormatError
+from lfbuild.errors import FormatError, HostError
 from lfbuild.fetch.ranges import Span
 from lfbuild.formats.seal import Seal
 from lfbuild.formats.zip import read_directory
-from lfbuild.manifest.inplace import refuse_changed_launcher
+from lfbuild.manifest.inplace import refuse_changed_launcher, refuse_signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,21 +39,25 @@ class InPlace:
     standing: tuple[Span, ...]
 
 
-def can_be_in_place(plan: Plan, path: Path) -> bool:
-    """Whether the old file is there, and the new one lfbuild's own."""
-    return any(seed.path == path for seed in plan.seeds) and plan.release.index.release is not None
+def find_in_place(plan: Plan, path: Path) -> InPlace | None:
+    """The plan in place instead; None where something is in the way."""
+    try:
+        return plan_in_place(limited_to_place(plan, path), path)
+    except (FormatError, HostError):
+        return None
 
 
 def limited_to_place(plan: Plan, path: Path) -> Plan:
     """The plan for `path` where it stands: a published difference makes a new file, so it is no way there.
 
     Raises:
-        FormatError: the old file or the new one is somebody else's.
+        FormatError: the old file or the new one is somebody else's, or signed.
         HostError: the new one begins with another launcher.
     """
-    if not can_be_in_place(plan, path):
+    own = next((seed for seed in plan.seeds if seed.path == path), None)
+    if own is None or plan.release.index.release is None:
         raise FormatError(path, "is not updated in place, as it or its release is not lfbuild's own file")
-    own = next(seed for seed in plan.seeds if seed.path == path)
+    refuse_signed(str(path), own.found, plan.target)
     with opened(path) as file:
         refuse_changed_launcher(path, file, own.found, plan.target)
     return replace(plan, routes=tuple(route for route in plan.routes if route.delta is None))
@@ -77,6 +81,7 @@ def commit(new: NewBytes, path: Path, file: BinaryIO, *, report: Report) -> int:
 
     Raises:
         FormatError: the new file has no seal.
+        IntegrityError: the journal is not what was written to it.
         HostError: the disk refuses.
     """
     where, size = str(path), new.partial.size_bytes
@@ -96,7 +101,7 @@ def commit(new: NewBytes, path: Path, file: BinaryIO, *, report: Report) -> int:
         # Beyond this point the new version counts, whatever happens.
         journal.complete(file_size=size, records=[found.raw for found in directory.records], seal=seal)
     with report.step("carry it out"):
-        finish_journal(path, file)
+        carry_out_journal(path, file)
     return written
 
 

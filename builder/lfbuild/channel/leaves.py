@@ -7,6 +7,7 @@ changed runs have to be fetched, and each is held against its digest before it c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from lfbuild.channel.describe import run_digest
@@ -48,11 +49,12 @@ def known_leaves(index: ReleaseIndex, seeds: Iterable[FileMap]) -> dict[bytes, b
 
 def leaves_at_hand(index: ReleaseIndex, seeds: Iterable[FileMap]) -> dict[bytes, bytes]:
     """The leaves of the runs that stand whole in a file at hand, by the run's digest."""
-    wanted = {digest for region in index.regions for digest in region.digests}
+    # By the number, too: a block that consists of a run's leaves has the digest of that run.
+    wanted = {(leaves.digest, leaves.span.size_bytes) for region in index.regions for leaves in _of_region(region)}
     found: dict[bytes, bytes] = {}
     for seed in seeds:
         for leaves in _runs_of(seed):
-            if (digest := run_digest(leaves)) in wanted:
+            if ((digest := run_digest(leaves)), len(leaves)) in wanted:
                 found.setdefault(digest, leaves)
     return found
 
@@ -62,9 +64,12 @@ def missing_leaves(index: ReleaseIndex, known: Mapping[bytes, bytes], *, where: 
 
     Raises:
         FormatError: the index says that they lie outside of their file.
+        IntegrityError: what it says of some of them cannot all be true.
     """
-    missing = {leaves.span: leaves for region in index.regions for leaves in _of_region(region)}
-    needed = sorted((leaves for leaves in missing.values() if leaves.digest not in known), key=lambda item: item.span)
+    missing = {leaves for region in index.regions for leaves in _of_region(region) if leaves.digest not in known}
+    needed = sorted(missing, key=lambda leaves: leaves.span)
+    if any(before.span.end > after.span.offset for before, after in pairwise(needed)):
+        raise IntegrityError(where, "promises other leaves for two runs, and tells of the same place for both")
     if needed and max(leaves.span.end for leaves in needed) > index.leaves_file.size_bytes:
         raise FormatError(where, "tells of leaves outside of the file that has them")
     return tuple(needed)
@@ -76,16 +81,18 @@ def complete(index: ReleaseIndex, leaves: Mapping[bytes, bytes], *, where: str) 
     Raises:
         IntegrityError: it is not the map that the control file promises.
     """
-    found = FileMap(parts=tuple(_with_leaves(part, leaves) for part in index.parts), holes=index.holes)
+    found = FileMap(parts=tuple(_with_leaves(part, leaves, where) for part in index.parts), holes=index.holes)
     if found.root.hex() != index.root:
         raise IntegrityError(where, "its parts are not those of the file that it promises")
     return found
 
 
-def _with_leaves(part: IndexPart, leaves: Mapping[bytes, bytes]) -> Part:
+def _with_leaves(part: IndexPart, leaves: Mapping[bytes, bytes], where: str) -> Part:
     if not isinstance(part, Region):
         return part
     joined = b"".join(leaves[digest] for digest in part.digests)
+    if len(joined) != DIGEST_BYTES * part.cuts.leaves:
+        raise IntegrityError(where, "promises the same digest for runs of another number of blocks")
     return Blocks(offset=part.offset, name=part.name, index=BlockIndex(cuts=part.cuts, leaves=joined))
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urljoin, urlsplit
 
 from lfbuild.channel.index import INDEX_SUFFIX, MOST_INDEX_BYTES, ReleaseIndex, reference_to
-from lfbuild.errors import TrustError
+from lfbuild.errors import FetchError, FormatError, TrustError
 from lfbuild.fetch.network import without_secrets
 from lfbuild.fetch.pace import GUESSED_LINE
 from lfbuild.fetch.parallel import fetch_units
@@ -43,6 +42,7 @@ class Release:
         """A file of the release.
 
         Raises:
+            FormatError: what the control file tells of is no address.
             TrustError: the control file sends us where it may not.
         """
         return places.remote(address_beside(self.url, record.url), size_bytes=record.size_bytes)
@@ -64,20 +64,30 @@ def address_beside(url: str, reference: str) -> str:
     Names are as in addresses, and plain where the control file lies at a path.
 
     Raises:
+        FormatError: it is no address, or the name of no file.
         TrustError: it leads from the network to this machine's files, or from https to http.
     """
+    try:
+        target = _joined(url, reference)
+        old, new = urlsplit(url).scheme, urlsplit(target).scheme
+        local_path(target)
+    except (ValueError, FetchError) as error:
+        raise FormatError(without_secrets(url), f"tells of {reference!r}, which is no address") from error
     is_local = local_path(url) is not None
-    if "://" not in reference and (is_local or urlsplit(url).scheme in ("s3", "oci")):
-        folder, slash, _ = url.rpartition("/")
-        return f"{folder}{slash}{reference if '://' in url else unquote(reference)}"
-    old, new, target = urlsplit(url).scheme, "", reference
-    with contextlib.suppress(ValueError):  # what cannot be taken apart leads nowhere
-        target = reference if "://" in reference else urljoin(url, reference)
-        new = urlsplit(target).scheme
     if not is_local and (new not in ("http", "https", "s3", "oci") or (old == "https" and new == "http")):
         what = f"leads to {without_secrets(target)}, where a control file from {old}:// may not lead"
         raise TrustError(without_secrets(url), what)
     return target
+
+
+def _joined(url: str, reference: str) -> str:
+    """The address of what is called `reference` in a control file at `url`."""
+    if "://" in reference:
+        return reference
+    if local_path(url) is None and urlsplit(url).scheme not in ("s3", "oci"):
+        return urljoin(url, reference)
+    folder, slash, _ = url.rpartition("/")
+    return f"{folder}{slash}{reference if '://' in url else unquote(reference)}"
 
 
 def load_release(places: Places, url: str, *, limit_bytes_per_s: int | None = None) -> Release:

@@ -13,8 +13,9 @@ from lfbuild.host.moving import SHARED_BYTES
 from lfbuild.host.room import disk_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterator
 
+    from lfbuild.channel.inplace import InPlace
     from lfbuild.channel.partial import Partial
     from lfbuild.channel.plan import Plan
     from lfbuild.fetch.ranges import Span
@@ -30,7 +31,7 @@ class Room:
     needed_bytes: int
 
 
-def find_room(plan: Plan, partial: Partial, *, standing: Iterable[Span] = ()) -> Room:
+def find_room(plan: Plan, partial: Partial, *, standing: Collection[Span] = ()) -> Room:
     """What `plan` takes, but for what stands in the old file where it belongs, and what an earlier run has written.
 
     Zeros count: whoever makes a file of nothing but zeros look like a release is refused before each of them is judged.
@@ -42,12 +43,26 @@ def find_room(plan: Plan, partial: Partial, *, standing: Iterable[Span] = ()) ->
     copied = [stretch for stretch in plan.supplies.copies if stretch not in shared]
     delta = plan.routes[0].delta
     here_bytes = sum(stretch.size_bytes for stretch in shared) + sum(span.size_bytes for span in standing)
-    held_bytes = disk_bytes(os.fstat(partial.descriptor))
+    held_bytes = disk_bytes(os.fstat(partial.descriptor)) - sum(partial.copied.get(span.offset, 0) for span in standing)
     delta_bytes = delta.size_bytes - delta_bytes_held(partial.target, delta) if delta else 0
     return Room(
         copied_bytes=sum(it.size_bytes for it in copied if partial.copied.get(it.offset, 0) < it.size_bytes),
-        needed_bytes=max(plan.target.size_bytes - here_bytes - held_bytes, 0) + delta_bytes,
+        needed_bytes=max(plan.target.size_bytes - here_bytes - max(held_bytes, 0), 0) + delta_bytes,
     )
+
+
+def bytes_in_place(in_place: InPlace, partial: Partial) -> int:
+    """What it takes to write a plan in place: all that changes is gathered, stands in the journal too, and may be more.
+
+    Only when the file is complete are the others gone. The few bytes that a journal has beside its data do not count.
+
+    Raises:
+        HostError, FormatError: a file at hand cannot be opened.
+    """
+    size = in_place.plan.target.size_bytes
+    gathered = find_room(in_place.plan, partial, standing=in_place.standing).needed_bytes
+    journal = size - sum(span.size_bytes for span in in_place.standing)
+    return gathered + journal + max(size - partial.target.stat().st_size, 0)
 
 
 def _shared(plan: Plan, partial: Partial) -> Iterator[Stretch]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from lfbuild.archive.reader import Reader, opened, read_at
+from lfbuild.archive.reader import Reader, opened
 from lfbuild.channel.carry import (
     NewBytes,
     copy_what_is_here,
@@ -23,7 +23,7 @@ from lfbuild.channel.partial import Partial, blocks_done, opened_partial
 from lfbuild.channel.route import whole_route
 from lfbuild.errors import FetchError, FormatError, IntegrityError, ToolError
 from lfbuild.fetch.answers import ChangedError, NotThereError, RangesRefusedError
-from lfbuild.fetch.ranges import plan_pieces
+from lfbuild.fetch.ranges import Span, plan_pieces
 from lfbuild.formats.gguf import MAGIC
 from lfbuild.manifest.verify import load_manifest, verify_structure
 from lfbuild.report import size_words
@@ -107,7 +107,6 @@ class Work:
         """
         self.gather(plan)
         self.mend(plan, NewBytes(partial=self._partial))
-        self._hold_against_itself()
 
     def gather(self, plan: Plan) -> None:
         """Bring everything into the new file that is not there yet, from files at hand or over the line."""
@@ -124,9 +123,17 @@ class Work:
 
         Raises:
             FetchError: something could not be had, or would be more than is allowed.
-            IntegrityError: what was written does not stand there, or something else than a block is wrong.
+            IntegrityError: what was written does not stand there, something else than a block is wrong, or it does not
+                hold together.
         """
+        new = self._without_wrong_blocks(plan, new)
+        self._hold_against_itself(new)
+        return new
+
+    def _without_wrong_blocks(self, plan: Plan, new: NewBytes) -> NewBytes:
         threads, report = self._means.threads, self._means.report
+        # No digest covers what stands in a hole, so what the old file has there does not count.
+        new = new.without(Span(hole.offset, hole.size_bytes) for hole in plan.target.holes)
         wrong = judge(new, plan.target, threads=threads, report=report)
         if not wrong:
             return new
@@ -230,13 +237,13 @@ class Work:
                 find_unrecorded(self._partial, plan.target, plan.supplies.wanted)
                 raise
 
-    def _hold_against_itself(self) -> None:
+    def _hold_against_itself(self, new: NewBytes) -> None:
         """A release of ours promises more than its bytes: that they hold together as a file."""
-        if read_at(self._partial.descriptor, 0, len(MAGIC)) == MAGIC:
+        if new.read(0, len(MAGIC)) == MAGIC:
             return
         try:
             with opened(self._partial.path) as file:
-                reader = Reader(self._partial.path, file)
+                reader = Reader(self._partial.path, file, read=new.read)
                 ours = load_manifest(reader)
                 findings = list(verify_structure(reader, *ours)) if ours else []
         except FormatError:

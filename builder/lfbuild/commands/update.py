@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from lfbuild.archive.reader import Reader
 from lfbuild.channel.carry import NewBytes
 from lfbuild.channel.index import INDEX_SUFFIX
-from lfbuild.channel.inplace import can_be_in_place, commit, limited_to_place, plan_in_place
+from lfbuild.channel.inplace import commit, find_in_place, limited_to_place, plan_in_place
 from lfbuild.channel.partial import (
     blocks_done,
     clear_leftovers,
@@ -23,7 +23,7 @@ from lfbuild.channel.partial import (
 )
 from lfbuild.channel.plan import Seed, make_plan
 from lfbuild.channel.release import index_address, load_release
-from lfbuild.channel.room import find_room
+from lfbuild.channel.room import bytes_in_place, find_room
 from lfbuild.channel.work import Means, Work, delta_bytes_held
 from lfbuild.commands.recover import settled
 from lfbuild.commands.seeds import gather_seeds
@@ -39,7 +39,7 @@ from lfbuild.errors import (
 from lfbuild.fetch.answers import ChangedError, NotThereError
 from lfbuild.fetch.network import without_secrets
 from lfbuild.fetch.places import Places
-from lfbuild.host.files import find_facts, host_error, refuse_another
+from lfbuild.host.files import find_facts, host_error, mode_of_new, refuse_another
 from lfbuild.host.inplace import had_alone, has_journal, used
 from lfbuild.host.room import refuse_full_disk
 from lfbuild.manifest.verify import load_manifest
@@ -235,8 +235,10 @@ def _have_room(plan: Plan, partial: Partial, order: UpdateOrder, *, report: Repo
     room = find_room(plan, partial)
     told = f"{size_words(room.copied_bytes)} are copied on this disk"
     hint = "free some space"
-    if can_be_in_place(plan, order.path):
-        told, hint = f"{told}; --in-place writes only what changes", f"--in-place needs no second copy; or {hint}"
+    if (in_place := find_in_place(plan, order.path)) is not None:
+        told, needed_bytes = f"{told}; --in-place writes only what changes", bytes_in_place(in_place, partial)
+        if needed_bytes < room.needed_bytes:
+            hint = f"--in-place needs {size_words(needed_bytes)}; or {hint}"
     refuse_full_disk(order.path.parent, room.needed_bytes, hint=hint)
     if room.copied_bytes:
         report.note(told)
@@ -247,8 +249,8 @@ def _finish_in_place(
 ) -> None:
     """Gather while the file may still be used; have it alone only to look at it and to write."""
     in_place = plan_in_place(plan, order.path)
-    room = find_room(in_place.plan, partial, standing=in_place.standing)
-    refuse_full_disk(order.path.parent, room.needed_bytes, hint="free some space")
+    needed_bytes = bytes_in_place(in_place, partial)
+    refuse_full_disk(order.path.parent, needed_bytes, hint="free some space", needing="the change in place needs")
     # Beyond this point nothing is decided any more: the plan is carried out.
     with _kept_from_changes(order.path):
         work.gather(in_place.plan)
@@ -356,7 +358,7 @@ def _kept_from_changes(path: Path) -> Iterator[None]:
 
 
 def _mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o755
+    return stat.S_IMODE(path.stat().st_mode) if path.exists() else mode_of_new(path.parent, 0o755)
 
 
 def _kept_as(order: UpdateOrder) -> Path | None:

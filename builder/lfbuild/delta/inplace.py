@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 from blake3 import blake3
 
 from lfbuild.archive.hashing import HashPool
-from lfbuild.archive.journal import JournalWriter, finish_journal
+from lfbuild.archive.journal import JournalWriter, carry_out_journal
 from lfbuild.archive.reader import read_at
 from lfbuild.delta.apply import carry_out
 from lfbuild.errors import FormatError
 from lfbuild.formats.seal import Seal
 from lfbuild.formats.zip import LONGEST_DIRECTORY_BYTES, TAIL_BYTES, read_directory
 from lfbuild.manifest.filemap import Literal
-from lfbuild.manifest.inplace import refuse_changed_launcher
+from lfbuild.manifest.inplace import refuse_changed_launcher, refuse_signed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +40,10 @@ def apply_in_place(old: Side, delta: DeltaStream, resolved: Resolved, *, threads
 
     Raises:
         FormatError: OLD or NEW is not lfbuild's own file, or is signed; or a frame is damaged.
-        IntegrityError, ToolError: as `delta.apply.apply_delta`.
+        IntegrityError, ToolError: as `delta.apply.apply_delta`, and `archive.journal.carry_out_journal`.
         HostError: NEW begins with another launcher, or the disk refuses.
     """
-    _refuse_signed(old, resolved)
+    refuse_signed(old.where, old.map, resolved.target)
     with open(old.descriptor, "r+b", buffering=0, closefd=False) as file:  # a descriptor, not a path
         refuse_changed_launcher(old.path, file, old.map, resolved.target)
         with (
@@ -63,15 +63,8 @@ def apply_in_place(old: Side, delta: DeltaStream, resolved: Resolved, *, threads
             records = [found.raw for found in end.records]
             journal.complete(file_size=resolved.target.size_bytes, records=records, seal=seal)
         with report.step("carrying it out"):
-            finish_journal(old.path, file)
+            carry_out_journal(old.path, file)
     return target.written_bytes
-
-
-def _refuse_signed(old: Side, resolved: Resolved) -> None:
-    """What a signature fills is no part of any block, and no signature outlives a change."""
-    for hole in (*old.map.holes, *resolved.target.holes):
-        if any(hole.data):
-            raise FormatError(old.where, "is signed, so it is not changed in place", hint="leave --in-place out")
 
 
 class _InPlace:

@@ -329,6 +329,24 @@ def own_as(descriptor: int, old: os.stat_result | None, *, mode: int) -> None:
     os.fchmod(descriptor, mode)  # last: another owner takes bits of it away
 
 
+def mode_of_new(folder: Path, mode: int) -> int:
+    """What `mode` becomes for a new file in `folder`, found by making one: to ask for the umask is to change it.
+
+    Raises:
+        HostError: no file can be made there.
+    """
+    try:
+        descriptor, hidden = _open_unnamed(folder, "mode", mode)
+        try:
+            return stat.S_IMODE(os.fstat(descriptor).st_mode)
+        finally:
+            os.close(descriptor)
+            if hidden is not None:
+                hidden.unlink(missing_ok=True)
+    except OSError as error:
+        raise host_error(folder, error) from error
+
+
 def can_share(source: int, folder: Path) -> bool:
     """Whether files in `folder` can share blocks with an open file, found by doing so once; leaves nothing behind."""
     try:

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from lfbuild.archive.hashing import HashPool, RegionHash
-from lfbuild.archive.journal import JournalWriter, finish_journal
+from lfbuild.archive.journal import JournalWriter, carry_out_journal
 from lfbuild.archive.source import BytesSource, OpenFileSource
 from lfbuild.errors import IntegrityError, command
 from lfbuild.host.files import host_error, own_as, replacing
@@ -84,7 +84,7 @@ def rewrite(
     """Write what has its place in free room, and the rest through a journal.
 
     Raises:
-        IntegrityError: a source has changed since it was looked at; the old version stays.
+        IntegrityError: a source has changed since it was looked at, or the journal; the old version stays.
         HostError: the disk refuses; the old version stays, or the next command finishes the new one.
     """
     target, closing = file.fileno(), plan.closing
@@ -107,7 +107,7 @@ def rewrite(
                 undoing.pop_all()
                 journal.complete(file_size=closing.file_size, records=plan.records, seal=plan.seal)
         # Beyond this point the new version cannot be lost.
-        finish_journal(path, file)
+        carry_out_journal(path, file)
         clear(plan.clear, target)
     except OSError as error:
         raise host_error(path, error) from error

@@ -1,6 +1,7 @@
-"""What is never written over where it stands: a launcher.
+"""What is never written over where it stands: a launcher, and a signed file.
 
-An engine that finds its file torn says so in a sentence. A launcher that is torn itself says nothing, or anything.
+An engine that finds its file torn says so in a sentence. A launcher that is torn itself says nothing, or anything. What
+a signature fills is no part of any block, and stands behind the end records, by which an edit is known to be finished.
 """
 
 from __future__ import annotations
@@ -40,6 +41,16 @@ def refuse_changed_launcher(path: Path, file: BinaryIO, old: FileMap, new: FileM
     size = ours[0].head.size_bytes
     if _begins(old, size) != _begins(new, size):
         raise launcher_refusal(str(path))
+
+
+def refuse_signed(where: str, *maps: FileMap) -> None:
+    """Refuse to change a signed file, or to make one, in place.
+
+    Raises:
+        FormatError: one of these has something where a signature stands.
+    """
+    if any(any(hole.data) for found in maps for hole in found.holes):
+        raise FormatError(where, "is signed, so it is not changed in place", hint="leave --in-place out")
 
 
 def _begins(found: FileMap, size: int) -> tuple[object, ...]:
