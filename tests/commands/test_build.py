@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -182,6 +183,17 @@ def test_an_output_that_cannot_be_written_is_told_before_anything_is_compiled(
     assert main([verb, "chat.toml", *words, "--quiet"]) == 8
 
     assert capsys.readouterr().err.startswith(said)
+
+
+def test_a_model_that_the_disk_has_no_room_for_is_told_before_anything_is_compiled(
+    world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=1000, f_frsize=1, f_flag=0))
+    monkeypatch.setattr("lfbuild.host.room.can_share", lambda *_: False)
+
+    assert main(["build", "chat.toml", "--quiet"]) == 8  # no engine is kept: compiling would come next
+
+    assert capsys.readouterr().err.startswith(f"lfbuild: {world}: the new file needs ")
 
 
 def test_a_model_that_is_not_there_is_one_sentence_also_for_plan(world: Path, capsys: Captured) -> None:

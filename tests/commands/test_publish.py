@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -139,6 +141,18 @@ def test_a_foreign_file_brings_its_leaves(tmp_path: Path) -> None:
     ]
     updated(tmp_path / "here.bin", outcome.url)
     assert (tmp_path / "here.bin").read_bytes() == path.read_bytes()
+
+
+def test_nothing_is_published_that_the_disk_has_no_room_for(
+    new: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=1000, f_frsize=1, f_flag=0))
+    monkeypatch.setattr("lfbuild.host.room.can_share", lambda *_: False)
+
+    with pytest.raises(HostError, match="the new file needs"):
+        published(new, str(tmp_path / "www"))
+
+    assert not (tmp_path / "www").exists()
 
 
 def test_a_web_server_takes_no_files(new: Path) -> None:

@@ -174,6 +174,22 @@ def _expect(dropped: int, hidden: Path) -> None:
     assert hidden.exists()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_a_tool_that_replaces_the_file_does_not_take_it_from_its_owner(path: Path) -> None:
+    def replaced(hidden: Path) -> None:
+        hidden.unlink()
+        hidden.write_bytes(b"signed")
+
+    with replacing(path, change=replaced) as file:
+        file.write(b"new")
+        os.fchown(file.fileno(), 1001, 1002)
+        os.fchmod(file.fileno(), 0o640)
+
+    facts = path.stat()
+    assert path.read_bytes() == b"signed"
+    assert (facts.st_uid, facts.st_gid, facts.st_mode & 0o7777) == (1001, 1002, 0o640)
+
+
 def test_only_the_expected_file_is_replaced(path: Path, tmp_path: Path) -> None:
     expected = path.stat()
     (tmp_path / "other").write_bytes(b"somebody else's")

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from lfbuild.archive.reader import Reader
 from lfbuild.commands.recover import settled
 from lfbuild.errors import FormatError, command
-from lfbuild.host.files import expected_at
+from lfbuild.host.files import check_target, expected_at
 from lfbuild.host.inplace import used
+from lfbuild.host.room import refuse_full_disk_for_copy
 from lfbuild.manifest.carry import write_new_file
 from lfbuild.manifest.edit import plan_compacted
 from lfbuild.manifest.present import load_present
@@ -54,6 +55,8 @@ def compact(path: Path, *, output: Path | None, threads: int, report: Report) ->
         plan = plan_compacted(present)
         facts = os.fstat(file.fileno())
         target = output or path
+        check_target(target)
+        refuse_full_disk_for_copy(target.parent, file.fileno(), copied_bytes=plan.closing.file_size, new_bytes=0)
         with report.step("writing", total=sum(part.source.size_bytes for part in plan.parts)) as step:
             copied = write_new_file(
                 plan,

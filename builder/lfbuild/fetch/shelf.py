@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 from lfbuild.errors import FetchError
 from lfbuild.fetch.network import without_secrets
 from lfbuild.fetch.remote import local_path
 from lfbuild.host.files import host_error, replacing
 from lfbuild.host.moving import copy_range
+from lfbuild.host.room import refuse_full_disk_for_copy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from lfbuild.fetch.network import Network
+
+
+_PIECE_BYTES: Final = 64 << 20
 
 
 class Shelf(Protocol):
@@ -81,20 +86,30 @@ class FolderShelf:
         """See `Shelf`."""
         del cache
         path = _path(url)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise host_error(path.parent, error) from error
-        with replacing(path) as target:
-            if isinstance(source, bytes):
+        if isinstance(source, bytes):
+            with _replacing(path) as target:
                 target.write(source)
-                on_bytes(len(source))
-                return
-            with source.open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                copy_range(file.fileno(), target.fileno(), source_offset=0, target_offset=0, length=size)
-            confirm()
-            on_bytes(size)
+            on_bytes(len(source))
+            return
+        with source.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            refuse_full_disk_for_copy(path.parent, file.fileno(), copied_bytes=size, new_bytes=0)
+            with _replacing(path) as target:
+                for start in range(0, size, _PIECE_BYTES):
+                    piece = min(_PIECE_BYTES, size - start)
+                    copy_range(file.fileno(), target.fileno(), source_offset=start, target_offset=start, length=piece)
+                    on_bytes(piece)
+                confirm()
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise host_error(path.parent, error) from error
+    with replacing(path) as file:
+        yield file
 
 
 def _path(url: str) -> Path:

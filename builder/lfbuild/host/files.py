@@ -212,11 +212,12 @@ def _lock_for_a_moment(descriptor: int) -> None:
 
 
 def _change(path: Path, change: Callable[[Path], None]) -> None:
-    """Let `change` at a file, keep its mode, and flush it again."""
-    mode = stat.S_IMODE(path.stat().st_mode)
+    """Let `change` at a file, keep its owner and mode, and flush it again."""
+    before = path.stat()
     change(path)
-    path.chmod(mode)
+    path.chmod(stat.S_IMODE(before.st_mode))  # a tool may have made it one that cannot be opened
     with path.open("rb") as file:
+        own_as(file.fileno(), before, mode=stat.S_IMODE(before.st_mode))
         os.fsync(file.fileno())
 
 
@@ -324,6 +325,8 @@ def own_as(descriptor: int, old: os.stat_result | None, *, mode: int) -> None:
     Raises:
         OSError: what the system refuses.
     """
+    if os.name != "posix":
+        return
     if old is not None and os.geteuid() == 0:
         os.fchown(descriptor, old.st_uid, old.st_gid)
     os.fchmod(descriptor, mode)  # last: another owner takes bits of it away
@@ -397,8 +400,10 @@ def _keep(path: Path, other: Path) -> None:
     except OSError as error:
         if error.errno not in NOT_HERE | {errno.EMLINK, errno.EACCES}:
             raise
-        with path.open("rb") as source, replacing(other, mode=stat.S_IMODE(path.stat().st_mode)) as copy:
-            copy_range(source.fileno(), copy.fileno(), source_offset=0, target_offset=0, length=path.stat().st_size)
+        facts = path.stat()
+        with path.open("rb") as source, replacing(other, mode=stat.S_IMODE(facts.st_mode)) as copy:
+            own_as(copy.fileno(), facts, mode=stat.S_IMODE(facts.st_mode))
+            copy_range(source.fileno(), copy.fileno(), source_offset=0, target_offset=0, length=facts.st_size)
 
 
 def _open_unnamed(folder: Path, name: str, mode: int) -> tuple[int, Path | None]:
