@@ -411,6 +411,34 @@ def test_a_file_that_is_not_ours_becomes_ours(url: str, tmp_path: Path, new: Pat
     assert body_bytes(server) < new.stat().st_size / 2
 
 
+def test_the_beginning_of_a_download_is_not_fetched_again(url: str, old: Path, new: Path, server: WebServer) -> None:
+    data = new.read_bytes()
+    after = data.index(TENSORS[4].data) + 3000
+    old.write_bytes(data[:after])
+
+    updated(old, url)
+
+    assert old.read_bytes() == data
+    assert body_bytes(server) < len(data) - after + 5000
+
+
+def test_the_beginning_of_a_plain_models_download_is_not_fetched_again(
+    tmp_path: Path, old: Path, server: WebServer
+) -> None:
+    there = tmp_path / "models"
+    there.mkdir()
+    path = there / "tiny.llamafile"
+    path.write_bytes(model(changed=True))
+    index(path, file_url="", threads=1, report=SilentReport())
+    after = path.read_bytes().index(TENSORS[4].data)
+    old.write_bytes(path.read_bytes()[:after])
+
+    updated(old, serve(server, there))
+
+    assert old.read_bytes() == path.read_bytes()
+    assert body_bytes(server) < path.stat().st_size - after + 3000
+
+
 def test_a_release_that_is_not_ours_is_one_all_the_same(tmp_path: Path, old: Path, server: WebServer) -> None:
     there = tmp_path / "foreign"
     there.mkdir()

@@ -171,6 +171,15 @@ class ReleaseIndex:
         return tuple(part for part in self.parts if isinstance(part, Region))
 
     @property
+    def has_structure(self) -> bool:
+        """Whether it is cut by what it is; else it has one region without tensors, as any file may have."""
+        return (
+            self.release is not None
+            or len(self.regions) > 1
+            or any(run.tensor_type != NO_TENSOR for region in self.regions for run in region.runs)
+        )
+
+    @property
     def block_bytes(self) -> int:
         """How large the blocks of tensors may be, as far as they show it: a file that is compared is cut alike."""
         tensors = [run for region in self.regions for run in region.runs if run.tensor_type != NO_TENSOR]

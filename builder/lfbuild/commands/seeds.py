@@ -9,7 +9,7 @@ from lfbuild.channel.plan import Seed
 from lfbuild.errors import FormatError, HostError, IntegrityError, LfbuildError
 from lfbuild.host.files import find_facts, host_error
 from lfbuild.host.inplace import has_journal
-from lfbuild.manifest.mapping import map_as_read, map_bytes, map_file
+from lfbuild.manifest.mapping import map_as_read, map_beginning, map_bytes, map_file, shows_structure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -63,13 +63,19 @@ def _map_of_another(path: Path, release: Release, *, threads: int, report: Repor
 
 
 def _look_at(path: Path, release: Release, *, threads: int, report: Report) -> FileMap:
-    """The map of a file: from what it says of itself, or where that is damaged, from its bytes."""
+    """The map of a file: from what it says of itself, or where that is damaged, from its bytes.
+
+    What shows no structure may be the beginning of this release, as a browser leaves it that was interrupted.
+    """
     with report.step(f"look at {path.name}") as step:
 
         def look(how: Callable[..., FileMap]) -> FileMap:
             return how(path, threads=threads, on_bytes=step.advance, block_bytes=release.index.block_bytes)
 
         try:
+            if release.index.has_structure and not shows_structure(path):
+                regions = [(region.offset, region.cuts) for region in release.index.regions]
+                return map_beginning(path, regions, threads=threads, on_bytes=step.advance)
             return look(map_file)
         except (FormatError, IntegrityError) as damaged:
             if has_journal(path):

@@ -24,7 +24,7 @@ of one block has one leaf all the same. A region without an index is one run of 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
 
 from blake3 import blake3
@@ -85,6 +85,18 @@ class Cuts:
     def leaves(self) -> int:
         """Number of blocks."""
         return sum(run.blocks for run in self.runs)
+
+    def within(self, size: int) -> Cuts:
+        """The same for the first `size` bytes of the region, as far as they are whole blocks."""
+        runs = []
+        for run in self.runs:
+            whole = run.size_bytes if run.size_bytes <= size else size - size % run.block_bytes
+            if whole:
+                runs.append(replace(run, size_bytes=whole))
+            if whole < run.size_bytes:
+                break
+            size -= whole
+        return Cuts(runs=tuple(runs))
 
     def blocks(self) -> Iterator[tuple[int, int]]:
         """Offset (from the start of the region) and size of each block, in bytes."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from blake3 import blake3
@@ -142,6 +143,46 @@ def map_bytes(
         records = [found.record for found in reader.directory.records] if reader else []
         other = _OtherFile(file.fileno(), where=str(path), threads=threads, on_bytes=on_bytes, block_bytes=block_bytes)
         return other.map(records)
+
+
+def shows_structure(path: Path) -> bool:
+    """Whether a file is cut by what it is: a ZIP, or a whole GGUF. The beginning of a download is not.
+
+    Raises:
+        HostError: it cannot be read. FormatError: it is no regular file.
+    """
+    with opened(path) as file:
+        if read_at(file.fileno(), 0, len(MAGIC)) != MAGIC:
+            return find_reader(path, file) is not None
+        size = os.fstat(file.fileno()).st_size
+        try:
+            read_gguf(lambda at, length: read_at(file.fileno(), at, length), size, where=str(path))
+        except FormatError:
+            return False
+        return True
+
+
+def map_beginning(
+    path: Path, regions: Iterable[tuple[int, Cuts]], *, threads: int, on_bytes: Callable[[int], None] = lambda _: None
+) -> FileMap:
+    """The map of what may be the beginning of a file that is known: cut where that one has its regions.
+
+    Raises:
+        HostError: it cannot be read. FormatError: it is no regular file.
+    """
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        walk = _Walk(partial(read_at, file.fileno()), size, str(path))
+        holes = signature_holes(read_at(file.fileno(), 0, PROBE_BYTES))
+        for offset, cuts in regions:
+            there = cuts.within(max(size - offset, 0))
+            if there.runs:
+                own = [(at - offset, length) for at, length in holes if 0 <= at - offset < there.size_bytes]
+                digests = hash_region(
+                    file.fileno(), offset, there, threads=threads, crc=False, holes=own, on_bytes=on_bytes
+                )
+                walk.add("", offset, digests.index)
+        return walk.finish(holes)
 
 
 def map_as_read(path: Path, found: FileMap, *, threads: int, on_bytes: Callable[[int], None]) -> FileMap:
