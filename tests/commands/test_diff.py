@@ -226,6 +226,8 @@ def test_in_place_the_file_keeps_its_name_and_little_is_written(
 
     assert told == "chat-1.llamafile: 8.0 KiB, 5.0 KiB of it written anew\n"
     assert old.read_bytes() == new.read_bytes()
+    told = said(capsys, "apply", "--in-place", old.name, "p.lfdelta")
+    assert told == "chat-1.llamafile: is already what p.lfdelta makes\n"
 
 
 @pytest.mark.parametrize(("words", "other"), [(("-o", "x"), "-o"), (("--force",), "--force")])
