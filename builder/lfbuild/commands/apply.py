@@ -19,7 +19,7 @@ from lfbuild.delta.resolve import CopyTask
 from lfbuild.delta.side import Side
 from lfbuild.errors import FormatError, HostError, IntegrityError, LfbuildError
 from lfbuild.formats.delta import Identity
-from lfbuild.host.files import host_error, refuse_overwriting, replacing
+from lfbuild.host.files import check_target, host_error, refuse_overwriting, replacing
 from lfbuild.host.inplace import had_alone, has_journal
 from lfbuild.host.room import refuse_full_disk_for_copy
 
@@ -78,21 +78,20 @@ def apply(
         ToolError: a member has to be compressed again, and what did it is not here.
         HostError: the machine refuses, or a file is there already that was not named.
     """
-    with (
-        _chain(deltas) as chain,
-        _before_last(old, chain, folder=_folder(old, output), threads=threads, report=report) as side,
-    ):
+    with _chain(deltas) as chain:
         delta = chain[-1]
-        plan, resolved = prepare(side, delta)
-        target = output or _named(plan, beside=old, where=delta.where, force=force)
+        target = output or _named(delta.plan(), beside=old, where=delta.where, force=force)
         refuse_overwriting(target, (old, *_files(deltas)))
-        _refuse_full_disk(target.parent, side, resolved)
-        # Beyond this point nothing is decided any more.
-        with (
-            report.step("applying", total=resolved.blocks_bytes) as step,
-            replacing(target, mode=0o755 if plan.executable else 0o644) as file,
-        ):
-            apply_delta(side, delta, resolved, file, threads=threads, on_bytes=step.advance)
+        check_target(target)
+        with _before_last(old, chain, folder=_folder(old, output), threads=threads, report=report) as side:
+            plan, resolved = prepare(side, delta)
+            _refuse_full_disk(target.parent, side, resolved)
+            # Beyond this point nothing is decided any more.
+            with (
+                report.step("applying", total=resolved.blocks_bytes) as step,
+                replacing(target, mode=0o755 if plan.executable else 0o644) as file,
+            ):
+                apply_delta(side, delta, resolved, file, threads=threads, on_bytes=step.advance)
     return Applied(path=target, size_bytes=resolved.target.size_bytes)
 
 

@@ -65,6 +65,7 @@ class DeltaStream:
     def __init__(self, file: BinaryIO, where: str) -> None:
         self._file, self.where = file, where
         self._header: Header | None = None
+        self._plan: Plan | None = None
 
     def header(self) -> Header:
         """Which OLD, which NEW: the first bytes, which are read once and remembered.
@@ -76,14 +77,24 @@ class DeltaStream:
             self._header = Header.parse(self._some(Header.LAYOUT.size), where=self.where)
         return self._header
 
+    def plan(self) -> Plan:
+        """Where every byte of NEW comes from, and its name: read once and remembered.
+
+        Raises:
+            FormatError: it is no delta, or damaged.
+        """
+        if self._plan is None:
+            header = self.header()
+            self._plan = parse_plan(self.take(header.plan_stored), header, where=self.where)
+        return self._plan
+
     def head(self) -> DeltaHead:
         """Everything before the frames.
 
         Raises:
             FormatError: it is no delta, or damaged.
         """
-        header = self.header()
-        plan = parse_plan(self.take(header.plan_stored), header, where=self.where)
+        header, plan = self.header(), self.plan()
         leaves = self.take(leaves_bytes(plan))
         return DeltaHead(header=header, plan=plan, leaves=leaves, stored_glue=self.take(header.glue_stored))
 
