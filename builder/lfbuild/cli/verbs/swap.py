@@ -33,6 +33,8 @@ _VERB_AND_WORDS = re.compile(r"([a-z][a-z-]*)=(.*)", re.DOTALL)
 
 def add(subparsers: Subparsers) -> Parser:
     """Add the words of `swap`."""
+    from lfbuild.cli.words import Once
+
     parser = subparsers.add(
         "swap",
         summary="change engine, model, arguments, files or names of a finished file",
@@ -46,6 +48,7 @@ def add(subparsers: Subparsers) -> Parser:
     changes.add_argument(
         "--engine",
         metavar="ENGINE",
+        action=Once,
         default="",
         help="a recipe, a key of an engine in the cache, another file, Mozilla's llamafile, or a program",
     )
@@ -64,12 +67,22 @@ def add(subparsers: Subparsers) -> Parser:
         "--file", metavar="NAME=PATH", dest="files", action="append", default=[], help="a file, new or another"
     )
     changes.add_argument("--remove", metavar="NAME", action="append", default=[], help="a file or model less")
-    changes.add_argument("--name", type=values.text, metavar="NAME", help="what the file is called, in its manifest")
-    changes.add_argument("--version", type=values.text, metavar="VERSION", help="its version")
-    changes.add_argument("--description", type=values.text, metavar="TEXT", help="what it is, in a sentence")
-    changes.add_argument("--license", type=values.text, metavar="LICENSE", help="licence of the whole, as SPDX has it")
     changes.add_argument(
-        "--update-url", type=values.text, metavar="URL", help="where newer versions of it are; empty: nowhere"
+        "--name", type=values.text, action=Once, metavar="NAME", help="what the file is called, in its manifest"
+    )
+    changes.add_argument("--version", type=values.text, action=Once, metavar="VERSION", help="its version")
+    changes.add_argument(
+        "--description", type=values.text, action=Once, metavar="TEXT", help="what it is, in a sentence"
+    )
+    changes.add_argument(
+        "--license", type=values.text, action=Once, metavar="LICENSE", help="licence of the whole, as SPDX has it"
+    )
+    changes.add_argument(
+        "--update-url",
+        type=values.text,
+        action=Once,
+        metavar="URL",
+        help="where newer versions of it are; empty: nowhere",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="write there, and leave FILE as it is")
     parser.add_argument("--in-place", action="store_true", help="write what changes into FILE itself")
