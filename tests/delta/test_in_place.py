@@ -244,7 +244,10 @@ def test_somebody_elses_file_is_left_alone(tmp_path: Path) -> None:
 
     with pytest.raises(FormatError):
         in_place(old, delta_of(old, model))
+    with pytest.raises(FormatError) as caught:
+        in_place(model, delta_of(model, old))
 
+    assert str(caught.value) == f"{model}: is a GGUF, and in place works on lfbuild's own files"
     assert old.read_bytes() == before
     assert {item.name for item in tmp_path.iterdir()} >= {"0", "model.gguf"}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from lfbuild.archive.layout import name_fault
-from lfbuild.archive.reader import opened
+from lfbuild.archive.reader import opened, read_at
 from lfbuild.commands.diff import diff_sides
 from lfbuild.commands.recover import settled
 from lfbuild.delta.apply import WHAT_DELTAS_TELL, DeltaStream, apply_delta, prepare
@@ -19,6 +19,7 @@ from lfbuild.delta.resolve import CopyTask
 from lfbuild.delta.side import Side
 from lfbuild.errors import FormatError, HostError, IntegrityError, LfbuildError
 from lfbuild.formats.delta import Identity
+from lfbuild.formats.gguf import MAGIC
 from lfbuild.host.files import check_target, host_error, refuse_overwriting, replacing
 from lfbuild.host.inplace import had_alone, has_journal
 from lfbuild.host.room import refuse_full_disk_for_copy
@@ -106,6 +107,7 @@ def apply_in_place_of(old: Path, deltas: Sequence[DeltaSource], *, threads: int,
         IntegrityError, ToolError: as `apply`.
         HostError: the file is in use, or the disk refuses.
     """
+    _refuse_model(old)
     path = settled(old, report=report)
     written = 0
     with _chain(deltas) as chain:
@@ -122,6 +124,13 @@ def apply_in_place_of(old: Path, deltas: Sequence[DeltaSource], *, threads: int,
                 written += apply_in_place(side, delta, resolved, threads=threads, report=report)
                 size = resolved.target.size_bytes
     return Applied(path=old, size_bytes=size, written_bytes=written)
+
+
+def _refuse_model(path: Path) -> None:
+    with opened(path) as file:
+        if read_at(file.fileno(), 0, len(MAGIC)) == MAGIC:
+            what = "is a GGUF, and in place works on lfbuild's own files"
+            raise FormatError(path, what, hint="without --in-place a new file is written")
 
 
 def _standing(path: Path, chain: Sequence[DeltaStream], *, threads: int, report: Report) -> tuple[int, int]:
