@@ -508,6 +508,16 @@ def test_arguments_are_no_file_to_put_or_remove(world: Path, capsys: Captured, w
     )
 
 
+def test_quiet_tells_no_notes_of_a_dry_run_either(world: Path, capsys: Captured) -> None:
+    words = ["swap", str(launcher_file(world)), "--args", "-m /zip/nothere.gguf", "--dry-run"]
+    capsys.readouterr()
+
+    assert main(words) == 0
+    assert "note: .args names /zip/nothere.gguf, which is not in the file\n" in capsys.readouterr().out
+    assert main([*words, "--quiet"]) == 0
+    assert "note: " not in capsys.readouterr().out
+
+
 def test_what_is_made_anew_with_every_edit_is_not_removed(world: Path, capsys: Captured) -> None:
     path = launcher_file(world)
 
@@ -777,7 +787,10 @@ def test_weights_that_are_damaged_are_told_with_the_file_to_verify(
 
     assert main([words[0], str(path), *words[1:], "-o", "new.llamafile", "--quiet"]) == 5
 
-    assert capsys.readouterr().err.endswith(f"lfbuild: hint: lfbuild verify {path} tells whether the file is damaged\n")
+    assert capsys.readouterr().err == (
+        f"lfbuild: {path}: {MODEL_NAME}: its bytes are not the ones that were promised; nothing was changed\n"
+        f"lfbuild: hint: lfbuild verify {path} tells which block is wrong\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         sign=_signing(arguments.sign, context),
     )
     swapped = swap(arguments.file, words, options=options, settings=context.settings(), report=context.report)
-    context.output.show(swapped, *_blocks(swapped))
+    context.output.show(swapped, *_blocks(swapped, quiet=arguments.quiet))
     return 0
 
 
@@ -157,18 +157,17 @@ def _verb_and_words(word: str) -> tuple[str, str]:
     return (match[1], match[2]) if match else ("", word)
 
 
-def _blocks(swapped: Swapped) -> list[Block]:
-    """Each change and where its bytes go, then what was written."""
+def _blocks(swapped: Swapped, *, quiet: bool) -> list[Block]:
+    """Each change and where its bytes go, then what was written; notes of what was done are told while it is done."""
     from lfbuild.cli.render import Cell, Column, Table
     from lfbuild.report import size_words
 
     columns = [Column(title="change"), Column(title="how"), Column(title="size", right=True)]
     rows = [[item.what, item.how, size_words(item.bytes) if item.bytes else ""] for item in swapped.changes]
+    notes = [] if quiet or swapped.done else [Cell(f"note: {note}", "warn") for note in swapped.notes]
     if swapped.way == "nothing":
-        notes = [Cell(f"note: {note}", "warn") for note in swapped.notes]
         return [*notes, Cell(f"{swapped.output}: is so already, nothing is written", "good")]
     written = f"{size_words(swapped.written_bytes)} {'written' if swapped.done else 'would be written'}"
     shared = f", {size_words(swapped.shared_bytes)} shared with the old file" if swapped.shared_bytes else ""
     verdict = f"{swapped.output}: generation {swapped.generation}, {swapped.way}: {written}{shared}"
-    notes = [] if swapped.done else [Cell(f"note: {note}", "warn") for note in swapped.notes]
     return [Table(columns=columns, rows=rows), "", *notes, Cell(verdict, "good") if swapped.done else verdict]
