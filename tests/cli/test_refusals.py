@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -169,6 +170,12 @@ def test_an_interrupt_is_one_line(lfbuild: Lfbuild, fail_with: FailWith) -> None
             "the work was stopped, and an edit that did not count yet is dropped",
             "lfbuild recover FILE finishes an edit that counts already",
         ),
+        (["swap", "F", "--name", "x"], "the work was stopped, and what was unfinished is removed", ""),
+        (
+            ["swap", "F", "--engine=chat.toml"],
+            "the work was stopped, and what was unfinished is removed, but for what was fetched",
+            "run it again, and it goes on from there",
+        ),
         (
             ["--cache-dir", "update", "chat.toml"],
             "the work was stopped, and what was unfinished is removed, but for what was fetched",
@@ -180,6 +187,19 @@ def test_an_interrupt_tells_what_the_verb_keeps(words: list[str], told: str, hin
     refusal = refusals.as_refusal(refusals.Terminated(), words)
 
     assert (str(refusal), refusal.hint) == (f"terminated: {told}", hint)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is full")
+@pytest.mark.parametrize("words", [("schema",), ("cache", "list")])  # more than is kept in memory, and less
+def test_standard_output_that_takes_nothing_is_told_by_its_name(tmp_path: Path, words: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "lfbuild", *words, "--cache-dir", str(tmp_path)]
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert (ended.returncode, ended.stderr) == (
+        8,
+        "lfbuild: standard output: the disk is full\nlfbuild: hint: send it elsewhere, or make room where it goes\n",
+    )
 
 
 def test_a_termination_unwinds_like_an_interrupt(lfbuild: Lfbuild, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,7 @@ def test_a_table_has_colour_on_a_terminal_and_none_in_a_pipe(tmp_path: Path) -> 
 
     assert "\x1b[1mkind" in on_a_terminal
     assert "\x1b" not in piped.stdout
-    assert piped.stdout.splitlines()[0].split() == ["kind", "size", "last", "used", "what"]
+    assert piped.stdout.splitlines()[0].split() == ["kind", "size", "last", "used", "key", "what"]
 
 
 def test_a_reader_that_goes_away_ends_it_quietly() -> None:

@@ -49,10 +49,20 @@ def test_the_cache_is_listed_with_its_sum(lfbuild: Lfbuild, tmp_path: Path, kept
     told = lfbuild("cache", "list")
 
     title, row, total = told.out.splitlines()
-    assert title.split() == ["kind", "size", "last", "used", "what"]
+    assert title.split() == ["kind", "size", "last", "used", "key", "what"]
     assert row.startswith("download  2.0 KiB  ")
-    assert row.endswith(f" days ago  {kept}")
+    assert row.endswith(f" days ago       {kept}")
     assert total == f"2.0 KiB in 1 entry in {tmp_path / 'cache'}"
+
+
+def test_an_engine_is_listed_with_what_swap_takes_as_its_key(lfbuild: Lfbuild, tmp_path: Path) -> None:
+    key = "0123456789abcdef" * 4
+    with Store(tmp_path / "cache").making("engines", key) as folder:
+        (folder / "engine.json").write_text("{")
+
+    _, row, _ = lfbuild("cache", "list").out.splitlines()
+
+    assert row.endswith("  0123456789ab  damaged")
 
 
 def test_the_cache_folder_is_chosen_by_an_option_before_the_environment(lfbuild: Lfbuild, kept: str) -> None:

@@ -202,3 +202,19 @@ def test_a_model_that_is_not_there_is_one_sentence_also_for_plan(world: Path, ca
     for verb in ("build", "plan"):
         assert main([verb, "chat.toml", "--quiet"]) == 7
         assert f"{world}/tiny.gguf: " in capsys.readouterr().err
+
+
+def test_a_recipe_that_names_no_toolchain_is_told_that_there_are_two(
+    world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(world))
+    recipe = RECIPE.replace('[toolchain]\nkind = "zig"\n', "")
+    (world / "chat.toml").write_text(recipe.replace('systems = ["host"]\n', ""), encoding="utf-8")
+
+    assert main(["build", "chat.toml", "--quiet"]) == 3
+
+    way = "[toolchain] kind = \"zig\" in chat.toml, and pip install 'lfbuild[zig]'"
+    assert capsys.readouterr().err == (
+        "lfbuild: cosmocc: version 4.0.2 is not installed\n"
+        f"lfbuild: hint: install it with: lfbuild toolchain install cosmocc; or have zig compile: {way}\n"
+    )

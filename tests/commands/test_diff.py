@@ -188,6 +188,21 @@ def test_a_chain_is_applied_one_after_the_other_and_squashed_into_one(
     assert (tmp_path / "13").read_bytes() == (tmp_path / "direct").read_bytes()
 
 
+@pytest.mark.parametrize("words", [(), ("-o", "missing/made")])
+def test_where_a_chain_leads_is_refused_before_a_version_in_between_is_made(
+    old: Path, new: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    said(capsys, "diff", old.name, new.name, "-o", "12")
+    said(capsys, "diff", new.name, old.name, "-o", "21")
+    said(capsys, "diff", old.name, new.name, "-o", "12 again")
+    monkeypatch.setattr("lfbuild.commands.apply.apply_delta", lambda *_, **__: pytest.fail("a version was made"))
+
+    told = said(capsys, "apply", old.name, "12", "21", "12 again", *words, code=8)
+
+    where = "missing: is no folder" if words else "chat-2.llamafile: is there already"
+    assert told.startswith(f"lfbuild: {where}")
+
+
 def test_a_chain_in_the_wrong_order_is_refused(
     old: Path, new: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -226,6 +241,8 @@ def test_in_place_the_file_keeps_its_name_and_little_is_written(
 
     assert told == "chat-1.llamafile: 8.0 KiB, 5.0 KiB of it written anew\n"
     assert old.read_bytes() == new.read_bytes()
+    told = said(capsys, "apply", "--in-place", old.name, "p.lfdelta")
+    assert told == "chat-1.llamafile: is already what p.lfdelta makes\n"
 
 
 @pytest.mark.parametrize(("words", "other"), [(("-o", "x"), "-o"), (("--force",), "--force")])

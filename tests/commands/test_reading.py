@@ -206,6 +206,32 @@ def test_inspect_refuses_what_it_does_not_know(tmp_path: Path, capsys: Captured)
     assert f"{path}: no ZIP end record in the last 64 KiB" in refusal_of(capsys, "inspect", path, code=4)
 
 
+def test_inspect_says_which_verb_reads_a_recipe(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "chat.toml"
+    path.write_text("[llamafile]\n")
+
+    assert f"hint: of a recipe, lfbuild plan {path} tells what it makes" in refusal_of(capsys, "inspect", path, code=4)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("x.gguf", "is a GGUF, a model without an engine"),
+        ("x.lfdelta", "is a difference between two files"),
+        ("tiny.llamafile.lfindex", "is the control file of a release"),
+    ],
+)
+def test_what_is_another_file_of_lfbuilds_world_is_called_by_its_name(
+    tmp_path: Path, capsys: Captured, name: str, said: str
+) -> None:
+    file, model = write_tiny_file(tmp_path, name="tiny.llamafile"), tmp_path / "x.gguf"
+    model.write_bytes(tiny_gguf())
+    answer_of(capsys, "index", file)
+    answer_of(capsys, "diff", model, file, "-o", tmp_path / "x.lfdelta")
+
+    assert f"{tmp_path / name}: {said}\n" in refusal_of(capsys, "list", tmp_path / name, code=4)
+
+
 def test_extract_gives_the_exact_model_back(tmp_path: Path, capsys: Captured) -> None:
     file = write_tiny_file(tmp_path)
 

@@ -26,7 +26,7 @@ from lfbuild.fetch.pace import Clock
 from lfbuild.fetch.places import Places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 Captured = pytest.CaptureFixture[str]
@@ -189,7 +189,9 @@ def test_a_private_registry_takes_and_gives_to_who_signed_in(
 
 
 @needs_zig
-def test_a_registry_that_is_down_is_one_sentence_and_the_folder_stays(world: Path, capsys: Captured) -> None:
+def test_a_registry_that_is_down_is_one_sentence_and_the_folder_stays_to_be_pushed(
+    world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
     keep_engines(world, capsys)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -199,7 +201,44 @@ def test_a_registry_that_is_down_is_one_sentence_and_the_folder_stays(world: Pat
 
     said = capsys.readouterr().err
     assert said.startswith(f"lfbuild: oci://127.0.0.1:{port}/chat:1: no connection to 127.0.0.1 (")
+    target = f"oci://127.0.0.1:{port}/chat:1"
+    assert said.endswith(f"; one is whole: lfbuild release -o one --push {target} goes on\n")
     assert (world / "one" / "SHA256SUMS").is_file()
+
+    with _stand_in(monkeypatch) as pushed:
+        assert main(["release", "-o", "one", "--push", target, "--quiet"]) == 0
+        assert pushed == [(target, sorted(path.name for path in (world / "one").iterdir()))]
+        (world / "one" / "RELEASE.md").write_text("another", encoding="utf-8")
+        capsys.readouterr()
+        assert main(["release", "-o", "one", "--push", target, "--quiet"]) == 5
+    assert len(pushed) == 1
+    assert capsys.readouterr().err == (
+        "lfbuild: one: is not the release that its SHA256SUMS tells of\n"
+        "lfbuild: hint: it holds what was released, and nothing else: sha256sum -c SHA256SUMS\n"
+    )
+
+
+@contextlib.contextmanager
+def _stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, list[str]]]]:
+    """Instead of a registry: what would have been pushed where."""
+    pushed = list[tuple[str, list[str]]]()
+
+    def push(files: Sequence[Path], address: OciAddress, **_: object) -> str:
+        pushed.append((str(address), sorted(path.name for path in files)))
+        return "sha256:7"
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lfbuild.commands.release.push", push)
+        yield pushed
+
+
+def test_a_release_of_nothing_is_refused(world: Path, capsys: Captured) -> None:
+    assert main(["release", "-o", "one", "--quiet"]) == 2
+
+    assert capsys.readouterr().err == (
+        "lfbuild: release: no recipe was named\nlfbuild: hint: lfbuild release RECIPE… -o FOLDER\n"
+    )
+    assert not (world / "one").exists()
 
 
 @needs_zig

@@ -123,6 +123,8 @@ def test_notes_and_page_say_what_changed_since_earlier_releases(released: Path) 
     assert notes.startswith("# chat 0.2.0\n\n## chat.llamafile\n\n\\<b\\>bold\\</b\\>\n\n* size: ")
     assert "### Since 0.1.0\n" in notes
     assert "* arguments: cli -m /zip/tiny.gguf --temp 0 ... → cli -m /zip/tiny.gguf --temp 1 ...\n" in notes
+    assert "* arguments of serve: -m /zip/tiny.gguf --temp 0 ... → -m /zip/tiny.gguf --temp 1 ...\n" in notes
+    assert "* description: <b>bold</b>, which is new\n" in notes.replace("\\", "")
     assert "* engine" not in notes.partition("### Since")[2]
     page = (released / "next" / "index.html").read_text(encoding="utf-8")
     assert "<p>&lt;b&gt;bold&lt;/b&gt;</p>" in page
@@ -246,6 +248,19 @@ def test_a_source_that_is_another_now_is_the_reason(released: Path, capsys: Capt
         "out/chat.llamafile: .lfbuild/blocks/tiny.gguf.blocks: is another than a new build gives",
         f"note: the source of tiny.gguf was {old}, and is {new} now",
         "out/chat.llamafile: its recipe gives other bytes",
+    ]
+
+
+def test_an_edit_since_the_build_is_told_as_a_reason(released: Path, capsys: Captured) -> None:
+    file = "out/chat.llamafile"
+    assert main(["swap", file, "--args", "--temp 0.5", "--quiet"]) == 0
+    capsys.readouterr()
+
+    assert main(["reproduce", file, "--quiet"]) == 5
+
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if line.startswith("note: ")] == [
+        "note: it was edited since it was built, and is of generation 2: its recipe does not know that"
     ]
 
 

@@ -429,7 +429,7 @@ def test_arguments_of_a_verb_that_no_engine_has_are_refused(world: Path, capsys:
     before = path.read_bytes()
 
     assert refusal(capsys, path, "--args", "bogusverb=-c 1", code=2) == (
-        f"lfbuild: {path}: --args: llama.cpp 0.5.0 of the file has no verb bogusverb\n"
+        f"lfbuild: {path}: --args: llama.cpp 0.5.0 of the file has no verb bogusverb that takes default arguments\n"
         "lfbuild: hint: every engine of lfbuild's has cli, completion, serve, bench\n"
     )
     assert path.read_bytes() == before
@@ -439,13 +439,46 @@ def test_arguments_of_a_verb_that_no_engine_has_are_refused(world: Path, capsys:
 def test_another_spelling_of_a_verb_is_refused_as_nothing_is_looked_for_under_it(world: Path, capsys: Captured) -> None:
     path = file_that_knows(world, "server")
 
-    assert "has no verb server" in refusal(capsys, path, "--args", "server=-c 1", code=2)
+    told = refusal(capsys, path, "--args", "server=-c 1", code=2)
+    assert "has no verb server that takes default arguments, did you mean 'serve'?\n" in told
+    told = refusal(capsys, path, "--args", "quantize=-c 1", code=2)
+    assert "has no verb quantize that takes default arguments\n" in told
+
+
+@pytest.mark.parametrize("first", ["serve=", "cli=", ""])
+def test_arguments_that_are_given_twice_are_refused(world: Path, capsys: Captured, first: str) -> None:
+    path, verb = launcher_file(world), first.rstrip("=") or "cli"
+
+    assert refusal(capsys, path, "--args", f"{first}-c 1", "--args", f"{verb}=-c 2", code=2) == (
+        f"lfbuild: {path}: --args: the arguments of {verb} are given more than once\n"
+        "lfbuild: hint: all of them are one text\n"
+    )
+
+
+@pytest.mark.parametrize("option", ["--engine", "--name", "--version", "--description", "--license", "--update-url"])
+def test_what_a_file_has_one_of_is_given_once(world: Path, capsys: Captured, option: str) -> None:
+    path = launcher_file(world)
+
+    told = refusal(capsys, path, option, "x", option, "x", code=2)
+
+    assert told.startswith(f"lfbuild: swap: {option} is given more than once\n")
+
+
+def test_arguments_that_begin_with_a_dash_are_told_how_to_be_given(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+
+    assert refusal(capsys, path, "--args", "--jinja", code=2) == (
+        "lfbuild: swap: argument --args: expected one argument\n"
+        "lfbuild: hint: a value that begins with a dash follows an equals sign, as in --args='-…'; "
+        "`lfbuild swap --help` shows what can stand here\n"
+    )
 
 
 def test_mozillas_engine_has_no_verbs(world: Path, capsys: Captured) -> None:
     path = write_mozilla_file(world / "moz.llamafile")
 
-    assert "llamafile 0.9.3 of the file has no verb serve" in refusal(capsys, path, "--args", "serve=-c 1", code=2)
+    told = refusal(capsys, path, "--args", "serve=-c 1", code=2)
+    assert "llamafile 0.9.3 of the file has no verb serve that takes default arguments\n" in told
 
 
 def test_arguments_that_name_what_is_not_in_the_file_are_told(world: Path, capsys: Captured) -> None:
@@ -485,6 +518,25 @@ def test_arguments_are_no_file_to_put_or_remove(world: Path, capsys: Captured, w
     assert refusal(capsys, path, *words, code=2) == (
         f"lfbuild: {path}: {words[0]}: .args is made by lfbuild itself\nlfbuild: hint: --args changes arguments\n"
     )
+
+
+def test_quiet_tells_no_notes_of_a_dry_run_either(world: Path, capsys: Captured) -> None:
+    words = ["swap", str(launcher_file(world)), "--args", "-m /zip/nothere.gguf", "--dry-run"]
+    capsys.readouterr()
+
+    assert main(words) == 0
+    assert "note: .args names /zip/nothere.gguf, which is not in the file\n" in capsys.readouterr().out
+    assert main([*words, "--quiet"]) == 0
+    assert "note: " not in capsys.readouterr().out
+
+
+def test_what_is_made_anew_with_every_edit_is_not_removed(world: Path, capsys: Captured) -> None:
+    path = launcher_file(world)
+
+    told = refusal(capsys, path, "--remove", ".lfbuild/manifest.json", code=2)
+
+    what = ".lfbuild/manifest.json is made by lfbuild itself, and follows what is in the file"
+    assert told == f"lfbuild: {path}: --remove: {what}\n"
 
 
 def test_names_and_the_address_of_updates(world: Path, capsys: Captured) -> None:
@@ -725,6 +777,7 @@ def test_an_engine_is_never_written_over(world: Path, capsys: Captured, verb: st
         (["--file", "../x=tiny.gguf"], ["--file: the name '../x' leads out of the folder"]),
         (["--file", "/abs/x=tiny.gguf"], ["--file: the name '/abs/x' is absolute"]),
         (["--file", "a=x", "--file", "a=y"], ["--file: a is given more than once"]),
+        (["--remove", "a", "--remove", "a"], ["--remove: a is given more than once"]),
         (["--file", "a=x", "--remove", "a"], ["--file: a is to be put in, and removed by --remove"]),
         (["--model", "x@y.gguf"], ["--model: the name 'x@y.gguf' contains '@', which separates file and member"]),
         (["--model", "a=x", "--remove", "a", "--name", ""], [
@@ -762,7 +815,10 @@ def test_weights_that_are_damaged_are_told_with_the_file_to_verify(
 
     assert main([words[0], str(path), *words[1:], "-o", "new.llamafile", "--quiet"]) == 5
 
-    assert capsys.readouterr().err.endswith(f"lfbuild: hint: lfbuild verify {path} tells whether the file is damaged\n")
+    assert capsys.readouterr().err == (
+        f"lfbuild: {path}: {MODEL_NAME}: its bytes are not the ones that were promised; nothing was changed\n"
+        f"lfbuild: hint: lfbuild verify {path} tells which block is wrong\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -165,6 +165,38 @@ def test_a_delta_that_fails_behind_others_tells_what_the_file_is_by_now(tmp_path
     assert one.read_bytes() == two.read_bytes()
 
 
+def test_a_chain_goes_on_behind_the_last_delta_that_the_file_is_the_result_of(tmp_path: Path) -> None:
+    one, two, three = releases(tmp_path, b"one", b"two", b"three")
+    first, second = delta_of(one, two), delta_of(two, three)
+    in_place(one, first)
+
+    assert not in_place(one, first, second).was_so
+    assert one.read_bytes() == three.read_bytes()
+    assert in_place(one, first, second) == Applied(
+        path=one, size_bytes=three.stat().st_size, written_bytes=0, was_so=True
+    )
+    assert one.read_bytes() == three.read_bytes()
+
+
+def test_a_chain_that_leads_back_to_where_the_file_is_is_carried_out(tmp_path: Path) -> None:
+    one, two = releases(tmp_path, b"one", b"two")
+    before = one.read_bytes()
+
+    assert in_place(one, delta_of(one, two), delta_of(two, one)).written_bytes
+    assert one.read_bytes() == before
+
+
+def test_a_file_that_no_delta_of_a_chain_was_made_for_is_refused(tmp_path: Path) -> None:
+    one, two, three = releases(tmp_path, b"one", b"two", b"three")
+
+    with pytest.raises(IntegrityError) as caught:
+        in_place(three, delta_of(one, two))
+
+    what = f"is not the file that 0.lfdelta was made for: that is 0 of {one.stat().st_size} bytes"
+    assert str(caught.value) == f"{three}: {what}"
+    assert caught.value.hint == "`lfbuild inspect` tells what a delta is for and makes"
+
+
 def test_a_file_that_is_in_use_is_left_alone(tmp_path: Path) -> None:
     old, new = releases(tmp_path, b"one", b"two")
     before = old.read_bytes()
@@ -212,7 +244,10 @@ def test_somebody_elses_file_is_left_alone(tmp_path: Path) -> None:
 
     with pytest.raises(FormatError):
         in_place(old, delta_of(old, model))
+    with pytest.raises(FormatError) as caught:
+        in_place(model, delta_of(model, old))
 
+    assert str(caught.value) == f"{model}: is a GGUF, and in place works on lfbuild's own files"
     assert old.read_bytes() == before
     assert {item.name for item in tmp_path.iterdir()} >= {"0", "model.gguf"}
 

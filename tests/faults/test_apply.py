@@ -26,11 +26,12 @@ def source(delta: bytes) -> list[DeltaSource]:
     return [DeltaSource(name="p.lfdelta", pipe=io.BytesIO(delta))]
 
 
-def to_new_file(path: Path, delta: bytes) -> None:
-    apply(path, source(delta), path, force=True, threads=1, report=SilentReport())
+def to_new_file(path: Path, old: Path, delta: bytes) -> None:
+    apply(old, source(delta), path, force=True, threads=1, report=SilentReport())
 
 
-def in_place(path: Path, delta: bytes) -> None:
+def in_place(path: Path, old: Path, delta: bytes) -> None:
+    del old
     apply_in_place_of(path, source(delta), threads=1, report=SilentReport())
 
 
@@ -47,7 +48,7 @@ def another_text(folder: Path) -> Path:
 @pytest.mark.parametrize("new", [another_head, another_text, lambda folder: launcher_file(folder, name="new")])
 @pytest.mark.parametrize("way", [to_new_file, in_place])
 def test_a_file_is_the_old_or_the_new_one(
-    tmp_path: Path, tried: Counter[str], way: Callable[[Path, bytes], None], new: Callable[[Path], Path]
+    tmp_path: Path, tried: Counter[str], way: Callable[[Path, Path, bytes], None], new: Callable[[Path], Path]
 ) -> None:
     old = write_tiny_file(tmp_path, name="tiny", align_bytes=65536)
     delta = delta_of(old, new(tmp_path))
@@ -55,6 +56,6 @@ def test_a_file_is_the_old_or_the_new_one(
     start.mkdir()
     shutil.copyfile(old, start / "tiny")
 
-    walk(Act(folder=start, name="tiny", do=lambda path: way(path, delta)), tmp_path, tried)
+    walk(Act(folder=start, name="tiny", do=lambda path: way(path, old, delta)), tmp_path, tried)
 
     assert set(tried) >= {"old", "new"}

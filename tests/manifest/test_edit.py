@@ -297,9 +297,9 @@ def test_weights_that_are_damaged_are_not_copied_into_a_new_file(tmp_path: Path)
     with pytest.raises(IntegrityError) as caught:
         edit_to_new_file(path, SWAP)
 
-    assert (
-        caught.value.what == "the bytes that were copied to it are not the ones that were promised; nothing was changed"
-    )
+    what = "its bytes are not the ones that were promised; nothing was changed"
+    assert str(caught.value) == f"{path}: {MODEL_NAME}: {what}"
+    assert caught.value.hint == f"lfbuild verify {path} tells which block is wrong"
     assert path.read_bytes() == data
 
 
@@ -328,8 +328,9 @@ def test_a_source_that_changes_after_it_was_looked_at_changes_nothing(
     with pytest.raises(IntegrityError) as caught:
         edit_in_place(path, changes)
 
-    what = "the bytes that were copied to it are not the ones that were promised; nothing was changed"
-    assert caught.value.what == what
+    what = "its bytes are not the ones that were promised; nothing was changed"
+    assert str(caught.value) == f"{source}: data.bin: {what}"
+    assert caught.value.hint == "it was changed meanwhile: run the command again"
     assert path.read_bytes() == old
     assert not has_journal(path)
 

@@ -143,6 +143,7 @@ def test_a_manifest_that_was_not_sealed_is_refused(tmp_path: Path) -> None:
         load_manifest(reader)
 
     assert str(caught.value) == f"{path}: {MANIFEST_NAME}: is not the manifest that the file was sealed with"
+    assert caught.value.hint == f"get it again, or from where it is released: lfbuild update {path} URL --repair"
 
 
 def test_a_file_of_somebody_else_has_no_manifest(tmp_path: Path) -> None:

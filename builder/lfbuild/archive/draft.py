@@ -33,6 +33,8 @@ class Part:
 
     offset: int
     source: Source
+    name: str = ""
+    """Of the member that it is the data of, or `head`; empty: of none."""
     digests: Digests | None = None
     """What the bytes must be; None: it is no member's data."""
     kept_offset: int | None = None
@@ -121,7 +123,9 @@ class Draft:
         """Note what the file begins with."""
         digests = self._kept_head or self._digest(source, cuts, holes=holes)
         offset = 0 if self._kept_head else None
-        self.parts.append(Part(offset=0, source=source, digests=digests, kept_offset=offset, holes=tuple(holes)))
+        self.parts.append(
+            Part(offset=0, source=source, name="head", digests=digests, kept_offset=offset, holes=tuple(holes))
+        )
         self.records.extend(own_records)
         self.cursor = max(self._start, source.size_bytes)
         return digests
@@ -142,6 +146,7 @@ class Draft:
             Part(
                 offset=placement.data_offset,
                 source=member.source,
+                name=record.name,
                 digests=digests,
                 kept_offset=None if kept_at is None else kept_at + len(header),
             )

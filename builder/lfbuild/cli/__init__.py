@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from lfbuild.cli import refusals, words
+from lfbuild.cli.render import standard_output_named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with refusals.termination_raised():
             code = _carry_out(given)
-            sys.stdout.flush()
+            with standard_output_named():
+                sys.stdout.flush()
             return code
     except SystemExit as leaving:  # argparse, after --help and --version
         return refusals.flushed(int(leaving.code or 0))

@@ -43,8 +43,9 @@ EXTRAS = {
 """Which extra brings the package that is imported by this name. Who builds is told of the one with a compiler."""
 
 
-_FETCHING = {"build", "lock", "release", "reproduce", "swap", "toolchain"}
-"""Verbs that bring sources or tools into the cache, where a download that broke off is gone on with."""
+_FETCHING = {"build", "lock", "release", "reproduce", "toolchain"}
+"""Verbs that bring sources or tools into the cache, where a download that broke off is gone on with; `swap` does so for
+an engine that a recipe compiles."""
 
 
 class Terminated(BaseException):
@@ -132,7 +133,8 @@ def _stopped(where: str, words: Sequence[str]) -> LfbuildError:
     if "--in-place" in words:
         hint = "lfbuild recover FILE finishes an edit that counts already"
         return LfbuildError(where, "the work was stopped, and an edit that did not count yet is dropped", hint=hint)
-    if verb in _FETCHING or verb not in VERBS:  # a recipe alone is built
+    brings_engine = verb == "swap" and any(word.partition("=")[0] == "--engine" for word in words)
+    if verb in _FETCHING or brings_engine or verb not in VERBS:  # a recipe alone is built
         what = "the work was stopped, and what was unfinished is removed, but for what was fetched"
         return LfbuildError(where, what, hint="run it again, and it goes on from there")
     return LfbuildError(where, "the work was stopped, and what was unfinished is removed")

@@ -7,6 +7,7 @@ What comes out of a file, such as a member's name, cannot move a terminal's curs
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TextIO
 
@@ -66,16 +67,18 @@ class Output:
 
     def show(self, document: object, *blocks: Block) -> None:
         """Write `document` as JSON if that was asked for, else `blocks` for a person."""
-        if self.json:
-            self.stream.write(to_json(document) + "\n")
-        elif self.stream.isatty():
-            self._show_rich(blocks)
-        else:
-            self.stream.writelines(f"{line}\n" for line in plain_lines(blocks))
+        with standard_output_named():
+            if self.json:
+                self.stream.write(to_json(document) + "\n")
+            elif self.stream.isatty():
+                self._show_rich(blocks)
+            else:
+                self.stream.writelines(f"{line}\n" for line in plain_lines(blocks))
 
     def write(self, text: str) -> None:
         """Write `text` as it is: a script or a schema that another program reads."""
-        self.stream.write(text)
+        with standard_output_named():
+            self.stream.write(text)
 
     def _show_rich(self, blocks: Iterable[Block]) -> None:
         from rich.console import Console
@@ -83,6 +86,25 @@ class Output:
         console = Console(file=self.stream, highlight=False, soft_wrap=False)
         for block in blocks:
             console.print(_rich(block))
+
+
+@contextmanager
+def standard_output_named() -> Iterator[None]:
+    """Within this context what the system refuses is told of standard output, which has no name of its own.
+
+    Raises:
+        HostError: it cannot be written.
+    """
+    try:
+        yield
+    except BrokenPipeError:  # whoever read it went away, which is nothing to tell
+        raise
+    except OSError as error:
+        from lfbuild.host.files import host_error
+
+        told = host_error("standard output", error)
+        told.hint = "send it elsewhere, or make room where it goes"
+        raise told from error
 
 
 def to_json(document: object) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import re
 import sys
 from importlib import import_module
 from itertools import islice
@@ -72,6 +73,9 @@ COMMAND_LINE = "command line"
 """Where a refusal happened that belongs to no verb."""
 
 
+_NO_VALUE = re.compile(r"argument (?:-[a-z]/)?(--[a-z-]+): expected one argument")
+
+
 class Verb(Protocol):
     """What every module in `verbs/` offers."""
 
@@ -95,9 +99,22 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Refuse with argparse's sentence, and say where the right words stand."""
-        raise refused(
-            self.prog.removeprefix("lfbuild ").replace("lfbuild", COMMAND_LINE), message, hint=_help_of(self.prog)
-        )
+        hint = _help_of(self.prog)
+        if found := _NO_VALUE.fullmatch(message):
+            hint = f"a value that begins with a dash follows an equals sign, as in {found[1]}='-…'; {hint}"
+        raise refused(self.prog.removeprefix("lfbuild ").replace("lfbuild", COMMAND_LINE), message, hint=hint)
+
+
+class Once(argparse.Action):
+    """Keeps a value, and refuses a second one: of two that contradict each other none is taken in silence."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        """Keep the value."""
+        if getattr(namespace, self.dest, self.default) is not self.default:
+            parser.error(f"{option} is given more than once")
+        setattr(namespace, self.dest, values)
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from lfbuild.archive.layout import name_fault
-from lfbuild.archive.reader import opened
+from lfbuild.archive.reader import opened, read_at
 from lfbuild.commands.diff import diff_sides
 from lfbuild.commands.recover import settled
-from lfbuild.delta.apply import DeltaStream, apply_delta, prepare
+from lfbuild.delta.apply import WHAT_DELTAS_TELL, DeltaStream, apply_delta, prepare
 from lfbuild.delta.inplace import apply_in_place
 from lfbuild.delta.resolve import CopyTask
 from lfbuild.delta.side import Side
 from lfbuild.errors import FormatError, HostError, IntegrityError, LfbuildError
-from lfbuild.host.files import host_error, refuse_overwriting, replacing
+from lfbuild.formats.delta import Identity
+from lfbuild.formats.gguf import MAGIC
+from lfbuild.host.files import check_target, host_error, refuse_overwriting, replacing
 from lfbuild.host.inplace import had_alone, has_journal
 from lfbuild.host.room import refuse_full_disk_for_copy
 
@@ -60,6 +62,8 @@ class Applied:
     size_bytes: int
     written_bytes: int | None = None
     """What was written anew, if the old file became it; None: all of it is new."""
+    was_so: bool = False
+    """It was what the last delta makes before anything was done."""
 
 
 def apply(
@@ -75,38 +79,44 @@ def apply(
         ToolError: a member has to be compressed again, and what did it is not here.
         HostError: the machine refuses, or a file is there already that was not named.
     """
-    with (
-        _chain(deltas) as chain,
-        _before_last(old, chain, folder=_folder(old, output), threads=threads, report=report) as side,
-    ):
+    with _chain(deltas) as chain:
         delta = chain[-1]
-        plan, resolved = prepare(side, delta)
-        target = output or _named(plan, beside=old, where=delta.where, force=force)
+        target = output or _named(delta.plan(), beside=old, where=delta.where, force=force)
         refuse_overwriting(target, (old, *_files(deltas)))
-        _refuse_full_disk(target.parent, side, resolved)
-        # Beyond this point nothing is decided any more.
-        with (
-            report.step("applying", total=resolved.blocks_bytes) as step,
-            replacing(target, mode=0o755 if plan.executable else 0o644) as file,
-        ):
-            apply_delta(side, delta, resolved, file, threads=threads, on_bytes=step.advance)
+        check_target(target)
+        with _before_last(old, chain, folder=_folder(old, output), threads=threads, report=report) as side:
+            plan, resolved = prepare(side, delta)
+            _refuse_full_disk(target.parent, side, resolved)
+            # Beyond this point nothing is decided any more.
+            with (
+                report.step("applying", total=resolved.blocks_bytes) as step,
+                replacing(target, mode=0o755 if plan.executable else 0o644) as file,
+            ):
+                apply_delta(side, delta, resolved, file, threads=threads, on_bytes=step.advance)
     return Applied(path=target, size_bytes=resolved.target.size_bytes)
 
 
 def apply_in_place_of(old: Path, deltas: Sequence[DeltaSource], *, threads: int, report: Report) -> Applied:
     """Change `old` itself into what the last of `deltas` leads to, each as one edit under a journal.
 
-    A delta whose frames turn out to be damaged leaves the file as what the ones before it made of it, and that is told.
+    What an earlier run did is not done again: the file may be in the middle of the chain, or at its end. A delta whose
+    frames turn out to be damaged leaves the file as what the ones before it made of it, and that is told.
 
     Raises:
         FormatError: `old` is not lfbuild's own file, or is signed; a delta is damaged.
         IntegrityError, ToolError: as `apply`.
         HostError: the file is in use, or the disk refuses.
     """
+    _refuse_model(old)
     path = settled(old, report=report)
-    written = size = 0
+    written = 0
     with _chain(deltas) as chain:
-        for number, delta in enumerate(chain):
+        start, size = _standing(path, chain, threads=threads, report=report)
+        if start == len(chain):
+            return Applied(path=old, size_bytes=size, written_bytes=0, was_so=True)
+        if start:
+            report.note(f"{path.name}: is already what {chain[start - 1].where} makes: going on behind it")
+        for number, delta in enumerate(chain[start:], start):
             with _told_how_far(path, chain[:number]), had_alone(path) as file:
                 side = Side.of(file, path, threads=threads, report=report)
                 _, resolved = prepare(side, delta)
@@ -114,6 +124,21 @@ def apply_in_place_of(old: Path, deltas: Sequence[DeltaSource], *, threads: int,
                 written += apply_in_place(side, delta, resolved, threads=threads, report=report)
                 size = resolved.target.size_bytes
     return Applied(path=old, size_bytes=size, written_bytes=written)
+
+
+def _refuse_model(path: Path) -> None:
+    with opened(path) as file:
+        if read_at(file.fileno(), 0, len(MAGIC)) == MAGIC:
+            what = "is a GGUF, and in place works on lfbuild's own files"
+            raise FormatError(path, what, hint="without --in-place a new file is written")
+
+
+def _standing(path: Path, chain: Sequence[DeltaStream], *, threads: int, report: Report) -> tuple[int, int]:
+    """How many of a chain's first deltas made the file what it is, and its size."""
+    with Side.open(path, threads=threads, report=report) as side:
+        now = Identity(size_bytes=side.map.size_bytes, root=side.map.root)
+    made = [number for number, delta in enumerate(chain, 1) if delta.header().new == now]
+    return made[-1] if made and chain[0].header().old != now else 0, now.size_bytes
 
 
 @contextlib.contextmanager
@@ -167,7 +192,7 @@ def _chain(deltas: Sequence[DeltaSource]) -> Iterator[list[DeltaStream]]:
         for before, after in itertools.pairwise(chain):
             if before.header().new != after.header().old:
                 what = f"was made for another file than the one that {before.where} makes; nothing was changed"
-                raise IntegrityError(after.where, what, hint="`lfbuild inspect` tells what a delta is for and makes")
+                raise IntegrityError(after.where, what, hint=WHAT_DELTAS_TELL)
         yield chain
 
 

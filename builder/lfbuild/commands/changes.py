@@ -6,6 +6,7 @@ decided elsewhere.
 
 from __future__ import annotations
 
+import difflib
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from lfbuild.formats.args import (
     AS_THEY_STAND,
     EVERYDAY_VERBS,
     USERS_OWN,
+    VERB_ARGS_FOLDER,
     args_to_bytes,
     is_plain,
     parse_args,
@@ -36,6 +38,7 @@ from lfbuild.formats.model import model_facts
 from lfbuild.manifest.edit import Changes
 from lfbuild.manifest.model import OWN_FOLDER, Origin
 from lfbuild.manifest.order import EngineHead, LauncherHead, PackMember
+from lfbuild.recipe.model import VERBS
 
 if TYPE_CHECKING:
     from lfbuild.commands.new_engine import NewEngine
@@ -162,9 +165,15 @@ class _Gathering:
         """The arguments of a verb; models that they do not name are those that were named before."""
         default = self._default_verb()
         if verb and judge is not None and not judge.has_verb(verb):
+            close = difflib.get_close_matches(verb, filter(judge.has_verb, VERBS), n=1)
+            meant = f", did you mean '{close[0]}'?" if close else ""
             hint = f"every engine of lfbuild's has {', '.join(EVERYDAY_VERBS)}"
-            raise self._refused("--args", f"{judge.told} has no verb {verb}", hint=hint)
+            what = f"{judge.told} has no verb {verb} that takes default arguments{meant}"
+            raise self._refused("--args", what, hint=hint)
         member = ARGS_NAME if verb in {"", default} else verb_member(verb)
+        whose = f"arguments of {verb or default}" if verb or default else "arguments"
+        if member in self._given:
+            raise self._refused("--args", f"the {whose} are given more than once", hint="all of them are one text")
         try:
             words = shlex.split(text)
         except ValueError as error:
@@ -176,7 +185,6 @@ class _Gathering:
         tokens = tokens if USERS_OWN in tokens else [*tokens, USERS_OWN]
         self._put_args(member, args_to_bytes([default, *tokens] if default and member == ARGS_NAME else tokens))
         self._given.append(member)
-        whose = f"arguments of {verb or default}" if verb or default else "arguments"
         self._told.append((member, f"{whose}: {' '.join(tokens)}"))
 
     def migration(self, engine: NewEngine, *, is_new: bool) -> None:
@@ -342,8 +350,10 @@ class _Gathering:
         self._put[name] = self._members[name] = member
 
     def _refuse_own(self, name: str, *, key: str) -> None:
-        if name.startswith(OWN_FOLDER) or name == ARGS_NAME:
+        if name == ARGS_NAME or name.startswith(VERB_ARGS_FOLDER):
             raise self._refused(key, f"{name} is made by lfbuild itself", hint="--args changes arguments")
+        if name.startswith(OWN_FOLDER):
+            raise self._refused(key, f"{name} is made by lfbuild itself, and follows what is in the file")
 
     def _refused(self, key: str, what: str, *, hint: str = "") -> RecipeError:
         return RecipeError(self._where, [Problem(where=self._where, key=key, what=what)], hint=hint)

@@ -78,13 +78,7 @@ def find_supply(recipe: Recipe, *, launcher: str | None, settings: Settings) -> 
     fit = [item for item in find_installed() if item.facts.toolchain.kind == table.kind]
     installed = tuple(item for item in fit if table.version in (None, item.facts.toolchain.version))
     try:
-        toolchain = find_toolchain(
-            table.kind,
-            version=table.version,
-            machine=settings.machine,
-            store=settings.store(),
-            cosmocc_folder=settings.cosmocc,
-        )
+        toolchain = _toolchain_of(recipe, settings)
         find_tools(launcher=launcher or table.launcher, ui=recipe.engine.ui, machine=settings.machine)
     except ToolError as error:
         if not installed:
@@ -92,6 +86,24 @@ def find_supply(recipe: Recipe, *, launcher: str | None, settings: Settings) -> 
         named = named_toolchain(installed[0].facts.toolchain)
         return EngineSupply(toolchain=named, installed=installed, lacking=error)
     return EngineSupply(toolchain=toolchain, installed=installed)
+
+
+def _toolchain_of(recipe: Recipe, settings: Settings) -> Toolchain:
+    table = recipe.toolchain
+    try:
+        return find_toolchain(
+            table.kind,
+            version=table.version,
+            machine=settings.machine,
+            store=settings.store(),
+            cosmocc_folder=settings.cosmocc,
+        )
+    except ToolError as error:
+        # Whoever names no toolchain may not know that there is another one. A recipe inside of a file is not changed.
+        if "kind" not in table.model_fields_set and recipe.path.is_file():
+            way = f"[toolchain] kind = \"zig\" in {recipe.path}, and pip install 'lfbuild[zig]'"
+            error.hint = f"{error.hint}; or have zig compile: {way}"
+        raise
 
 
 def find_engine(job: EngineJob, *, settings: Settings) -> Engine | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lfbuild.archive.reader import Reader
 from lfbuild.errors import FormatError
-from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, parse_args
+from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, VERB_ARGS_FOLDER, parse_args
 from lfbuild.host.files import host_error
 from lfbuild.manifest.verify import load_manifest
 from lfbuild.release.facts import FileFacts, ReleaseFacts
@@ -31,14 +31,19 @@ def load_facts(path: Path, *, report: Report) -> FileFacts:
         if ours is None:
             raise FormatError(path, "was not made by lfbuild, so nothing is known of how it was made")
         manifest, seal = ours
-        text = reader.read(ARGS_NAME) if ARGS_NAME in reader.records else b""
+        args = {
+            name: tuple(parse_args(reader.read(name), environment=AS_THEY_STAND, where=f"{path}: {name}"))
+            for name in reader.records
+            if name == ARGS_NAME or name.startswith(VERB_ARGS_FOLDER)
+        }
     return FileFacts(
         name=path.name,
         size_bytes=path.stat().st_size,
         sha256=sha256_of(path, report=report),
         manifest_digest=seal.manifest_digest,
         manifest=manifest,
-        arguments=tuple(parse_args(text, environment=AS_THEY_STAND, where=str(path))),
+        arguments=args.pop(ARGS_NAME, ()),
+        verb_arguments={name.removeprefix(VERB_ARGS_FOLDER): words for name, words in args.items()},
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from lfbuild.archive.reader import Reader, opened, read_at
 from lfbuild.commands.models import load_header
-from lfbuild.errors import FormatError
+from lfbuild.errors import FormatError, command
 from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, parse_args, parse_args_lines
 from lfbuild.formats.delta import MAGIC as DELTA_MAGIC
 from lfbuild.formats.executable import PROBE_BYTES, identify_program
@@ -106,7 +106,9 @@ def inspect(path: Path) -> Inspection:
     try:
         with Reader.open(path) as reader:
             return _inspect_zip(reader, program)
-    except FormatError:
+    except FormatError as error:
+        if path.suffix == ".toml":
+            error.hint = f"of a recipe, {command('plan', path)} tells what it makes"
         if program.kind == "none" or b"PK\x05\x06" in _tail(path):
             raise
         with opened(path) as file:

@@ -17,7 +17,7 @@ from lfbuild.commands.choice import EVERYTHING, load_chosen
 from lfbuild.commands.facts import load_facts, load_release, sha256_of
 from lfbuild.commands.increments import write_increments
 from lfbuild.commands.prepare import load_checked_lock, prepare_recipe
-from lfbuild.errors import Problem, RecipeError
+from lfbuild.errors import IntegrityError, LfbuildError, Problem, RecipeError, command
 from lfbuild.fetch.oci import push, push_target
 from lfbuild.host.files import making_folder, replacing
 from lfbuild.recipe import lock_path
@@ -108,18 +108,45 @@ def release(order: ReleaseOrder, *, jobs: int, settings: Settings, report: Repor
     return replace(made, pushed=_push(made, target, facts, settings=settings, report=report))
 
 
+def push_made(folder: Path, address: str, *, settings: Settings, report: Report) -> Released:
+    """Put a release that is there already into a registry: what is left to do once a push has failed.
+
+    Raises:
+        IntegrityError: it is not as it was made.
+        ToolError, FormatError, FetchError, HostError: as `release`.
+    """
+    target = push_target(address, settings.network())
+    facts = load_release(folder, report=report)
+    files = tuple(file.name for file in facts.files)
+    documents = tuple(sorted({path.name for path in folder.iterdir()} - {*files, SUMS_NAME}))
+    try:
+        is_as_made = (folder / SUMS_NAME).read_text(encoding="utf-8") == _sums(folder, facts, documents, report=report)
+    except (OSError, UnicodeDecodeError):
+        is_as_made = False
+    if not is_as_made:
+        hint = f"it holds what was released, and nothing else: sha256sum -c {SUMS_NAME}"
+        raise IntegrityError(folder, f"is not the release that its {SUMS_NAME} tells of", hint=hint)
+    made = Released(folder=folder, files=files, documents=(*documents, SUMS_NAME))
+    return replace(made, pushed=_push(made, target, facts, settings=settings, report=report))
+
+
 def _push(made: Released, target: OciAddress, facts: ReleaseFacts, *, settings: Settings, report: Report) -> str:
     """The folder is there already, and stays if the registry refuses."""
     paths = [made.folder / name for name in (*made.files, *made.documents)]
     annotations = {"org.opencontainers.image.title": facts.title}
     with report.step(f"pushing to {target}", total=sum(path.stat().st_size for path in paths)) as step:
-        return push(
-            paths,
-            target,
-            annotations=annotations,
-            network=settings.network(),
-            on_bytes=lambda size, name: step.advance(size, detail=name),
-        )
+        try:
+            return push(
+                paths,
+                target,
+                annotations=annotations,
+                network=settings.network(),
+                on_bytes=lambda size, name: step.advance(size, detail=name),
+            )
+        except LfbuildError as error:
+            way = f"{made.folder} is whole: {command('release', '-o', made.folder, '--push', str(target))} goes on"
+            error.hint = f"{error.hint}; {way}" if error.hint else way
+            raise
 
 
 def _older(file: FileFacts, earlier: Sequence[tuple[Path, ReleaseFacts]]) -> list[Path]:

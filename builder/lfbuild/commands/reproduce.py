@@ -109,8 +109,11 @@ def _chosen(recipe: Recipe, manifest: Manifest) -> Recipe:
 
 
 def _reasons(plan: Plan, manifest: Manifest) -> Iterator[str]:
-    """What differs already: sources and the compiler."""
+    """What differs already: what was done to the file since, sources and the compiler."""
     engine, job = manifest.engine, plan.engine_jobs[0]
+    generation = manifest.generation
+    if generation > 1:
+        yield f"it was edited since it was built, and is of generation {generation}: its recipe does not know that"
     if engine and engine.source_sha256 != job.source_sha256:
         yield f"the engine's source was {engine.source_sha256[:16]}, and is {job.source_sha256[:16]} now"
     toolchain = job.toolchain
@@ -120,7 +123,8 @@ def _reasons(plan: Plan, manifest: Manifest) -> Iterator[str]:
     for it in plan.engine_jobs:
         key = keys.get(it.target, engine.key if engine else "")
         if key and key != it.key():
-            yield f"the engine for {it.target} is made otherwise now: by another lfbuild, compiler or source"
+            edit = "by an edit of the file, or " if generation > 1 else ""
+            yield f"the engine for {it.target} is made otherwise now: {edit}by another lfbuild, compiler or source"
     for member in plan.files[0].members:
         recorded = manifest.member(member.name)
         old, new = recorded and recorded.origin, member.origin

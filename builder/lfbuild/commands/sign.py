@@ -26,14 +26,14 @@ def sign(command: str, file: Path, *, folder: Path, settings: Settings) -> None:
     """Run `command` on `file`.
 
     Raises:
-        ToolError: there is no such program, or it failed; the hint is what it said last.
+        ToolError: there is no such program, or it failed; the lines behind the first are what it said last.
     """
     words = [word.replace("{file}", str(file.absolute())) for word in shlex.split(command)]
     program = _find(words[0], folder, settings)
     finished = run([program, *words[1:]], cwd=folder.absolute(), env=settings.environment)
     if finished.returncode != 0:
-        said = "\n".join(finished.tail[-_TAIL_LINES:])
-        raise ToolError(words[0], f"signing failed with exit code {finished.returncode}: {command}", hint=said)
+        failed = f"signing failed with exit code {finished.returncode}: {command}"
+        raise ToolError(words[0], "\n".join((failed, *finished.tail[-_TAIL_LINES:])))
 
 
 def sign_finished(command: str, file: Path, *, folder: Path, settings: Settings) -> None:

@@ -43,10 +43,13 @@ class SwapWords:
             "--file": [name for name, _ in self.files],
         }
         for option, given in names.items():
+            yield from _repeats(where, option, given)
             for name in dict.fromkeys(given):
-                yield from _name_problems(where, option, name, given)
+                if fault := name_fault(name):
+                    yield Problem(where=where, key=option, what=f"the name {name!r} {fault}")
                 if name in self.remove:
                     yield Problem(where=where, key=option, what=f"{name} is to be put in, and removed by --remove")
+        yield from _repeats(where, "--remove", self.remove)
         if self.name is not None:
             yield from problems_of(where, "--name", self.name, check_file_name)
         if self.version is not None:
@@ -61,8 +64,7 @@ class SwapWords:
             yield Path(self.engine)
 
 
-def _name_problems(where: str, option: str, name: str, given: Sequence[str]) -> Iterator[Problem]:
-    if fault := name_fault(name):
-        yield Problem(where=where, key=option, what=f"the name {name!r} {fault}")
-    if given.count(name) > 1:
-        yield Problem(where=where, key=option, what=f"{name} is given more than once")
+def _repeats(where: str, option: str, names: Sequence[str]) -> Iterator[Problem]:
+    for name in dict.fromkeys(names):
+        if names.count(name) > 1:
+            yield Problem(where=where, key=option, what=f"{name} is given more than once")

@@ -32,7 +32,7 @@ from lfbuild.delta.side import inflated
 from lfbuild.delta.target import NewFile
 from lfbuild.errors import FormatError, IntegrityError, ToolError, command
 from lfbuild.formats.blocks import DIGEST_BYTES
-from lfbuild.formats.delta import Header
+from lfbuild.formats.delta import Header, Identity
 from lfbuild.host.files import host_error
 from lfbuild.manifest.filemap import Literal
 
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from lfbuild.delta.side import Side
     from lfbuild.delta.target import Target
     from lfbuild.manifest.filemap import FileMap
+
+WHAT_DELTAS_TELL = "`lfbuild inspect` tells what a delta is for and makes"
 
 _PIECE_BYTES = 1 << 20
 
@@ -63,6 +65,7 @@ class DeltaStream:
     def __init__(self, file: BinaryIO, where: str) -> None:
         self._file, self.where = file, where
         self._header: Header | None = None
+        self._plan: Plan | None = None
 
     def header(self) -> Header:
         """Which OLD, which NEW: the first bytes, which are read once and remembered.
@@ -74,14 +77,24 @@ class DeltaStream:
             self._header = Header.parse(self._some(Header.LAYOUT.size), where=self.where)
         return self._header
 
+    def plan(self) -> Plan:
+        """Where every byte of NEW comes from, and its name: read once and remembered.
+
+        Raises:
+            FormatError: it is no delta, or damaged.
+        """
+        if self._plan is None:
+            header = self.header()
+            self._plan = parse_plan(self.take(header.plan_stored), header, where=self.where)
+        return self._plan
+
     def head(self) -> DeltaHead:
         """Everything before the frames.
 
         Raises:
             FormatError: it is no delta, or damaged.
         """
-        header = self.header()
-        plan = parse_plan(self.take(header.plan_stored), header, where=self.where)
+        header, plan = self.header(), self.plan()
         leaves = self.take(leaves_bytes(plan))
         return DeltaHead(header=header, plan=plan, leaves=leaves, stored_glue=self.take(header.glue_stored))
 
@@ -124,10 +137,12 @@ def prepare(old: Side, delta: DeltaStream) -> tuple[Plan, Resolved]:
         IntegrityError: it was made for another file.
     """
     head = delta.head()
-    expected = head.header.old
-    if (old.map.size_bytes, old.map.root) != (expected.size_bytes, expected.root):
+    expected, found = head.header.old, Identity(size_bytes=old.map.size_bytes, root=old.map.root)
+    if found != expected:
+        if found == head.header.new:
+            raise IntegrityError(old.where, f"is already what {delta.where} makes", hint=WHAT_DELTAS_TELL)
         what = f"is not the file that {delta.where} was made for: that is {head.plan.old_name}"
-        raise IntegrityError(old.where, f"{what} of {expected.size_bytes} bytes")
+        raise IntegrityError(old.where, f"{what} of {expected.size_bytes} bytes", hint=WHAT_DELTAS_TELL)
     prefix = glue_prefix(old.map, head.leaves)
     glue = zstd.unpacked(head.stored_glue, head.header.glue_bytes, prefix=prefix, where=f"{delta.where}: glue")
     return head.plan, resolve(head.header, head.plan, head.leaves, glue, old.map, where=delta.where)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lfbuild.archive.hashing import HashPool, RegionHash
 from lfbuild.archive.journal import JournalWriter, carry_out_journal
-from lfbuild.archive.source import BytesSource, OpenFileSource
+from lfbuild.archive.source import BytesSource, FileSource, OpenFileSource
 from lfbuild.errors import IntegrityError, command
 from lfbuild.host.files import host_error, own_as, replacing
 from lfbuild.host.inplace import clear_range, flush
@@ -182,8 +182,12 @@ def _put_down(part: Part, journal: JournalWriter, step: Step, where: Path) -> No
 
 
 def _compare(found: Digests, expected: Digests, part: Part, where: Path) -> None:
-    if found.index.root != expected.index.root:
-        what = "the bytes that were copied to it are not the ones that were promised; nothing was changed"
-        kept = part.source if isinstance(part.source, OpenFileSource) else None
-        hint = f"{command('verify', kept.path)} tells whether the file is damaged" if kept else ""
-        raise IntegrityError(f"{where} at {part.offset}", what, hint=hint)
+    if found.index.root == expected.index.root:
+        return
+    what = "its bytes are not the ones that were promised; nothing was changed"
+    if isinstance(part.source, OpenFileSource):
+        hint = f"{command('verify', part.source.path)} tells which block is wrong"
+        raise IntegrityError(f"{part.source.path}: {part.name}", what, hint=hint)
+    if isinstance(part.source, FileSource):
+        where = part.source.path
+    raise IntegrityError(f"{where}: {part.name}", what, hint="it was changed meanwhile: run the command again")

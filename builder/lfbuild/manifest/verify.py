@@ -58,7 +58,8 @@ def load_manifest(reader: Reader) -> tuple[Manifest, Seal] | None:
     except FormatError as error:
         raise FormatError(where, error.what, hint=error.hint) from error
     if blake3(data).hexdigest() != seal.manifest_digest:
-        raise IntegrityError(where, "is not the manifest that the file was sealed with")
+        hint = f"get it again, or from where it is released: {command('update', reader.path, 'URL', '--repair')}"
+        raise IntegrityError(where, "is not the manifest that the file was sealed with", hint=hint)
     return parse_manifest(data, where=reader.where), seal
 
 

@@ -38,7 +38,7 @@ def changes(old: FileFacts, new: FileFacts) -> tuple[Change, ...]:
     found = [
         *_engine_changes(old, new),
         *_model_changes(old, new),
-        Change(what="arguments", old=shlex.join(old.arguments), new=shlex.join(new.arguments)),
+        *_argument_changes(old, new),
         *_other_changes(old, new),
         Change(what="size", old=size_words(old.size_bytes), new=size_words(new.size_bytes)),
         Change(what="SHA-256", old=old.sha256, new=new.sha256),
@@ -76,7 +76,20 @@ def _model_changes(old: FileFacts, new: FileFacts) -> Iterator[Change]:
             yield Change(what=f"model {name}", old=_model_words(one), new=_model_words(other))
 
 
+def _argument_changes(old: FileFacts, new: FileFacts) -> Iterator[Change]:
+    yield Change(what="arguments", old=shlex.join(old.arguments), new=shlex.join(new.arguments))
+    before, after = old.verb_arguments, new.verb_arguments
+    for verb in sorted(before.keys() | after.keys()):
+        words = [shlex.join(it.get(verb, ())) for it in (before, after)]
+        yield Change(what=f"arguments of {verb}", old=words[0], new=words[1])
+
+
 def _other_changes(old: FileFacts, new: FileFacts) -> Iterator[Change]:
+    one, other = old.manifest, new.manifest
+    yield Change(what="description", old=one.release.description, new=other.release.description)
+    yield Change(what="licence", old=one.release.license, new=other.release.license)
+    yield Change(what="homepage", old=one.release.homepage, new=other.release.homepage)
+    yield Change(what="updates", old=one.update_url, new=other.update_url)
     before, after = ({it.name: it.root for it in file.manifest.members if it.role == "file"} for file in (old, new))
     for name in sorted(before.keys() | after.keys()):
         yield Change(what=f"file {name}", old=before.get(name, "")[:16], new=after.get(name, "")[:16])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lfbuild.manifest.model import EngineRecord, Manifest, MemberRecord
 
 MODEL_ROLES = ("weights", "mmproj", "lora", "draft")
@@ -23,6 +25,8 @@ class FileFacts:
     manifest: Manifest
     arguments: tuple[str, ...] = ()
     """The default verb and its arguments."""
+    verb_arguments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Those of other verbs."""
 
     @property
     def version(self) -> str:

@@ -56,6 +56,10 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
     if arguments.in_place:
         applied = _in_place(arguments, context)
+        if applied.was_so:
+            name = sources(arguments.deltas)[-1].name
+            context.output.show(applied, f"{applied.path}: is already what {name} makes")
+            return 0
         written = f"{size_words(applied.written_bytes or 0)} of it written anew"
         context.output.show(applied, f"{applied.path}: {size_words(applied.size_bytes)}, {written}")
         return 0

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lfbuild.cli.words import Parser, Subparsers
     from lfbuild.commands.cache import Kept
 
+_KEY_DIGITS = 12
 EXAMPLES = """\
   lfbuild cache list
   lfbuild cache prune --older-than 30d --dry-run   tell what was not used for 30 days
@@ -90,9 +91,23 @@ def _table(kept: tuple[Kept, ...], *, now: float) -> Table:
     from lfbuild.cli.render import Column, Table, age_words
     from lfbuild.report import size_words
 
-    columns = [Column(title="kind"), Column(title="size", right=True), Column(title="last used"), Column(title="what")]
-    rows = [(it.kind, size_words(it.size_bytes), age_words(now - it.last_used), it.about or it.name) for it in kept]
+    columns = [
+        Column(title="kind"),
+        Column(title="size", right=True),
+        Column(title="last used"),
+        Column(title="key"),
+        Column(title="what"),
+    ]
+    rows = [
+        (it.kind, size_words(it.size_bytes), age_words(now - it.last_used), _key(it), it.about or it.name)
+        for it in kept
+    ]
     return Table(columns=columns, rows=rows)
+
+
+def _key(kept: Kept) -> str:
+    """As much of an engine's key as `swap --engine` needs; of other things nothing takes one."""
+    return kept.name[:_KEY_DIGITS] if kept.kind == "engine" else ""
 
 
 def _entries(number: int) -> str:

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
     from lfbuild.cli.context import Context
     from lfbuild.cli.words import Parser, Subparsers
+    from lfbuild.commands.release import Released
 
 EXAMPLES = """\
   lfbuild release chat.toml -o release
   lfbuild release chat.toml tiny.toml -o release --tag v1.2.0
   lfbuild release chat.toml -o release --previous ../v1.1.0 --previous ../v1.0.0   notes say what changed since
-  lfbuild release chat.toml -o release --push oci://registry.example/acme/chat:1.2.0"""
+  lfbuild release chat.toml -o release --push oci://registry.example/acme/chat:1.2.0
+  lfbuild release -o release --push oci://registry.example/acme/chat:1.2.0         one that is there already"""
 
 
 def add(subparsers: Subparsers) -> Parser:
@@ -26,10 +28,11 @@ def add(subparsers: Subparsers) -> Parser:
         "release",
         summary="make a folder of files, checksums, bills of materials, provenance and notes",
         description="Builds the files of recipes, by their locks where there are some, and writes what goes with a\n"
-        "release beside them. The folder appears whole or not at all; the same recipes give the same bytes.",
+        "release beside them. The folder appears whole or not at all; the same recipes give the same bytes.\n"
+        "Without a recipe, --push puts a folder that is there already into the registry.",
         examples=EXAMPLES,
     )
-    parser.add_argument("recipes", type=Path, nargs="+", metavar="RECIPE", help="recipes, TOML files")
+    parser.add_argument("recipes", type=Path, nargs="*", metavar="RECIPE", help="recipes, TOML files")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FOLDER", help="the folder, not there yet")
     parser.add_argument(
         "--previous",
@@ -64,13 +67,28 @@ def add(subparsers: Subparsers) -> Parser:
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Make the release, and tell what is in it."""
     from lfbuild.cli.render import Column, Table
-    from lfbuild.commands.choice import Choice
-    from lfbuild.commands.release import ReleaseOrder, release
-    from lfbuild.release.provenance import LOCAL_BUILDER
     from lfbuild.report import size_words
 
+    made = _made(arguments, context)
+    rows = [[name, size_words((made.folder / name).stat().st_size)] for name in (*made.files, *made.documents)]
+    columns = [Column(title=str(made.folder)), Column(title="size", right=True)]
+    pushed = [f"{arguments.push} names {made.pushed} now"] if made.pushed else []
+    context.output.show(made, Table(columns=columns, rows=rows), *pushed)
+    return 0
+
+
+def _made(arguments: argparse.Namespace, context: Context) -> Released:
+    from lfbuild.cli.words import refused
+    from lfbuild.commands.choice import Choice
+    from lfbuild.commands.release import ReleaseOrder, push_made, release
+    from lfbuild.release.provenance import LOCAL_BUILDER
+
     settings = context.settings()
-    made = release(
+    if not arguments.recipes:
+        if not arguments.push:
+            raise refused("release", "no recipe was named", hint="lfbuild release RECIPE… -o FOLDER")
+        return push_made(arguments.output, arguments.push, settings=settings, report=context.report)
+    return release(
         ReleaseOrder(
             recipes=tuple(arguments.recipes),
             folder=arguments.output,
@@ -84,8 +102,3 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         settings=settings,
         report=context.report,
     )
-    rows = [[name, size_words((made.folder / name).stat().st_size)] for name in (*made.files, *made.documents)]
-    columns = [Column(title=str(made.folder)), Column(title="size", right=True)]
-    pushed = [f"{arguments.push} names {made.pushed} now"] if made.pushed else []
-    context.output.show(made, Table(columns=columns, rows=rows), *pushed)
-    return 0

@@ -33,6 +33,8 @@ _VERB_AND_WORDS = re.compile(r"([a-z][a-z-]*)=(.*)", re.DOTALL)
 
 def add(subparsers: Subparsers) -> Parser:
     """Add the words of `swap`."""
+    from lfbuild.cli.words import Once
+
     parser = subparsers.add(
         "swap",
         summary="change engine, model, arguments, files or names of a finished file",
@@ -46,6 +48,7 @@ def add(subparsers: Subparsers) -> Parser:
     changes.add_argument(
         "--engine",
         metavar="ENGINE",
+        action=Once,
         default="",
         help="a recipe, a key of an engine in the cache, another file, Mozilla's llamafile, or a program",
     )
@@ -64,12 +67,22 @@ def add(subparsers: Subparsers) -> Parser:
         "--file", metavar="NAME=PATH", dest="files", action="append", default=[], help="a file, new or another"
     )
     changes.add_argument("--remove", metavar="NAME", action="append", default=[], help="a file or model less")
-    changes.add_argument("--name", type=values.text, metavar="NAME", help="what the file is called, in its manifest")
-    changes.add_argument("--version", type=values.text, metavar="VERSION", help="its version")
-    changes.add_argument("--description", type=values.text, metavar="TEXT", help="what it is, in a sentence")
-    changes.add_argument("--license", type=values.text, metavar="LICENSE", help="licence of the whole, as SPDX has it")
     changes.add_argument(
-        "--update-url", type=values.text, metavar="URL", help="where newer versions of it are; empty: nowhere"
+        "--name", type=values.text, action=Once, metavar="NAME", help="what the file is called, in its manifest"
+    )
+    changes.add_argument("--version", type=values.text, action=Once, metavar="VERSION", help="its version")
+    changes.add_argument(
+        "--description", type=values.text, action=Once, metavar="TEXT", help="what it is, in a sentence"
+    )
+    changes.add_argument(
+        "--license", type=values.text, action=Once, metavar="LICENSE", help="licence of the whole, as SPDX has it"
+    )
+    changes.add_argument(
+        "--update-url",
+        type=values.text,
+        action=Once,
+        metavar="URL",
+        help="where newer versions of it are; empty: nowhere",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="write there, and leave FILE as it is")
     parser.add_argument("--in-place", action="store_true", help="write what changes into FILE itself")
@@ -104,7 +117,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         sign=_signing(arguments.sign, context),
     )
     swapped = swap(arguments.file, words, options=options, settings=context.settings(), report=context.report)
-    context.output.show(swapped, *_blocks(swapped))
+    context.output.show(swapped, *_blocks(swapped, quiet=arguments.quiet))
     return 0
 
 
@@ -144,18 +157,17 @@ def _verb_and_words(word: str) -> tuple[str, str]:
     return (match[1], match[2]) if match else ("", word)
 
 
-def _blocks(swapped: Swapped) -> list[Block]:
-    """Each change and where its bytes go, then what was written."""
+def _blocks(swapped: Swapped, *, quiet: bool) -> list[Block]:
+    """Each change and where its bytes go, then what was written; notes of what was done are told while it is done."""
     from lfbuild.cli.render import Cell, Column, Table
     from lfbuild.report import size_words
 
     columns = [Column(title="change"), Column(title="how"), Column(title="size", right=True)]
     rows = [[item.what, item.how, size_words(item.bytes) if item.bytes else ""] for item in swapped.changes]
+    notes = [] if quiet or swapped.done else [Cell(f"note: {note}", "warn") for note in swapped.notes]
     if swapped.way == "nothing":
-        notes = [Cell(f"note: {note}", "warn") for note in swapped.notes]
         return [*notes, Cell(f"{swapped.output}: is so already, nothing is written", "good")]
     written = f"{size_words(swapped.written_bytes)} {'written' if swapped.done else 'would be written'}"
     shared = f", {size_words(swapped.shared_bytes)} shared with the old file" if swapped.shared_bytes else ""
     verdict = f"{swapped.output}: generation {swapped.generation}, {swapped.way}: {written}{shared}"
-    notes = [] if swapped.done else [Cell(f"note: {note}", "warn") for note in swapped.notes]
     return [Table(columns=columns, rows=rows), "", *notes, Cell(verdict, "good") if swapped.done else verdict]
