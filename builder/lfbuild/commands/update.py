@@ -11,7 +11,6 @@ import stat
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from lfbuild.archive.reader import Reader
 from lfbuild.channel.carry import NewBytes
 from lfbuild.channel.index import INDEX_SUFFIX
 from lfbuild.channel.inplace import commit, find_in_place, limited_to_place, plan_in_place
@@ -25,15 +24,17 @@ from lfbuild.channel.plan import Seed, make_plan
 from lfbuild.channel.release import index_address, load_release
 from lfbuild.channel.room import bytes_in_place, find_room
 from lfbuild.channel.work import Means, Work, delta_bytes_held
+from lfbuild.commands.index import manifest_of
 from lfbuild.commands.recover import settled
 from lfbuild.commands.seeds import gather_seeds
+from lfbuild.commands.update_words import Update, compare
 from lfbuild.errors import (
     FetchError,
-    FormatError,
     HostError,
     IntegrityError,
     Problem,
     RecipeError,
+    TrustError,
     command,
 )
 from lfbuild.fetch.answers import ChangedError, NotThereError
@@ -42,7 +43,6 @@ from lfbuild.fetch.places import Places
 from lfbuild.host.files import find_facts, host_error, mode_of_new, refuse_another
 from lfbuild.host.inplace import had_alone, has_journal, used
 from lfbuild.host.room import refuse_full_disk
-from lfbuild.manifest.verify import load_manifest
 from lfbuild.report import size_words
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from lfbuild.channel.partial import Partial
     from lfbuild.channel.plan import Plan
     from lfbuild.channel.release import Release
-    from lfbuild.channel.route import Route, Wanted
+    from lfbuild.channel.route import Wanted
     from lfbuild.fetch.answers import RangesRefusedError
     from lfbuild.fetch.network import Network
     from lfbuild.fetch.parallel import Manners
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from lfbuild.report import Report
 
 NEWER_EXIT_CODE: Final = 10
-"""What `--check` ends with where there is a newer release."""
+"""What `--check` ends with where the release is another file than the one that is here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +79,8 @@ class UpdateOrder:
     """Write only what differs into the file itself, under a journal, instead of a new file beside it."""
     repair: bool = False
     """Read every byte of the file first, so that a damaged block is fetched anew."""
+    another: bool = False
+    """Let the file become a release of another name."""
     at_most_bytes: int | None = None
     """Refuse a plan that would fetch more."""
 
@@ -92,59 +94,33 @@ class GivenUp:
     """Of the disk."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Update:
-    """What there was to do, and what was done."""
-
-    path: Path
-    """Of the file itself, where the order named a link."""
-    url: str
-    name: str
-    version: str
-    """Of the release; empty where it tells none."""
-    size_bytes: int
-    is_current: bool
-    """The file is that release already."""
-    is_read: bool = False
-    """That was found by its bytes, and not by what it tells of itself."""
-    is_done: bool = False
-    copied_bytes: int = 0
-    wanted_bytes: int = 0
-    kept_bytes: int = 0
-    """What an earlier run has fetched already, out of these."""
-    routes: tuple[Route, ...] = ()
-    """The ways there were, the best first; it is taken."""
-    assumed_bytes_per_s: float = 0
-    """What the seconds are reckoned with."""
-    body_bytes: int = 0
-    """What came over the line in the end."""
-
-
 def check_for_update(order: UpdateOrder, *, network: Network, manners: Manners, threads: int, report: Report) -> Update:
-    """Tell whether there is a newer release, and what would move; changes nothing.
+    """Tell whether the release is another file than the one that is here, and what would move; changes nothing.
 
     Raises:
         FetchError: the release could not be looked at.
-        FormatError, IntegrityError, TrustError: what stands there is no release.
+        FormatError, IntegrityError, TrustError: what stands there is no release, or one of another name.
         HostError, RecipeError: what is asked for cannot be.
     """
     order = _of_the_file_itself(order)
     places = Places(network, clock=manners.clock)
     release = _release(order, places, manners)
+    told = _compared(order, release)
     seeds = _seeds(order, release, threads=threads, report=report)
     if _is_current(order, seeds, release):
-        return _told(order, release, is_current=True)
+        return replace(told, is_current=True)
     plan = make_plan(release, seeds, _OnlyLookedAt(order), places=places, manners=manners)
     plan = limited_to_place(plan, order.path) if order.in_place else plan
-    return _with_plan(_told(order, release, is_current=False), plan)
+    return _with_plan(told, plan)
 
 
 def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: int, report: Report) -> Update:
-    """Make the file the newer release, if there is one.
+    """Make the file what the release is, if it is not that already.
 
     Raises:
         FetchError: something could not be had; what came is kept for the next run.
-        FormatError, IntegrityError, TrustError: what stands there is no release, or not the promised one.
+        FormatError, IntegrityError, TrustError: what stands there is no release, one of another name, or not the
+            promised one.
         HostError: the disk is full, or the folder cannot be written; the old file is as it was.
         RecipeError: what is asked for contradicts itself.
     """
@@ -200,11 +176,13 @@ def _of_the_file_itself(order: UpdateOrder) -> UpdateOrder:
 
 
 def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
-    before = find_facts(order.path)
+    before, told = find_facts(order.path), _compared(order, release)
     seeds = _seeds(order, release, threads=means.threads, report=means.report)
     if _is_current(order, seeds, release):
         clear_leftovers(order.path)
-        return _told(order, release, is_current=True)
+        return replace(told, is_current=True)
+    if told.here_name and told.here != told.there:
+        means.report.note(told.comparison)
     root, size = bytes.fromhex(release.index.root), release.index.file.size_bytes
     with opened_partial(order.path, root=root, size_bytes=size) as partial:
         work = Work(release, partial, means)
@@ -224,7 +202,7 @@ def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
                 work.carry_out(plan)
                 # Beyond this point the file is the newer release, if nobody has changed it meanwhile.
                 partial.finish(mode=_mode(order.path), expected=before, kept_as=kept_as)
-    outcome = _with_plan(_told(order, release, is_current=False), plan)
+    outcome = _with_plan(told, plan)
     if work.learnt is not None:  # what came with the leaves was there for the plan, and yet no run before has kept it
         outcome = replace(outcome, kept_bytes=0, routes=(work.learnt,))
     return replace(outcome, is_done=True, body_bytes=work.body_bytes)
@@ -302,20 +280,18 @@ def _address(order: UpdateOrder) -> str:
 
 def _own_address(path: Path) -> str:
     """Where the file itself says that newer releases are."""
-    url, hint = "", command("update", path, "URL")
+    hint = command("update", path, "URL")
     try:
-        with contextlib.suppress(FormatError), Reader.open(path) as reader:
-            ours = load_manifest(reader)
-            url = ours[0].update_url if ours else ""
+        ours = manifest_of(path)
     except IntegrityError as damaged:
         if has_journal(path):
             raise
         raise IntegrityError(damaged.where, damaged.what, hint=hint) from damaged
-    if not url:
+    if ours is None or not ours.update_url:
         what = "names no address of newer releases"
         problem = Problem(where=str(path), key="", what=what)
         raise RecipeError(path, [problem], hint=hint)
-    return url
+    return ours.update_url
 
 
 def _seeds(order: UpdateOrder, release: Release, *, threads: int, report: Report) -> tuple[Seed, ...]:
@@ -326,17 +302,12 @@ def _is_current(order: UpdateOrder, seeds: Sequence[Seed], release: Release) -> 
     return any(seed.path == order.path and seed.found.root.hex() == release.index.root for seed in seeds)
 
 
-def _told(order: UpdateOrder, release: Release, *, is_current: bool) -> Update:
-    about = release.index.release
-    return Update(
-        path=order.path,
-        url=release.where,
-        name=about.name if about else "",
-        version=about.version if about else "",
-        size_bytes=release.index.file.size_bytes,
-        is_current=is_current,
-        is_read=order.repair or about is None,  # a file that tells nothing of itself is read in any case
-    )
+def _compared(order: UpdateOrder, release: Release) -> Update:
+    told = compare(order.path, release, is_read=order.repair)
+    if told.here_name and told.name and told.here_name != told.name and not order.another:
+        what = f"is {told.here}, and the release at {release.where} is {told.there}; nothing was changed"
+        raise TrustError(order.path, what, hint="check the address; --another makes the one of the other")
+    return told
 
 
 def _with_plan(told: Update, plan: Plan) -> Update:
