@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from lfbuild.channel.ahead import leaves_in_deltas
 from lfbuild.channel.leaves import complete, known_leaves, leaves_at_hand, missing_leaves
 from lfbuild.channel.release import fetch_leaves
 from lfbuild.channel.route import Route, Supplies, find_routes, find_supplies
@@ -45,6 +46,8 @@ class Plan:
     """The ways there are, the best first."""
     kept_bytes: int
     """What an earlier run has fetched already, out of what is wanted."""
+    refusal: str = ""
+    """Why there are no ranges, where there are none."""
 
     def lines(self) -> tuple[str, ...]:
         """The plan in words, the way that is taken first."""
@@ -55,7 +58,8 @@ class Plan:
             f"request{'' if route.requests == 1 else 's'}, about {route.seconds:.1f} s"
             for route in self.routes
         ]
-        return (f"{saved}; {ways[0]}", *(f"instead of {way}" for way in ways[1:]))
+        refusal = (self.refusal,) if self.refusal else ()
+        return (*refusal, f"{saved}; {ways[0]}", *(f"instead of {way}" for way in ways[1:]))
 
 
 class Begun(Protocol):
@@ -79,22 +83,28 @@ def make_plan(release: Release, seeds: Sequence[Seed], begun: Begun, *, places: 
         FormatError, IntegrityError: the control file contradicts itself, or its leaves do.
     """
     maps = [seed.found for seed in seeds]
-    known = known_leaves(release.index, maps)
+    known, refusal = known_leaves(release.index, maps), ""
     missing = missing_leaves(release.index, known, where=release.where)
     try:
         remote = release.remote(places, release.index.leaves_file)
         known |= fetch_leaves(remote, missing, manners=manners, line=release.line)
     except RangesRefusedError as refused:
-        known |= begun.learn(leaves_at_hand(release.index, maps), refused)
+        known |= leaves_in_deltas(release, maps, places=places, manners=manners)
+        if any(leaves.digest not in known for leaves in missing):
+            known |= begun.learn(leaves_at_hand(release.index, maps), refused)
+        else:
+            refusal = str(refused)
     target = complete(release.index, known, where=release.where)
     supplies = find_supplies(maps, target)
     done = begun.done(target, supplies.wanted)
     old_roots = {seed.found.root.hex() for seed in seeds}
+    routes = find_routes(supplies, release.index, old_roots=old_roots, line=release.line, done=done, held=begun.held)
     return Plan(
         release=release,
         target=target,
         seeds=tuple(seeds),
         supplies=supplies,
-        routes=find_routes(supplies, release.index, old_roots=old_roots, line=release.line, done=done, held=begun.held),
+        routes=tuple(route for route in routes if not refusal or route.kind != "ranges" or not route.requests),
         kept_bytes=sum(block.span.size_bytes for block in supplies.wanted if block.span.offset in done),
+        refusal=refusal,
     )

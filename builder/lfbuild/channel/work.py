@@ -154,6 +154,12 @@ class Work:
         try:
             self._fetch_by(plan, wanted, is_whole=_is_whole(plan))
         except RangesRefusedError as refused:
+            delta = next((route.delta for route in plan.routes if route.delta), None)
+            if delta is not None and plan.routes[0].delta is None:  # not as good as ranges, but there are none
+                self._means.report.note(f"{refused}; so the published difference is taken")
+                self._refuse_more_than_allowed(delta.size_bytes - self.held(delta))
+                if self._take_delta(plan, delta):
+                    return
             size = self._release.index.file.size_bytes
             self._refuse_more_than_allowed(size)
             self._means.report.note(f"{refused}; so all of it is read, {size_words(size)}")
