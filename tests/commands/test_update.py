@@ -26,7 +26,7 @@ from lfbuild.channel.index import ReleaseIndex
 from lfbuild.channel.partial import updating
 from lfbuild.commands.index import index
 from lfbuild.commands.update import UpdateOrder, check_for_update, give_up, update
-from lfbuild.errors import FetchError, HostError, IntegrityError, RecipeError, TrustError
+from lfbuild.errors import FROM_THE_BEGINNING, KEPT, FetchError, HostError, IntegrityError, RecipeError, TrustError
 from lfbuild.fetch.network import Network
 from lfbuild.fetch.pace import Clock
 from lfbuild.fetch.parallel import Manners
@@ -676,6 +676,69 @@ def test_a_server_that_sends_only_whole_files_and_the_wrong_one_is_refused(
 
     assert str(caught.value) == f"{url}: the bytes at {at} are not the ones that were promised"
     assert old.read_bytes() == before
+
+
+def test_what_came_of_a_whole_file_serves_when_the_server_sends_parts_again(
+    server: WebServer, url: str, tmp_path: Path, new: Path
+) -> None:
+    path, page = tmp_path / "fresh.llamafile", server.pages["/tiny.llamafile"]
+    page.ignores_ranges, page.cut_after = True, [10**9, *[20_000] * 9]
+    with pytest.raises(FetchError) as caught:
+        updated(path, url)
+    page.ignores_ranges, page.cut_after = False, []
+
+    outcome = updated(path, url)
+
+    assert caught.value.hint == ("run again: the server sends only whole files, so it comes from its beginning again")
+    assert path.read_bytes() == new.read_bytes()
+    assert outcome.kept_bytes > 10_000
+    assert outcome.body_bytes == outcome.wanted_bytes - outcome.kept_bytes
+
+
+def test_a_whole_file_that_came_is_not_read_again(
+    server: WebServer, url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.pages["/tiny.llamafile"].ignores_ranges = True
+    with monkeypatch.context() as stopped:
+        stopped.setattr("lfbuild.channel.work.judge", interrupt)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            updated(old, url)
+    server.asked.clear()
+
+    looked = updated(old, url, how=check_for_update)
+    outcome = updated(old, url)
+
+    assert caught.value.__notes__ == [KEPT]
+    assert old.read_bytes() == new.read_bytes()
+    assert looked.kept_bytes == looked.wanted_bytes > 0
+    assert outcome.body_bytes == body_bytes(server) == 0
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_before_anything_came_does_not_say_that_it_is_kept(
+    url: str, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfbuild.commands.seeds.map_as_read", interrupt)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        updated(old, url, repair=True)
+
+    assert not hasattr(caught.value, "__notes__")
+    assert beside(old) == []
+
+
+def test_an_interrupt_of_a_whole_file_says_that_it_comes_from_its_beginning(
+    server: WebServer, url: str, tmp_path: Path
+) -> None:
+    server.pages["/tiny.llamafile"].ignores_ranges = True
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        updated(tmp_path / "fresh.llamafile", url, Hooked("fetch the whole file", interrupt))
+
+    assert caught.value.__notes__ == [FROM_THE_BEGINNING]
 
 
 def test_a_whole_file_is_not_fetched_only_to_look_at_it(server: WebServer, url: str, old: Path) -> None:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from lfbuild.channel.ahead import leaves_in_deltas
-from lfbuild.channel.leaves import complete, known_leaves, leaves_at_hand, missing_leaves
+from lfbuild.channel.leaves import complete, known_leaves, leaves_at_hand, missing_leaves, recorded_leaves
 from lfbuild.channel.release import fetch_leaves
 from lfbuild.channel.route import Route, Supplies, find_routes, find_supplies
 from lfbuild.fetch.answers import RangesRefusedError
 from lfbuild.report import size_words
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from lfbuild.channel.index import DeltaRecord
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lfbuild.channel.route import Wanted
     from lfbuild.fetch.parallel import Manners
     from lfbuild.fetch.places import Places
+    from lfbuild.fetch.ranges import Span
     from lfbuild.manifest.filemap import FileMap
 
 _WORDS = {"ranges": "what is missing, in ranges", "delta": "the published difference", "whole": "the whole file"}
@@ -65,6 +66,9 @@ class Plan:
 class Begun(Protocol):
     """What an update that is under way can do for its plan, and one that is only looked at cannot."""
 
+    def recorded(self) -> Mapping[Span, bytes]:
+        """The blocks that an earlier run has fetched already, with their leaves."""
+
     def learn(self, at_hand: Collection[bytes], refused: RangesRefusedError, /) -> dict[bytes, bytes]:
         """The leaves of all runs that are not at hand, from a server that sends only whole files."""
 
@@ -83,7 +87,8 @@ def make_plan(release: Release, seeds: Sequence[Seed], begun: Begun, *, places: 
         FormatError, IntegrityError: the control file contradicts itself, or its leaves do.
     """
     maps = [seed.found for seed in seeds]
-    known, refusal = known_leaves(release.index, maps), ""
+    recorded, refusal = recorded_leaves(release.index, begun.recorded()), ""
+    known = known_leaves(release.index, maps) | recorded
     missing = missing_leaves(release.index, known, where=release.where)
     try:
         remote = release.remote(places, release.index.leaves_file)
@@ -91,7 +96,7 @@ def make_plan(release: Release, seeds: Sequence[Seed], begun: Begun, *, places: 
     except RangesRefusedError as refused:
         known |= leaves_in_deltas(release, maps, places=places, manners=manners)
         if any(leaves.digest not in known for leaves in missing):
-            known |= begun.learn(leaves_at_hand(release.index, maps), refused)
+            known |= begun.learn(leaves_at_hand(release.index, maps) | recorded, refused)
         else:
             refusal = str(refused)
     target = complete(release.index, known, where=release.where)

@@ -29,7 +29,7 @@ from lfbuild.manifest.verify import load_manifest, verify_structure
 from lfbuild.report import size_words
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from lfbuild.channel.index import DeltaRecord
@@ -69,6 +69,11 @@ class Work:
     def _file(self) -> Remote:
         """The file of the release; one for all requests, as it remembers what they were answered."""
         return self._release.remote(self._means.places, self._release.index.file)
+
+    def recorded(self) -> Mapping[Span, bytes]:
+        """See `Begun`."""
+        root = bytes.fromhex(self._release.index.root)
+        return blocks_done(self._partial.target, root=root, size_bytes=self._partial.size_bytes)
 
     def learn(self, at_hand: Collection[bytes], refused: RangesRefusedError, /) -> dict[bytes, bytes]:
         """See `Begun`."""
@@ -276,4 +281,4 @@ def _is_whole(plan: Plan) -> bool:
 def delta_bytes_held(target: Path, delta: DeltaRecord) -> int:
     """How many bytes of a published difference lie beside `target`."""
     done = blocks_done(target, root=bytes.fromhex(delta.blake3), size_bytes=delta.size_bytes)
-    return sum(done.values())
+    return sum(span.size_bytes for span in done)

@@ -17,6 +17,7 @@ from lfbuild.channel.inplace import commit, find_in_place, limited_to_place, pla
 from lfbuild.channel.partial import (
     blocks_done,
     clear_leftovers,
+    has_leftovers,
     opened_partial,
     updating,
 )
@@ -29,6 +30,7 @@ from lfbuild.commands.recover import settled
 from lfbuild.commands.seeds import gather_seeds
 from lfbuild.commands.update_words import Update, compare
 from lfbuild.errors import (
+    KEPT,
     FetchError,
     HostError,
     IntegrityError,
@@ -46,7 +48,7 @@ from lfbuild.host.room import refuse_full_disk
 from lfbuild.report import size_words
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from os import stat_result
     from pathlib import Path
 
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from lfbuild.fetch.answers import RangesRefusedError
     from lfbuild.fetch.network import Network
     from lfbuild.fetch.parallel import Manners
+    from lfbuild.fetch.ranges import Span
     from lfbuild.manifest.filemap import FileMap
     from lfbuild.report import Report
 
@@ -109,7 +112,7 @@ def check_for_update(order: UpdateOrder, *, network: Network, manners: Manners, 
     seeds = _seeds(order, release, threads=threads, report=report)
     if _is_current(order, seeds, release):
         return replace(told, is_current=True)
-    plan = make_plan(release, seeds, _OnlyLookedAt(order), places=places, manners=manners)
+    plan = make_plan(release, seeds, _OnlyLookedAt(order, release), places=places, manners=manners)
     plan = limited_to_place(plan, order.path) if order.in_place else plan
     return _with_plan(told, plan)
 
@@ -127,7 +130,7 @@ def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: i
     order = _of_the_file_itself(order)
     places = Places(network, clock=manners.clock)
     means = Means(places=places, manners=manners, threads=threads, report=report, at_most_bytes=order.at_most_bytes)
-    with updating(order.path):
+    with updating(order.path), _told_if_stopped(order.path):
         if has_journal(order.path):
             settled(order.path, report=report)
         release = _release(order, places, manners)
@@ -141,6 +144,17 @@ def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: i
                 what = f"{changed.what}, and the control file does not tell of it"
                 raise FetchError(changed.where, what, hint=hint) from changed
             return _update_to(newer, order, means)
+
+
+@contextlib.contextmanager
+def _told_if_stopped(path: Path) -> Iterator[None]:
+    """An interrupt says whether anything is kept."""
+    try:
+        yield
+    except BaseException as stopped:
+        if not isinstance(stopped, Exception) and has_leftovers(path):
+            stopped.add_note(KEPT)
+        raise
 
 
 def give_up(path: Path) -> GivenUp:
@@ -243,8 +257,13 @@ def _finish_in_place(
 class _OnlyLookedAt:
     """An update that nobody has begun: nothing may be written for its plan."""
 
-    def __init__(self, order: UpdateOrder) -> None:
-        self._order = order
+    def __init__(self, order: UpdateOrder, release: Release) -> None:
+        self._order, self._release = order, release
+
+    def recorded(self) -> Mapping[Span, bytes]:
+        """See `Begun`."""
+        root, size = bytes.fromhex(self._release.index.root), self._release.index.file.size_bytes
+        return blocks_done(self._order.path, root=root, size_bytes=size)
 
     def learn(self, at_hand: Collection[bytes], refused: RangesRefusedError, /) -> dict[bytes, bytes]:
         """See `Begun`: the whole file is not fetched only to look at it."""
@@ -254,8 +273,8 @@ class _OnlyLookedAt:
 
     def done(self, target: FileMap, wanted: Sequence[Wanted], /) -> Collection[int]:
         """See `Begun`."""
-        del wanted
-        return blocks_done(self._order.path, root=target.root, size_bytes=target.size_bytes)
+        del target, wanted
+        return {span.offset for span in self.recorded()}
 
     def held(self, delta: DeltaRecord, /) -> int:
         """See `Begun`."""
