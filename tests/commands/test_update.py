@@ -370,6 +370,24 @@ def test_a_folder_that_is_named_like_a_file_is_told_with_the_right_address(old: 
     assert caught.value.hint == f"check the address; if {new.parent} is a folder, write {new.parent}/"
 
 
+def test_a_renamed_file_whose_releases_lie_in_a_folder_is_told_to_name_its_release(
+    server: WebServer, old: Path, new: Path
+) -> None:
+    renamed = old.rename(old.with_name("mine.llamafile"))
+
+    for folder, where, what in (
+        (f"{server.url}/", f"{server.url}/mine.llamafile.lfindex", "is not there (404)"),
+        (f"{new.parent}/", f"{new.parent}/mine.llamafile.lfindex", "is not there"),
+    ):
+        with pytest.raises(FetchError) as caught:
+            updated(renamed, folder, how=check_for_update)
+        assert str(caught.value) == f"{where}: {what}"
+        assert caught.value.hint == (
+            "it was looked for under this file's own name; where the release has another: "
+            f"lfbuild update {renamed} {folder}NAME"
+        )
+
+
 def test_a_file_that_is_not_there_is_fetched(url: str, tmp_path: Path, new: Path) -> None:
     path = tmp_path / "fresh.llamafile"
 

@@ -22,7 +22,7 @@ from lfbuild.channel.partial import (
     updating,
 )
 from lfbuild.channel.plan import Seed, make_plan
-from lfbuild.channel.release import index_address, load_release
+from lfbuild.channel.release import index_address, is_folder, load_release
 from lfbuild.channel.room import bytes_in_place, find_room
 from lfbuild.channel.work import Means, Work, delta_bytes_held
 from lfbuild.commands.index import manifest_of
@@ -282,19 +282,19 @@ class _OnlyLookedAt:
 
 
 def _release(order: UpdateOrder, places: Places, manners: Manners) -> Release:
-    try:
-        return load_release(places, _address(order), limit_bytes_per_s=manners.limit_bytes_per_s)
-    except NotThereError as absent:
-        if not order.url or order.url.endswith(("/", INDEX_SUFFIX)):
-            raise
-        shown = without_secrets(order.url)
-        hint = f"check the address; if {shown} is a folder, write {shown}/"
-        raise NotThereError(absent.where, absent.what, hint=hint) from absent
-
-
-def _address(order: UpdateOrder) -> str:
     url = order.url or _own_address(order.path)
-    return index_address(url, order.path.name)
+    try:
+        return load_release(places, index_address(url, order.path.name), limit_bytes_per_s=manners.limit_bytes_per_s)
+    except NotThereError as absent:
+        shown = without_secrets(url)
+        if is_folder(url):
+            release = command("update", order.path, f"{shown}NAME")
+            hint = f"it was looked for under this file's own name; where the release has another: {release}"
+        elif order.url and not order.url.endswith(INDEX_SUFFIX):
+            hint = f"check the address; if {shown} is a folder, write {shown}/"
+        else:
+            raise
+        raise NotThereError(absent.where, absent.what, hint=hint) from absent
 
 
 def _own_address(path: Path) -> str:
