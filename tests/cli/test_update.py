@@ -261,10 +261,16 @@ def test_a_file_that_is_absent_needs_an_address(lfbuild: Lfbuild, new: Path, tmp
     lfbuild("index", str(new))
 
     without = lfbuild("update", str(tmp_path / "none"))
+    look = lfbuild("update", str(tmp_path / "none"), str(new), "--check", "--quiet")
     fetched = lfbuild("update", str(tmp_path / "fresh.llamafile"), str(new))
 
     assert without.code == 8
-    assert f"{tmp_path}/none: does not exist" in without.err
+    assert without.err == (
+        f"lfbuild: {tmp_path}/none: does not exist\n"
+        f"lfbuild: hint: check the path, or give the address to fetch it from: lfbuild update {tmp_path}/none URL\n"
+    )
+    assert look.code == 10
+    assert look.out.startswith(f"{tmp_path}/none: is not here yet, tiny 1 is there; 0 B of it are here\n")
     assert fetched.code == 0
     assert (tmp_path / "fresh.llamafile").read_bytes() == new.read_bytes()
     assert shutil.which(tmp_path / "fresh.llamafile")

@@ -164,9 +164,10 @@ def test_a_file_that_root_updates_stays_its_owner_s(url: str, old: Path, new: Pa
 def test_the_plan_is_told_before_it_is_carried_out(url: str, old: Path, report: Noted) -> None:
     updated(old, url, report)
 
+    saved = "25.0 KiB of 30.9 KiB need not be fetched"
     assert report.notes == [
-        "25.0 KiB of 30.9 KiB need not be fetched; what is missing, in ranges: 5.9 KiB in 3 requests, about 0.0 s",
-        "instead of the whole file: 30.9 KiB in 1 request, about 0.0 s",
+        f"{saved}; what is missing, in ranges: 5.9 KiB in 3 requests, about 0.0 s on the line at an assumed 23.8 MiB/s",
+        "instead of the whole file: 30.9 KiB in 1 request, about 0.0 s on the line",
         "22.6 KiB are copied on this disk; --in-place writes only what changes",
     ]
 
@@ -627,9 +628,13 @@ def failing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "preadv", fail)
 
 
-def test_a_seed_that_is_not_there_is_refused(url: str, old: Path, tmp_path: Path) -> None:
+def test_a_seed_that_is_not_there_is_refused_before_anything_is_looked_at(
+    server: WebServer, url: str, old: Path, tmp_path: Path, report: Noted
+) -> None:
     with pytest.raises(HostError) as caught:
-        updated(old, url, seeds=(tmp_path / "typo",))
+        updated(old, url, report, seeds=(tmp_path / "typo",))
+
+    assert (report.steps, server.asked) == ([], [])
 
     assert str(caught.value) == f"{tmp_path}/typo: does not exist, so it has no blocks that could serve"
     assert caught.value.hint == "check --seed"
@@ -771,14 +776,15 @@ def test_a_whole_file_is_not_fetched_only_to_look_at_it(server: WebServer, url: 
     assert caught.value.hint == "without --check, all of the file is fetched"
 
 
-def test_more_than_was_allowed_is_not_fetched(url: str, old: Path, server: WebServer) -> None:
+def test_more_than_was_allowed_is_not_fetched(url: str, old: Path, server: WebServer, report: Noted) -> None:
     before = old.read_bytes()
 
     with pytest.raises(FetchError) as caught:
-        updated(old, url, at_most_bytes=100)
+        updated(old, url, report, at_most_bytes=100)
 
     assert str(caught.value).startswith(f"{url}.lfindex: ")
     assert str(caught.value).endswith(" KiB would have to be fetched, more than the 100 B that --at-most allows")
+    assert [note for note in report.notes if "copied" in note] == [], "nothing is, as nothing is done"
     server.pages["/tiny.llamafile"].ignores_ranges = True
     with pytest.raises(FetchError, match=r"\d KiB would have to be fetched, more than the 100 B that --at-most"):
         updated(old, url, at_most_bytes=100)

@@ -54,13 +54,15 @@ class Plan:
         """The plan in words, the way that is taken first."""
         size, moved = self.target.size_bytes, self.routes[0].body_bytes
         saved = f"{size_words(max(size - moved, 0))} of {size_words(size)} need not be fetched"
+        speed = f"{size_words(int(self.release.line.bytes_per_s))}/s"
         ways = [
             f"{_WORDS[route.kind]}: {size_words(route.body_bytes)} in {route.requests} "
-            f"request{'' if route.requests == 1 else 's'}, about {route.seconds:.1f} s"
+            f"request{'' if route.requests == 1 else 's'}, about {route.seconds:.1f} s on the line"
             for route in self.routes
         ]
         refusal = (self.refusal,) if self.refusal else ()
-        return (*refusal, f"{saved}; {ways[0]}", *(f"instead of {way}" for way in ways[1:]))
+        first = f"{saved}; {ways[0]} at an assumed {speed}"
+        return (*refusal, first, *(f"instead of {way}" for way in ways[1:]))
 
 
 class Begun(Protocol):

@@ -102,6 +102,14 @@ class Work:
         """See `Begun`."""
         return delta_bytes_held(self._partial.target, delta)
 
+    def refuse_too_much(self, plan: Plan) -> None:
+        """Refuse a plan by which more would be fetched than is allowed.
+
+        Raises:
+            FetchError: it is such a plan.
+        """
+        self._refuse_more_than_allowed(plan.routes[0].body_bytes)
+
     def carry_out(self, plan: Plan) -> None:
         """Make the new file complete, by the best of the ways that leads there.
 
@@ -116,7 +124,6 @@ class Work:
     def gather(self, plan: Plan) -> None:
         """Bring everything into the new file that is not there yet, from files at hand or over the line."""
         best = plan.routes[0]
-        self._refuse_more_than_allowed(best.body_bytes)
         if best.delta is None or not self._take_delta(plan, best.delta):
             self._refuse_more_than_allowed(self._line_bytes(plan, plan.supplies.wanted))
             seeds = [seed.path for seed in plan.seeds]

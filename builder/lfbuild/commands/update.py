@@ -27,7 +27,7 @@ from lfbuild.channel.room import bytes_in_place, find_room
 from lfbuild.channel.work import Means, Work, delta_bytes_held
 from lfbuild.commands.index import manifest_of
 from lfbuild.commands.recover import settled
-from lfbuild.commands.seeds import gather_seeds
+from lfbuild.commands.seeds import gather_seeds, refuse_absent_seeds
 from lfbuild.commands.update_words import Update, compare
 from lfbuild.errors import (
     KEPT,
@@ -186,6 +186,7 @@ def _of_the_file_itself(order: UpdateOrder) -> UpdateOrder:
     if order.in_place and not order.path.exists():
         hint = "without --in-place the whole file is fetched"
         raise HostError(order.path, "does not exist, so nothing can be updated in place", hint=hint)
+    refuse_absent_seeds(order.seeds)
     return order
 
 
@@ -204,6 +205,7 @@ def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
         plan = limited_to_place(plan, order.path) if order.in_place else plan
         for line in plan.lines() if plan.supplies.wanted_bytes > plan.kept_bytes else ():
             means.report.note(line)
+        work.refuse_too_much(plan)
         if order.in_place:
             _finish_in_place(plan, work, partial, order, before, report=means.report)
         else:
@@ -300,6 +302,8 @@ def _release(order: UpdateOrder, places: Places, manners: Manners) -> Release:
 def _own_address(path: Path) -> str:
     """Where the file itself says that newer releases are."""
     hint = command("update", path, "URL")
+    if not path.exists():
+        raise HostError(path, "does not exist", hint=f"check the path, or give the address to fetch it from: {hint}")
     try:
         ours = manifest_of(path)
     except IntegrityError as damaged:

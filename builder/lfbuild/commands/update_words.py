@@ -30,6 +30,8 @@ class Update:
     size_bytes: int
     is_current: bool
     """The file is that release already."""
+    is_here: bool = True
+    """There is a file already."""
     here_name: str = ""
     """What the file that is here calls itself; empty where it tells nothing of itself."""
     here_version: str = ""
@@ -62,6 +64,8 @@ class Update:
     @property
     def comparison(self) -> str:
         """What is here and what is there, and no more of it than is known."""
+        if not self.is_here:
+            return f"is not here yet, {self.there} is there"
         if self.is_newer:
             which = "which is newer"
         elif self.here_name != self.name or not self.name:
@@ -87,6 +91,7 @@ def compare(path: Path, release: Release, *, is_read: bool) -> Update:
         version=there.version if there else "",
         size_bytes=release.index.file.size_bytes,
         is_current=False,
+        is_here=path.exists(),
         is_read=is_read or there is None,  # a file that tells nothing of itself is read in any case
     )
     if here is None:

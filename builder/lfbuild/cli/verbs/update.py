@@ -58,7 +58,7 @@ def add(subparsers: Subparsers) -> Parser:
         type=Path,
         default=[],
         metavar="PATH",
-        help="a file, or a folder of files, whose blocks may serve",
+        help="a file, or a folder of files, whose blocks may serve; may be said more than once",
     )
     parser.add_argument(
         "--repair", action="store_true", help="read all of FILE first, so that what is damaged is fetched anew"
@@ -164,5 +164,5 @@ def _blocks(outcome: Update) -> list[Block]:
     here = size_words(outcome.copied_bytes + outcome.kept_bytes)
     return [
         f"{outcome.path}: {outcome.comparison}; {here} of it are here",
-        Table(columns=(*columns, Column(title=f"at {speed}", right=True)), rows=rows),
+        Table(columns=(*columns, Column(title=f"at an assumed {speed}", right=True)), rows=rows),
     ]
