@@ -23,7 +23,7 @@ from lfbuild.channel.partial import (
 )
 from lfbuild.channel.plan import Seed, make_plan
 from lfbuild.channel.release import index_address, is_folder, load_release
-from lfbuild.channel.room import bytes_in_place, find_room
+from lfbuild.channel.room import bytes_gathered_in_place, find_room
 from lfbuild.channel.work import Means, Work, delta_bytes_held
 from lfbuild.commands.index import manifest_of
 from lfbuild.commands.recover import settled
@@ -44,7 +44,7 @@ from lfbuild.fetch.network import without_secrets
 from lfbuild.fetch.places import Places
 from lfbuild.host.files import find_facts, host_error, mode_of_new, refuse_another
 from lfbuild.host.inplace import had_alone, has_journal, used
-from lfbuild.host.room import refuse_full_disk
+from lfbuild.host.room import refuse_full_disk, refuse_full_disk_in_place
 from lfbuild.report import size_words
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def _have_room(plan: Plan, partial: Partial, order: UpdateOrder, *, report: Repo
     told = f"{size_words(room.copied_bytes)} are copied on this disk"
     hint = "free some space"
     if (in_place := find_in_place(plan, order.path)) is not None:
-        told, needed_bytes = f"{told}; --in-place writes only what changes", bytes_in_place(in_place, partial)
+        told, needed_bytes = f"{told}; --in-place writes only what changes", bytes_gathered_in_place(in_place, partial)
         if needed_bytes < room.needed_bytes:
             hint = f"--in-place needs {size_words(needed_bytes)}; or {hint}"
     refuse_full_disk(order.path.parent, room.needed_bytes, hint=hint)
@@ -243,8 +243,7 @@ def _finish_in_place(
 ) -> None:
     """Gather while the file may still be used; have it alone only to look at it and to write."""
     in_place = plan_in_place(plan, order.path)
-    needed_bytes = bytes_in_place(in_place, partial)
-    refuse_full_disk(order.path.parent, needed_bytes, hint="free some space", needing="the change in place needs")
+    refuse_full_disk_in_place(order.path.parent, bytes_gathered_in_place(in_place, partial))
     # Beyond this point nothing is decided any more: the plan is carried out.
     with _kept_from_changes(order.path):
         work.gather(in_place.plan)
