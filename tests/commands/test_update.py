@@ -14,10 +14,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from tests.fetch.conftest import server
 from tests.fetch.webserver import Page, WebServer
-from tests.world.files import plain, verified, weights, write_tiny_file
+from tests.world.files import manifest_of, plain, reseal, verified, weights, write_tiny_file
 from tests.world.releases import TENSORS, members, model, write_new, write_old
 from tests.world.zips import Stored, write_zip
 
@@ -314,6 +315,25 @@ def test_the_address_may_be_the_file_s_own(tmp_path: Path, server: WebServer, ur
     updated(tmp_path / "own.llamafile", "")
 
     assert (tmp_path / "own.llamafile").read_bytes() == new.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [
+        ("http://[x", "an address that cannot be read: is not an http:// or https:// address"),
+        ("oci://[x/", "an address that cannot be read: is no address in a registry"),
+        ("s3://[x", "an address that cannot be read: is no address in a store"),
+        ("file://[x", "file://[x.lfindex: can be the name of no file"),
+    ],
+)
+def test_an_address_that_cannot_be_taken_apart_is_refused_whoever_names_it(old: Path, address: str, what: str) -> None:
+    with pytest.raises(FetchError) as named:
+        updated(old, address)
+    reseal(old, msgspec.structs.replace(manifest_of(old), update_url=address))
+    with pytest.raises(FetchError) as own:
+        updated(old, "")
+
+    assert str(named.value) == str(own.value) == what
 
 
 def test_a_file_that_names_no_address_says_what_to_do(old: Path) -> None:
