@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import PurePath
+
+
+KEPT: Final = "what came is kept"
+FROM_THE_BEGINNING: Final = "the server sends only whole files, so it comes from its beginning again"
+"""Notes on an interrupt on its way up: what a front door may say of it."""
 
 
 class LfbuildError(Exception):

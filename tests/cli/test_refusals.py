@@ -18,7 +18,7 @@ import lfbuild as lfbuild_package
 from lfbuild import errors
 from lfbuild.cli import refusals
 from lfbuild.cli.verbs import doctor
-from lfbuild.errors import FormatError, LfbuildError, Problem, RecipeError, command
+from lfbuild.errors import FROM_THE_BEGINNING, KEPT, FormatError, LfbuildError, Problem, RecipeError, command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -157,16 +157,25 @@ def test_an_interrupt_is_one_line(lfbuild: Lfbuild, fail_with: FailWith) -> None
 
 
 @pytest.mark.parametrize(
-    ("words", "told", "hint"),
+    ("words", "notes", "told", "hint"),
     [
         (
             ["update", "F"],
+            [KEPT],
             "the work was stopped, and what came is kept",
             "run it again, and it goes on from there; or give it up: lfbuild update FILE --give-up",
         ),
-        (["update", "F", "--check"], "the work was stopped, and what was unfinished is removed", ""),
+        (
+            ["update", "F"],
+            [FROM_THE_BEGINNING, KEPT],
+            "the work was stopped, and what came is kept",
+            f"run it again: {FROM_THE_BEGINNING}; or give it up: lfbuild update FILE --give-up",
+        ),
+        (["update", "F"], [FROM_THE_BEGINNING], "the work was stopped, and what was unfinished is removed", ""),
+        (["update", "F", "--check"], [], "the work was stopped, and what was unfinished is removed", ""),
         (
             ["swap", "F", "--in-place"],
+            [],
             "the work was stopped, and an edit that did not count yet is dropped",
             "lfbuild recover FILE finishes an edit that counts already",
         ),
@@ -178,13 +187,18 @@ def test_an_interrupt_is_one_line(lfbuild: Lfbuild, fail_with: FailWith) -> None
         ),
         (
             ["--cache-dir", "update", "chat.toml"],
+            [],
             "the work was stopped, and what was unfinished is removed, but for what was fetched",
             "run it again, and it goes on from there",
         ),
     ],
 )
-def test_an_interrupt_tells_what_the_verb_keeps(words: list[str], told: str, hint: str) -> None:
-    refusal = refusals.as_refusal(refusals.Terminated(), words)
+def test_an_interrupt_tells_what_the_verb_keeps(words: list[str], notes: list[str], told: str, hint: str) -> None:
+    stopped = refusals.Terminated()
+    for note in notes:
+        stopped.add_note(note)
+
+    refusal = refusals.as_refusal(stopped, words)
 
     assert (str(refusal), refusal.hint) == (f"terminated: {told}", hint)
 

@@ -7,9 +7,11 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.world.releases import TENSORS, write_new, write_old
+from tests.world.files import write_tiny_file
+from tests.world.releases import TENSORS, members, model, write_new, write_old
 
-from lfbuild.errors import FetchError, RecipeError
+from lfbuild.errors import FetchError, RecipeError, TrustError
+from lfbuild.manifest.model import Release
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +48,7 @@ def test_a_release_is_published_looked_at_and_taken(lfbuild: Lfbuild, old: Path,
 
     assert published.out == f"{www}/tiny.llamafile.lfindex: is what `lfbuild update` takes\n"
     assert look.code == 10
-    assert look.out.startswith(f"{old}: tiny 1 is newer; 22.6 KiB of it are here\nway ")
+    assert look.out.startswith(f"{old}: tiny 1 here, tiny 1 there, which differs; 22.6 KiB of it are here\nway ")
     assert "\nranges of what is missing  " in look.out
     assert taken.code == 0
     assert taken.out == f"{old}: is now tiny 1; 5.9 KiB were fetched, 25.0 KiB were not\n"
@@ -66,10 +68,74 @@ def test_a_damaged_file_is_told_and_repaired_when_its_bytes_are_read(lfbuild: Lf
     again = lfbuild("update", str(old), str(new), "--repair", "--quiet")
 
     assert look.code == 10
-    assert look.out.startswith(f"{old}: tiny 1 differs from what is here; ")
+    assert look.out.startswith(f"{old}: tiny 1 here, tiny 1 there, which differs; ")
     assert repaired.code == 0
     assert again.out == f"{old}: is tiny 1, the newest there is; every byte of it was read\n"
     assert old.read_bytes() == new.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "which"),
+    [("1.9", "1.10", "which is newer"), ("2.0", "1.0", "another version"), ("", "spring", "another version")],
+)
+def test_what_is_here_and_what_is_there_are_told_and_newer_only_what_is_known_to_be(
+    lfbuild: Lfbuild, tmp_path: Path, here: str, there: str, which: str
+) -> None:
+    old = write_old(tmp_path / "here", release=Release(name="chat", version=here))
+    new = write_new(tmp_path / "there", release=Release(name="chat", version=there))
+    compared = f"{f'chat {here}'.strip()} here, chat {there} there, {which}"
+
+    look = lfbuild("update", str(old), str(new), "--check", "--quiet")
+    outcome = lfbuild("update", str(old), str(new), "--json")
+    taken = json.loads(outcome.out)
+
+    assert look.code == 10
+    assert look.out.startswith(f"{old}: {compared}; ")
+    assert [taken[key] for key in ("here_name", "here_version", "version")] == ["chat", here, there]
+    assert json.loads(outcome.err.splitlines()[2]) == {"event": "note", "text": compared}
+    assert old.read_bytes() == new.read_bytes()
+
+
+def test_a_release_of_another_name_is_refused_until_it_is_allowed(lfbuild: Lfbuild, tmp_path: Path) -> None:
+    old = write_old(tmp_path / "here", release=Release(name="gemma", version="1.0"))
+    new = write_new(tmp_path / "there", release=Release(name="chat", version="2.0"))
+    before = old.read_bytes()
+
+    refused = [lfbuild("update", str(old), str(new), "--quiet", *more) for more in ((), ("--check",))]
+    look = lfbuild("update", str(old), str(new), "--check", "--another", "--quiet")
+    kept = old.read_bytes()
+    taken = lfbuild("update", str(old), str(new), "--another", "--quiet")
+
+    for outcome in refused:
+        assert outcome.code == TrustError.exit_code
+        assert outcome.err == (
+            f"lfbuild: {old}: is gemma 1.0, and the release at {new}.lfindex is chat 2.0; nothing was changed\n"
+            "lfbuild: hint: check the address; --another makes the one of the other\n"
+        )
+    assert kept == before
+    assert look.out.startswith(f"{old}: gemma 1.0 here, chat 2.0 there, another file; ")
+    assert taken.out.startswith(f"{old}: is now chat 2.0, and was gemma 1.0; ")
+    assert old.read_bytes() == new.read_bytes()
+
+
+def test_a_file_that_tells_nothing_of_itself_is_told_as_such(lfbuild: Lfbuild, new: Path, tmp_path: Path) -> None:
+    lfbuild("index", str(new))
+    path = tmp_path / "model.gguf"
+    path.write_bytes(model(changed=False))
+
+    look = lfbuild("update", str(path), str(new), "--check", "--quiet")
+
+    assert look.code == 10
+    assert look.out.startswith(f"{path}: a file that tells nothing of itself here, tiny 1 there, another file; ")
+
+
+def test_the_same_version_that_was_packed_once_more_is_newer(lfbuild: Lfbuild, old: Path, tmp_path: Path) -> None:
+    new = write_tiny_file(tmp_path, members=members(changed=True), generation=2)
+    lfbuild("index", str(new))
+
+    look = lfbuild("update", str(old), str(new), "--check", "--quiet")
+
+    assert look.out.startswith(f"{old}: tiny 1 here, tiny 1 there, which is newer; ")
 
 
 def test_what_an_interrupted_update_left_is_removed_on_wish(lfbuild: Lfbuild, old: Path) -> None:
@@ -133,8 +199,8 @@ def test_what_an_interrupted_update_keeps_is_here_too(
 
     after = lfbuild("update", str(old), str(new), "--check", "--quiet").out
 
-    assert before.startswith(f"{old}: tiny 1 is newer; 22.6 KiB of it are here\n")
-    assert after.startswith(f"{old}: tiny 1 is newer; 28.")
+    assert before.startswith(f"{old}: tiny 1 here, tiny 1 there, which differs; 22.6 KiB of it are here\n")
+    assert after.startswith(f"{old}: tiny 1 here, tiny 1 there, which differs; 28.")
 
 
 def _refuse(*_: object, **__: object) -> None:
@@ -195,10 +261,16 @@ def test_a_file_that_is_absent_needs_an_address(lfbuild: Lfbuild, new: Path, tmp
     lfbuild("index", str(new))
 
     without = lfbuild("update", str(tmp_path / "none"))
+    look = lfbuild("update", str(tmp_path / "none"), str(new), "--check", "--quiet")
     fetched = lfbuild("update", str(tmp_path / "fresh.llamafile"), str(new))
 
     assert without.code == 8
-    assert f"{tmp_path}/none: does not exist" in without.err
+    assert without.err == (
+        f"lfbuild: {tmp_path}/none: does not exist\n"
+        f"lfbuild: hint: check the path, or give the address to fetch it from: lfbuild update {tmp_path}/none URL\n"
+    )
+    assert look.code == 10
+    assert look.out.startswith(f"{tmp_path}/none: is not here yet, tiny 1 is there; 0 B of it are here\n")
     assert fetched.code == 0
     assert (tmp_path / "fresh.llamafile").read_bytes() == new.read_bytes()
     assert shutil.which(tmp_path / "fresh.llamafile")

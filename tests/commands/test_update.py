@@ -14,10 +14,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from tests.fetch.conftest import server
 from tests.fetch.webserver import Page, WebServer
-from tests.world.files import plain, verified, weights, write_tiny_file
+from tests.world.files import manifest_of, plain, reseal, verified, weights, write_tiny_file
 from tests.world.releases import TENSORS, members, model, write_new, write_old
 from tests.world.zips import Stored, write_zip
 
@@ -25,8 +26,8 @@ from lfbuild.channel.describe import describe_release
 from lfbuild.channel.index import ReleaseIndex
 from lfbuild.channel.partial import updating
 from lfbuild.commands.index import index
-from lfbuild.commands.update import Update, UpdateOrder, check_for_update, give_up, update
-from lfbuild.errors import FetchError, HostError, IntegrityError, RecipeError, TrustError
+from lfbuild.commands.update import UpdateOrder, check_for_update, give_up, update
+from lfbuild.errors import FROM_THE_BEGINNING, KEPT, FetchError, HostError, IntegrityError, RecipeError, TrustError
 from lfbuild.fetch.network import Network
 from lfbuild.fetch.pace import Clock
 from lfbuild.fetch.parallel import Manners
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from lfbuild.commands.update_words import Update
     from lfbuild.report import Step, Unit
 
 __all__ = ["server"]
@@ -163,9 +165,10 @@ def test_a_file_that_root_updates_stays_its_owner_s(url: str, old: Path, new: Pa
 def test_the_plan_is_told_before_it_is_carried_out(url: str, old: Path, report: Noted) -> None:
     updated(old, url, report)
 
+    saved = "25.0 KiB of 30.9 KiB need not be fetched"
     assert report.notes == [
-        "25.0 KiB of 30.9 KiB need not be fetched; what is missing, in ranges: 5.9 KiB in 3 requests, about 0.0 s",
-        "instead of the whole file: 30.9 KiB in 1 request, about 0.0 s",
+        f"{saved}; what is missing, in ranges: 5.9 KiB in 3 requests, about 0.0 s on the line at an assumed 23.8 MiB/s",
+        "instead of the whole file: 30.9 KiB in 1 request, about 0.0 s on the line",
         "22.6 KiB are copied on this disk; --in-place writes only what changes",
     ]
 
@@ -314,6 +317,25 @@ def test_the_address_may_be_the_file_s_own(tmp_path: Path, server: WebServer, ur
     assert (tmp_path / "own.llamafile").read_bytes() == new.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [
+        ("http://[x", "an address that cannot be read: is not an http:// or https:// address"),
+        ("oci://[x/", "an address that cannot be read: is no address in a registry"),
+        ("s3://[x", "an address that cannot be read: is no address in a store"),
+        ("file://[x", "file://[x.lfindex: can be the name of no file"),
+    ],
+)
+def test_an_address_that_cannot_be_taken_apart_is_refused_whoever_names_it(old: Path, address: str, what: str) -> None:
+    with pytest.raises(FetchError) as named:
+        updated(old, address)
+    reseal(old, msgspec.structs.replace(manifest_of(old), update_url=address))
+    with pytest.raises(FetchError) as own:
+        updated(old, "")
+
+    assert str(named.value) == str(own.value) == what
+
+
 def test_a_file_that_names_no_address_says_what_to_do(old: Path) -> None:
     with pytest.raises(RecipeError) as caught:
         updated(old, "")
@@ -367,6 +389,24 @@ def test_a_folder_that_is_named_like_a_file_is_told_with_the_right_address(old: 
 
     assert str(caught.value) == f"{new.parent}.lfindex: is not there"
     assert caught.value.hint == f"check the address; if {new.parent} is a folder, write {new.parent}/"
+
+
+def test_a_renamed_file_whose_releases_lie_in_a_folder_is_told_to_name_its_release(
+    server: WebServer, old: Path, new: Path
+) -> None:
+    renamed = old.rename(old.with_name("mine.llamafile"))
+
+    for folder, where, what in (
+        (f"{server.url}/", f"{server.url}/mine.llamafile.lfindex", "is not there (404)"),
+        (f"{new.parent}/", f"{new.parent}/mine.llamafile.lfindex", "is not there"),
+    ):
+        with pytest.raises(FetchError) as caught:
+            updated(renamed, folder, how=check_for_update)
+        assert str(caught.value) == f"{where}: {what}"
+        assert caught.value.hint == (
+            "it was looked for under this file's own name; where the release has another: "
+            f"lfbuild update {renamed} {folder}NAME"
+        )
 
 
 def test_a_file_that_is_not_there_is_fetched(url: str, tmp_path: Path, new: Path) -> None:
@@ -636,9 +676,13 @@ def failing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "preadv", fail)
 
 
-def test_a_seed_that_is_not_there_is_refused(url: str, old: Path, tmp_path: Path) -> None:
+def test_a_seed_that_is_not_there_is_refused_before_anything_is_looked_at(
+    server: WebServer, url: str, old: Path, tmp_path: Path, report: Noted
+) -> None:
     with pytest.raises(HostError) as caught:
-        updated(old, url, seeds=(tmp_path / "typo",))
+        updated(old, url, report, seeds=(tmp_path / "typo",))
+
+    assert (report.steps, server.asked) == ([], [])
 
     assert str(caught.value) == f"{tmp_path}/typo: does not exist, so it has no blocks that could serve"
     assert caught.value.hint == "check --seed"
@@ -705,6 +749,69 @@ def test_a_server_that_sends_only_whole_files_and_the_wrong_one_is_refused(
     assert old.read_bytes() == before
 
 
+def test_what_came_of_a_whole_file_serves_when_the_server_sends_parts_again(
+    server: WebServer, url: str, tmp_path: Path, new: Path
+) -> None:
+    path, page = tmp_path / "fresh.llamafile", server.pages["/tiny.llamafile"]
+    page.ignores_ranges, page.cut_after = True, [10**9, *[20_000] * 9]
+    with pytest.raises(FetchError) as caught:
+        updated(path, url)
+    page.ignores_ranges, page.cut_after = False, []
+
+    outcome = updated(path, url)
+
+    assert caught.value.hint == ("run again: the server sends only whole files, so it comes from its beginning again")
+    assert path.read_bytes() == new.read_bytes()
+    assert outcome.kept_bytes > 10_000
+    assert outcome.body_bytes == outcome.wanted_bytes - outcome.kept_bytes
+
+
+def test_a_whole_file_that_came_is_not_read_again(
+    server: WebServer, url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.pages["/tiny.llamafile"].ignores_ranges = True
+    with monkeypatch.context() as stopped:
+        stopped.setattr("lfbuild.channel.work.judge", interrupt)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            updated(old, url)
+    server.asked.clear()
+
+    looked = updated(old, url, how=check_for_update)
+    outcome = updated(old, url)
+
+    assert caught.value.__notes__ == [KEPT]
+    assert old.read_bytes() == new.read_bytes()
+    assert looked.kept_bytes == looked.wanted_bytes > 0
+    assert outcome.body_bytes == body_bytes(server) == 0
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_before_anything_came_does_not_say_that_it_is_kept(
+    url: str, old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfbuild.commands.seeds.map_as_read", interrupt)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        updated(old, url, repair=True)
+
+    assert not hasattr(caught.value, "__notes__")
+    assert beside(old) == []
+
+
+def test_an_interrupt_of_a_whole_file_says_that_it_comes_from_its_beginning(
+    server: WebServer, url: str, tmp_path: Path
+) -> None:
+    server.pages["/tiny.llamafile"].ignores_ranges = True
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        updated(tmp_path / "fresh.llamafile", url, Hooked("fetch the whole file", interrupt))
+
+    assert caught.value.__notes__ == [FROM_THE_BEGINNING]
+
+
 def test_a_whole_file_is_not_fetched_only_to_look_at_it(server: WebServer, url: str, old: Path) -> None:
     server.pages["/tiny.llamafile"].ignores_ranges = True
 
@@ -717,14 +824,15 @@ def test_a_whole_file_is_not_fetched_only_to_look_at_it(server: WebServer, url: 
     assert caught.value.hint == "without --check, all of the file is fetched"
 
 
-def test_more_than_was_allowed_is_not_fetched(url: str, old: Path, server: WebServer) -> None:
+def test_more_than_was_allowed_is_not_fetched(url: str, old: Path, server: WebServer, report: Noted) -> None:
     before = old.read_bytes()
 
     with pytest.raises(FetchError) as caught:
-        updated(old, url, at_most_bytes=100)
+        updated(old, url, report, at_most_bytes=100)
 
     assert str(caught.value).startswith(f"{url}.lfindex: ")
     assert str(caught.value).endswith(" KiB would have to be fetched, more than the 100 B that --at-most allows")
+    assert [note for note in report.notes if "copied" in note] == [], "nothing is, as nothing is done"
     server.pages["/tiny.llamafile"].ignores_ranges = True
     with pytest.raises(FetchError, match=r"\d KiB would have to be fetched, more than the 100 B that --at-most"):
         updated(old, url, at_most_bytes=100)

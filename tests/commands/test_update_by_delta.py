@@ -25,9 +25,12 @@ from lfbuild.report import SilentReport, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tests.fetch.webserver import WebServer
+
+    from lfbuild.report import Step, Unit
 
 __all__ = ["server"]
 
@@ -110,6 +113,66 @@ def test_in_place_no_difference_is_taken_and_none_is_told(
     assert looked.copied_bytes == outcome.copied_bytes > 18_000
     assert "; what is missing, in ranges: 18.5 KiB in " in report.notes[0]
     assert body_bytes(server, "/from-1.lfdelta") == 0
+
+
+def test_a_difference_is_taken_where_the_server_sends_only_whole_files(
+    server: WebServer, url: str, old: Path, new: Path, delta: Path, report: Noted
+) -> None:
+    for page in server.pages.values():
+        page.ignores_ranges = True
+
+    looked = updated(old, url, how=check_for_update)
+    outcome = updated(old, url, report, at_most_bytes=delta.stat().st_size)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert [route.kind for route in looked.routes] == [route.kind for route in outcome.routes] == ["delta", "whole"]
+    assert looked.copied_bytes == outcome.copied_bytes > 18_000
+    assert outcome.body_bytes == delta.stat().st_size
+    assert report.notes[0] == f"{url}: the server sends only whole files (200 instead of 206)"
+    assert "the published difference: " in report.notes[1]
+    asked = [it.sent_bytes for it in server.asked if it.path == "/tiny.llamafile" and it.range is None]
+    assert asked == [], "the file itself is not asked for whole"
+
+
+def test_a_difference_is_taken_where_ranges_would_be_better_and_the_server_has_none(
+    server: WebServer, url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfbuild.channel.route._one_request", lambda *_: 1e9)
+    stopping = Stopping(server)
+
+    outcome = updated(old, url, stopping)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert [route.kind for route in outcome.routes] == ["ranges", "delta", "whole"]
+    told = f"{url}: the server sends only whole files (200 instead of 206)"
+    assert stopping.notes[-1] == f"{told}; so the published difference is taken"
+    assert outcome.body_bytes < outcome.wanted_bytes
+
+
+class Stopping(Noted):
+    """A report of an update in whose middle the server stops to send parts."""
+
+    def __init__(self, server: WebServer) -> None:
+        super().__init__()
+        self._server = server
+
+    def step(self, title: str, /, *, total: int | None = None, unit: Unit = "bytes") -> AbstractContextManager[Step]:
+        self._server.pages["/tiny.llamafile"].ignores_ranges |= title == "fetch the rest"
+        return super().step(title, total=total, unit=unit)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_difference_that_cannot_be_taken_leaves_the_whole_file(
+    server: WebServer, url: str, old: Path, new: Path, report: Noted, in_place: bool
+) -> None:
+    server.pages["/tiny.llamafile"].ignores_ranges = True
+    server.pages["/from-1.lfdelta"].data = server.pages["/from-1.lfdelta"].data[:-1] + b"?"
+
+    outcome = updated(old, url, report, in_place=in_place)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert [route.kind for route in outcome.routes] == (["whole"] if in_place else ["delta", "whole"])
+    assert in_place or report.notes[-1].endswith("promises; so the published difference is not taken")
 
 
 def test_a_difference_from_another_file_is_not_looked_at(server: WebServer, url: str, tmp_path: Path) -> None:

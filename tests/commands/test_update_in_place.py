@@ -167,7 +167,7 @@ def test_in_place_an_update_takes_the_room_that_was_reckoned(tmp_path: Path, mon
         write_tiny_file(path.parent, members=(*members(changed=False), plain("large", data)))
     index(new, file_url="", threads=1, report=SilentReport())
     reckoned, taken = list[int](), list[int]()
-    monkeypatch.setattr("lfbuild.commands.update.refuse_full_disk", lambda _, size, **_more: reckoned.append(size))
+    monkeypatch.setattr("lfbuild.commands.update.refuse_full_disk_in_place", lambda _, size: reckoned.append(size))
     growth = new.stat().st_size - old.stat().st_size
 
     def carry_out(path: Path, file: BinaryIO) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import random
 import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,13 +21,15 @@ from tests.world.models import TinyTensor, tiny_gguf
 from tests.world.programs import tiny_ape, tiny_elf, tiny_pe
 from tests.world.slices import tiny_launcher
 
+from lfbuild.archive import journal
 from lfbuild.commands.apply import Applied, DeltaSource, apply_in_place_of
 from lfbuild.errors import FormatError, HostError, IntegrityError
-from lfbuild.host.inplace import used
-from lfbuild.report import SilentReport
+from lfbuild.host.inplace import journal_path, used
+from lfbuild.report import SilentReport, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import BinaryIO
 
     from lfbuild.report import Step, Unit
 
@@ -112,6 +116,46 @@ def test_weights_that_move_are_copied_within_the_file(tmp_path: Path) -> None:
 
     assert len(delta) < 10_000
     assert old.read_bytes() == new.read_bytes()
+
+
+def test_what_the_disk_has_no_room_for_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    old, new = releases(tmp_path, b"one", b"another " * 9000)
+    old = old.rename(tmp_path / "here" / "chat")
+    delta, before = delta_of(old, new), old.read_bytes()
+    free = [new.stat().st_size - old.stat().st_size + 60_000]
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=free[0], f_frsize=1))
+
+    with pytest.raises(HostError) as caught:
+        in_place(old, delta)
+
+    what = f"the change in place needs 143.9 KiB, and {size_words(free[0])} are free"
+    assert (str(caught.value), caught.value.hint) == (f"{tmp_path}/here: {what}", "free some space")
+    assert old.read_bytes() == before
+    assert list(old.parent.iterdir()) == [old]
+    free[0] = 150_000
+    in_place(old, delta)
+    assert old.read_bytes() == new.read_bytes()
+
+
+def test_the_room_that_is_reckoned_is_what_the_journal_and_the_longer_file_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = releases(tmp_path, b"one", random.Random(1).randbytes(90_000))  # noqa: S311  # the same in each run
+    delta, before, reckoned, taken = delta_of(old, new), old.stat().st_size, [], []
+    monkeypatch.setattr("lfbuild.commands.apply.refuse_full_disk_in_place", lambda _, size: reckoned.append(size))
+    real = journal.carry_out_journal
+
+    def carry_out(path: Path, file: BinaryIO) -> None:
+        taken.append(journal_path(path).stat().st_size)
+        real(path, file)
+
+    monkeypatch.setattr("lfbuild.delta.inplace.carry_out_journal", carry_out)
+
+    in_place(old, delta)
+
+    (needed,), (journal_bytes,) = reckoned, taken
+    assert abs(needed - journal_bytes - (old.stat().st_size - before)) < 4096, "but for its records"
 
 
 def test_a_shorter_file_is_cut(tmp_path: Path) -> None:

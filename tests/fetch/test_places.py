@@ -126,3 +126,14 @@ def test_the_token_of_the_hub_goes_to_the_hub_alone(
         Places(network, clock=hours.clock).read(url, limit_bytes=9)
 
     assert said == ["Bearer hf-7" if is_told else None]
+
+
+def test_a_hub_whose_address_cannot_be_read_is_told_where_it_matters() -> None:
+    url = "https://example.org/x"
+
+    assert Network(hf_endpoint="http://[x").hub_login(url) == {}
+    with pytest.raises(FetchError) as caught:
+        Network(hf_token="hf-7", hf_endpoint="http://[x").hub_login(url)  # noqa: S106  # nobody's
+
+    assert str(caught.value) == "HF_ENDPOINT: is not an http:// or https:// address"
+    assert caught.value.hint == "correct or unset it"

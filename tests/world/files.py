@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 EPOCH = 1_700_000_000
 MODEL_NAME = "Tiny.Q4_0.gguf"
+RELEASE = Release(name="tiny", version="1", license="apache-2.0")
 ENGINE = EngineRecord(
     name="llama.cpp",
     version="0.5.0",
@@ -102,6 +103,7 @@ def write_tiny_file(
     room_bytes: int = 300,
     epoch: int = EPOCH,
     generation: int = 1,
+    release: Release = RELEASE,
     sign: Callable[[Path], None] | None = None,
 ) -> Path:
     """A whole file; the alignment is small so that a test may look at every byte."""
@@ -109,7 +111,7 @@ def write_tiny_file(
     if not isinstance(head, LauncherHead):
         program.write_bytes(tiny_elf() if head is None else head)
     order = PackOrder(
-        release=Release(name="tiny", version="1", license="apache-2.0"),
+        release=release,
         head=head if isinstance(head, LauncherHead) else program,
         engine=ENGINES if isinstance(head, LauncherHead) else ENGINE,
         members=default_members() if members is None else members,

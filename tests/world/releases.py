@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.world.files import plain, weights, write_tiny_file
+from tests.world.files import RELEASE, plain, weights, write_tiny_file
 from tests.world.models import Q8_0, TinyTensor, tiny_gguf
 
 from lfbuild.commands.index import index
@@ -13,6 +13,7 @@ from lfbuild.report import SilentReport
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lfbuild.manifest.model import Release
     from lfbuild.manifest.order import PackMember
 
 TENSORS = tuple(TinyTensor(f"blk.{number}.weight", (256, 16), Q8_0) for number in range(6))
@@ -36,16 +37,16 @@ def members(*, changed: bool) -> tuple[PackMember, ...]:
     return (weights(data=model(changed=changed)), plain("prompt.txt", text * 2 if changed else text))
 
 
-def write_old(folder: Path, name: str = "tiny.llamafile") -> Path:
+def write_old(folder: Path, name: str = "tiny.llamafile", *, release: Release = RELEASE) -> Path:
     """The older release."""
     folder.mkdir(parents=True, exist_ok=True)
-    return write_tiny_file(folder, members=members(changed=False), name=name)
+    return write_tiny_file(folder, members=members(changed=False), name=name, release=release)
 
 
-def write_new(folder: Path, name: str = "tiny.llamafile", *, indexed: bool = True) -> Path:
+def write_new(folder: Path, name: str = "tiny.llamafile", *, release: Release = RELEASE, indexed: bool = True) -> Path:
     """The newer release, and what stands beside it."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = write_tiny_file(folder, members=members(changed=True), name=name)
+    path = write_tiny_file(folder, members=members(changed=True), name=name, release=release)
     if indexed:
         index(path, file_url="", threads=1, report=SilentReport())
     return path

@@ -292,8 +292,8 @@ def fetch_unknown(
 ) -> tuple[dict[bytes, bytes], Traffic]:
     """From a server that sends only whole files: read one, keep the runs that are not `at_hand`, learn their leaves.
 
-    The leaves would stand behind the bytes that they judge. So here alone bytes are written before they are judged,
-    run by run, and nothing of it counts before that; returns the leaves by the digest of their run.
+    The leaves would stand behind the bytes that they judge. So here alone bytes are written before they are judged, run
+    by run, and recorded when all of a run is there; returns the leaves by the digest of their run.
 
     Raises:
         ChangedError: it was changed between two tries.
@@ -301,31 +301,45 @@ def fetch_unknown(
         IntegrityError: it is not the promised one.
     """
     unknown = [
-        (region.offset + start, run, digest)
+        _UnknownRun([Span(region.offset + start + at, size) for at, size in Cuts(runs=(run,)).blocks()], digest)
         for region in index.regions
         for start, run, digest in zip(_starts(region.runs), region.runs, region.digests, strict=True)
         if digest not in at_hand
     ]
+    by_end = {run.blocks[-1]: run for run in unknown}
     holes = [(hole.offset, hole.size_bytes) for hole in index.holes]
     leaves: dict[int, bytes] = {}
-    blocks = [Span(offset + at, size) for offset, run, _ in unknown for at, size in Cuts(runs=(run,)).blocks()]
+    learnt: dict[bytes, bytes] = {}
 
     def accept(span: Span, data: memoryview) -> bool:
         partial.write(span.offset, data)
         leaves[span.offset] = blake3(masked(bytes(data), span.offset, holes)).digest()
+        if (run := by_end.get(span)) is not None:  # what is read from the beginning comes in order
+            own = [leaves.pop(block.offset) for block in run.blocks]
+            _refuse_another_run(remote, run, own)
+            partial.record(zip(run.blocks, own, strict=True))
+            learnt[run.digest] = b"".join(own)
         return True
 
+    blocks = [block for run in unknown for block in run.blocks]
     with _whole_step(report, blocks) as step:
         traffic = fetch_whole(remote, blocks, accept, manners=manners, on_bytes=step.advance)
-    learnt = {}
-    for offset, run, digest in unknown:
-        learnt[digest] = b"".join(leaves[offset + at] for at, _ in Cuts(runs=(run,)).blocks())
-        if run_digest(learnt[digest]) != digest:
-            if remote.has_copies:
-                raise ChangedError(remote.where, "the file was changed on the server meanwhile")
-            what = f"the bytes at {offset} are not the ones that were promised"
-            raise IntegrityError(remote.where, what, hint="the server has another version of the file, or is broken")
     return learnt, traffic
+
+
+@dataclass(frozen=True, slots=True)
+class _UnknownRun:
+    blocks: list[Span]
+    digest: bytes
+
+
+def _refuse_another_run(remote: Remote, run: _UnknownRun, leaves: Sequence[bytes]) -> None:
+    if run_digest(b"".join(leaves)) == run.digest:
+        return
+    if remote.has_copies:
+        raise ChangedError(remote.where, "the file was changed on the server meanwhile")
+    what = f"the bytes at {run.blocks[0].offset} are not the ones that were promised"
+    raise IntegrityError(remote.where, what, hint="the server has another version of the file, or is broken")
 
 
 def _starts(runs: Sequence[Run]) -> Iterator[int]:

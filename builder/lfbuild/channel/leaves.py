@@ -7,14 +7,14 @@ changed runs have to be fetched, and each is held against its digest before it c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 from lfbuild.channel.describe import run_digest
 from lfbuild.channel.index import Region, ReleaseIndex
 from lfbuild.errors import FormatError, IntegrityError
 from lfbuild.fetch.ranges import Span
-from lfbuild.formats.blocks import DIGEST_BYTES, BlockIndex
+from lfbuild.formats.blocks import DIGEST_BYTES, BlockIndex, Cuts
 from lfbuild.manifest.filemap import Blocks, FileMap
 
 if TYPE_CHECKING:
@@ -56,6 +56,18 @@ def leaves_at_hand(index: ReleaseIndex, seeds: Iterable[FileMap]) -> dict[bytes,
         for leaves in _runs_of(seed):
             if ((digest := run_digest(leaves)), len(leaves)) in wanted:
                 found.setdefault(digest, leaves)
+    return found
+
+
+def recorded_leaves(index: ReleaseIndex, blocks: Mapping[Span, bytes]) -> dict[bytes, bytes]:
+    """The leaves of the runs whose blocks are all among `blocks`, by the run's digest."""
+    found = {}
+    for region in index.regions if blocks else ():
+        starts = accumulate((run.size_bytes for run in region.runs), initial=region.offset)
+        for start, run, digest in zip(starts, region.runs, region.digests, strict=False):
+            own = [blocks.get(Span(start + at, size), b"") for at, size in Cuts(runs=(run,)).blocks()]
+            if all(own) and run_digest(joined := b"".join(own)) == digest:
+                found[digest] = joined
     return found
 
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
 from lfbuild.errors import HostError
+from lfbuild.fetch.ranges import Span
 from lfbuild.formats.blocks import BLOCK_BYTES, BlockIndex, Cuts
 from lfbuild.host.files import host_error, own_as, take_place
 from lfbuild.host.locks import locked
@@ -101,8 +102,14 @@ class Partial:
                 write_all(self.descriptor, data, place)
             self._record(Record(b"B", offset, len(data), leaf))
 
+    def record(self, blocks: Iterable[tuple[Span, bytes]]) -> None:
+        """Keep blocks that were written before they could be judged, with their leaves."""
+        with self._told():
+            for span, leaf in blocks:
+                self._record(Record(b"B", span.offset, span.size_bytes, leaf))
+
     def write(self, offset: int, data: memoryview | bytes) -> None:
-        """Write bytes that need no record, as they are always at hand."""
+        """Write bytes that need no record, or have it later."""
         with self._told():
             write_all(self.descriptor, data, offset)
 
@@ -216,15 +223,21 @@ def opened_partial(target: Path, *, root: bytes, size_bytes: int) -> Iterator[Pa
         raise host_error(path, error) from error
 
 
-def blocks_done(target: Path, *, root: bytes, size_bytes: int) -> dict[int, int]:
-    """Offsets and sizes of the blocks that an earlier run has fetched already; nothing is changed."""
+def blocks_done(target: Path, *, root: bytes, size_bytes: int) -> dict[Span, bytes]:
+    """The blocks that an earlier run has fetched already, with their leaves; nothing is changed."""
     try:
         journal = _beside(target, _JOURNAL_SUFFIX, root).read_bytes()
     except OSError:
         return {}
     if journal[: _HEADER.size] != _header(root, size_bytes):
         return {}
-    return {record.offset: record.size_bytes for record in _records(journal) if record.kind == b"B"}
+    records = (record for record in _records(journal) if record.kind == b"B")
+    return {Span(record.offset, record.size_bytes): record.leaf for record in records}
+
+
+def has_leftovers(target: Path) -> bool:
+    """Whether updates of `target` keep anything for going on."""
+    return any(target.parent.glob(_pattern(target)))
 
 
 def find_leftovers(target: Path, *, root: bytes) -> tuple[Leftover, ...]:

@@ -50,12 +50,22 @@ class Release:
 
 def index_address(url: str, name: str) -> str:
     """Where the control file is that `url` means: itself, in a folder under the file's own name, or beside a file."""
-    is_address = "://" in url
-    path, mark, query = url.partition("?") if is_address else (url, "", "")
+    path, query = _path_and_query(url)
     if path.endswith(INDEX_SUFFIX):
         return url
-    own = "" if not path.endswith("/") else reference_to(name) if is_address else name
-    return f"{path}{own}{INDEX_SUFFIX}{mark}{query}"
+    own = "" if not is_folder(url) else reference_to(name) if "://" in url else name
+    return f"{path}{own}{INDEX_SUFFIX}{query}"
+
+
+def is_folder(url: str) -> bool:
+    """Whether `url` means a folder, where a control file has the name of the file that is updated."""
+    return _path_and_query(url)[0].endswith("/")
+
+
+def _path_and_query(url: str) -> tuple[str, str]:
+    """What is no address has no query."""
+    path, mark, query = url.partition("?") if "://" in url else (url, "", "")
+    return path, f"{mark}{query}"
 
 
 def address_beside(url: str, reference: str) -> str:

@@ -10,7 +10,7 @@ from lfbuild.archive.reader import opened
 from lfbuild.channel.work import delta_bytes_held
 from lfbuild.host.files import can_share
 from lfbuild.host.moving import SHARED_BYTES
-from lfbuild.host.room import disk_bytes
+from lfbuild.host.room import bytes_in_place, disk_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -51,18 +51,16 @@ def find_room(plan: Plan, partial: Partial, *, standing: Collection[Span] = ()) 
     )
 
 
-def bytes_in_place(in_place: InPlace, partial: Partial) -> int:
-    """What it takes to write a plan in place: all that changes is gathered, stands in the journal too, and may be more.
-
-    Only when the file is complete are the others gone. The few bytes that a journal has beside its data do not count.
+def bytes_gathered_in_place(in_place: InPlace, partial: Partial) -> int:
+    """What it takes to write a plan in place: what changes is gathered first, and gone only when the file is complete.
 
     Raises:
         HostError, FormatError: a file at hand cannot be opened.
     """
     size = in_place.plan.target.size_bytes
     gathered = find_room(in_place.plan, partial, standing=in_place.standing).needed_bytes
-    journal = size - sum(span.size_bytes for span in in_place.standing)
-    return gathered + journal + max(size - partial.target.stat().st_size, 0)
+    changed = size - sum(span.size_bytes for span in in_place.standing)
+    return gathered + bytes_in_place(partial.target, changed_bytes=changed, new_bytes=size)
 
 
 def _shared(plan: Plan, partial: Partial) -> Iterator[Stretch]:

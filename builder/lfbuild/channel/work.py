@@ -29,7 +29,7 @@ from lfbuild.manifest.verify import load_manifest, verify_structure
 from lfbuild.report import size_words
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from lfbuild.channel.index import DeltaRecord
@@ -70,6 +70,11 @@ class Work:
         """The file of the release; one for all requests, as it remembers what they were answered."""
         return self._release.remote(self._means.places, self._release.index.file)
 
+    def recorded(self) -> Mapping[Span, bytes]:
+        """See `Begun`."""
+        root = bytes.fromhex(self._release.index.root)
+        return blocks_done(self._partial.target, root=root, size_bytes=self._partial.size_bytes)
+
     def learn(self, at_hand: Collection[bytes], refused: RangesRefusedError, /) -> dict[bytes, bytes]:
         """See `Begun`."""
         size = self._release.index.file.size_bytes
@@ -97,6 +102,14 @@ class Work:
         """See `Begun`."""
         return delta_bytes_held(self._partial.target, delta)
 
+    def refuse_too_much(self, plan: Plan) -> None:
+        """Refuse a plan by which more would be fetched than is allowed.
+
+        Raises:
+            FetchError: it is such a plan.
+        """
+        self._refuse_more_than_allowed(plan.routes[0].body_bytes)
+
     def carry_out(self, plan: Plan) -> None:
         """Make the new file complete, by the best of the ways that leads there.
 
@@ -111,7 +124,6 @@ class Work:
     def gather(self, plan: Plan) -> None:
         """Bring everything into the new file that is not there yet, from files at hand or over the line."""
         best = plan.routes[0]
-        self._refuse_more_than_allowed(best.body_bytes)
         if best.delta is None or not self._take_delta(plan, best.delta):
             self._refuse_more_than_allowed(self._line_bytes(plan, plan.supplies.wanted))
             seeds = [seed.path for seed in plan.seeds]
@@ -154,6 +166,12 @@ class Work:
         try:
             self._fetch_by(plan, wanted, is_whole=_is_whole(plan))
         except RangesRefusedError as refused:
+            delta = next((route.delta for route in plan.routes if route.delta), None)
+            if delta is not None and plan.routes[0].delta is None:  # not as good as ranges, but there are none
+                self._means.report.note(f"{refused}; so the published difference is taken")
+                self._refuse_more_than_allowed(delta.size_bytes - self.held(delta))
+                if self._take_delta(plan, delta):
+                    return
             size = self._release.index.file.size_bytes
             self._refuse_more_than_allowed(size)
             self._means.report.note(f"{refused}; so all of it is read, {size_words(size)}")
@@ -270,4 +288,4 @@ def _is_whole(plan: Plan) -> bool:
 def delta_bytes_held(target: Path, delta: DeltaRecord) -> int:
     """How many bytes of a published difference lie beside `target`."""
     done = blocks_done(target, root=bytes.fromhex(delta.blake3), size_bytes=delta.size_bytes)
-    return sum(done.values())
+    return sum(span.size_bytes for span in done)

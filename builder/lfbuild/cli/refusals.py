@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from lfbuild.cli.render import printable
 from lfbuild.cli.words import VERBS, first_word
-from lfbuild.errors import HostError, LfbuildError, RecipeError, ToolError
+from lfbuild.errors import FROM_THE_BEGINNING, KEPT, HostError, LfbuildError, RecipeError, ToolError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -99,9 +99,9 @@ def as_refusal(error: BaseException, words: Sequence[str] = ()) -> LfbuildError:
         case LfbuildError():
             return error
         case KeyboardInterrupt():
-            return _stopped("interrupted", words)
+            return _stopped("interrupted", words, error)
         case Terminated():
-            return _stopped("terminated", words)
+            return _stopped("terminated", words, error)
         case ModuleNotFoundError() if error.name and error.name.partition(".")[0] != "lfbuild":
             return _missing_package(error.name.partition(".")[0])
         case OSError():
@@ -125,11 +125,12 @@ def flushed(code: int) -> int:
     return code
 
 
-def _stopped(where: str, words: Sequence[str]) -> LfbuildError:
-    verb = first_word(words)
-    if verb == "update" and not {"--check", "--give-up"} & set(words):
-        hint = "run it again, and it goes on from there; or give it up: lfbuild update FILE --give-up"
-        return LfbuildError(where, "the work was stopped, and what came is kept", hint=hint)
+def _stopped(where: str, words: Sequence[str], stopped: BaseException) -> LfbuildError:
+    verb, notes = first_word(words), getattr(stopped, "__notes__", ())
+    if KEPT in notes:
+        how = f": {FROM_THE_BEGINNING}" if FROM_THE_BEGINNING in notes else ", and it goes on from there"
+        hint = f"run it again{how}; or give it up: lfbuild update FILE --give-up"
+        return LfbuildError(where, f"the work was stopped, and {KEPT}", hint=hint)
     if "--in-place" in words:
         hint = "lfbuild recover FILE finishes an edit that counts already"
         return LfbuildError(where, "the work was stopped, and an edit that did not count yet is dropped", hint=hint)

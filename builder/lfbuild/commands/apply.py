@@ -22,7 +22,7 @@ from lfbuild.formats.delta import Identity
 from lfbuild.formats.gguf import MAGIC
 from lfbuild.host.files import check_target, host_error, refuse_overwriting, replacing
 from lfbuild.host.inplace import had_alone, has_journal
-from lfbuild.host.room import refuse_full_disk_for_copy
+from lfbuild.host.room import bytes_in_place, refuse_full_disk_for_copy, refuse_full_disk_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -120,6 +120,7 @@ def apply_in_place_of(old: Path, deltas: Sequence[DeltaSource], *, threads: int,
             with _told_how_far(path, chain[:number]), had_alone(path) as file:
                 side = Side.of(file, path, threads=threads, report=report)
                 _, resolved = prepare(side, delta)
+                refuse_full_disk_in_place(path.parent, _bytes_in_place(path, resolved))
                 # Beyond this point nothing is decided any more.
                 written += apply_in_place(side, delta, resolved, threads=threads, report=report)
                 size = resolved.target.size_bytes
@@ -217,6 +218,13 @@ def _refuse_full_disk(folder: Path, old: Side, resolved: Resolved) -> None:
     copied = sum(task.size_bytes for task in resolved.tasks if isinstance(task, CopyTask))
     made = resolved.blocks_bytes - copied
     refuse_full_disk_for_copy(folder, old.descriptor, copied_bytes=copied, new_bytes=made)
+
+
+def _bytes_in_place(path: Path, resolved: Resolved) -> int:
+    """What stands where it belongs takes nothing, nor do zeros."""
+    moved = (task for task in resolved.tasks if not isinstance(task, CopyTask) or task.old_offset != task.offset)
+    changed = sum(task.size_bytes for task in moved) + len(resolved.target.glue)
+    return bytes_in_place(path, changed_bytes=changed, new_bytes=resolved.target.size_bytes)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,17 @@ _SEED_SUFFIXES: Final = (".llamafile", ".gguf", ".exe", ".lfbuild")
 """What is looked at in a folder of seeds."""
 
 
+def refuse_absent_seeds(others: Sequence[Path]) -> None:
+    """Refuse what was named and is not there, before anything is looked at.
+
+    Raises:
+        HostError: it is not.
+    """
+    for named in others:
+        if find_facts(named) is None:
+            raise HostError(named, "does not exist, so it has no blocks that could serve", hint="check --seed")
+
+
 def gather_seeds(
     path: Path, others: Sequence[Path], release: Release, *, reads_all: bool, threads: int, report: Report
 ) -> tuple[Seed, ...]:
@@ -31,7 +42,7 @@ def gather_seeds(
     With `reads_all`, what the file itself says of its blocks is not believed.
 
     Raises:
-        FormatError, IntegrityError, HostError: the file itself cannot be read, or another is not there.
+        FormatError, IntegrityError, HostError: the file itself cannot be read.
     """
     own = _own_map(path, release, reads_all=reads_all, threads=threads, report=report) if path.exists() else None
     seeds = [(path, own)]
@@ -93,8 +104,6 @@ def _read_all(path: Path, found: FileMap, *, threads: int, report: Report) -> Fi
 
 def _seed_files(others: Sequence[Path], *, but: Path) -> Iterator[Path]:
     for named in others:
-        if find_facts(named) is None:
-            raise HostError(named, "does not exist, so it has no blocks that could serve", hint="check --seed")
         if not named.is_dir():
             yield named
             continue

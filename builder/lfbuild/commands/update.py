@@ -11,29 +11,32 @@ import stat
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from lfbuild.archive.reader import Reader
 from lfbuild.channel.carry import NewBytes
 from lfbuild.channel.index import INDEX_SUFFIX
 from lfbuild.channel.inplace import commit, find_in_place, limited_to_place, plan_in_place
 from lfbuild.channel.partial import (
     blocks_done,
     clear_leftovers,
+    has_leftovers,
     opened_partial,
     updating,
 )
 from lfbuild.channel.plan import Seed, make_plan
-from lfbuild.channel.release import index_address, load_release
-from lfbuild.channel.room import bytes_in_place, find_room
+from lfbuild.channel.release import index_address, is_folder, load_release
+from lfbuild.channel.room import bytes_gathered_in_place, find_room
 from lfbuild.channel.work import Means, Work, delta_bytes_held
+from lfbuild.commands.index import manifest_of
 from lfbuild.commands.recover import settled
-from lfbuild.commands.seeds import gather_seeds
+from lfbuild.commands.seeds import gather_seeds, refuse_absent_seeds
+from lfbuild.commands.update_words import Update, compare
 from lfbuild.errors import (
+    KEPT,
     FetchError,
-    FormatError,
     HostError,
     IntegrityError,
     Problem,
     RecipeError,
+    TrustError,
     command,
 )
 from lfbuild.fetch.answers import ChangedError, NotThereError
@@ -41,12 +44,11 @@ from lfbuild.fetch.network import without_secrets
 from lfbuild.fetch.places import Places
 from lfbuild.host.files import find_facts, host_error, mode_of_new, refuse_another
 from lfbuild.host.inplace import had_alone, has_journal, used
-from lfbuild.host.room import refuse_full_disk
-from lfbuild.manifest.verify import load_manifest
+from lfbuild.host.room import refuse_full_disk, refuse_full_disk_in_place
 from lfbuild.report import size_words
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from os import stat_result
     from pathlib import Path
 
@@ -54,15 +56,16 @@ if TYPE_CHECKING:
     from lfbuild.channel.partial import Partial
     from lfbuild.channel.plan import Plan
     from lfbuild.channel.release import Release
-    from lfbuild.channel.route import Route, Wanted
+    from lfbuild.channel.route import Wanted
     from lfbuild.fetch.answers import RangesRefusedError
     from lfbuild.fetch.network import Network
     from lfbuild.fetch.parallel import Manners
+    from lfbuild.fetch.ranges import Span
     from lfbuild.manifest.filemap import FileMap
     from lfbuild.report import Report
 
 NEWER_EXIT_CODE: Final = 10
-"""What `--check` ends with where there is a newer release."""
+"""What `--check` ends with where the release is another file than the one that is here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +82,8 @@ class UpdateOrder:
     """Write only what differs into the file itself, under a journal, instead of a new file beside it."""
     repair: bool = False
     """Read every byte of the file first, so that a damaged block is fetched anew."""
+    another: bool = False
+    """Let the file become a release of another name."""
     at_most_bytes: int | None = None
     """Refuse a plan that would fetch more."""
 
@@ -92,66 +97,40 @@ class GivenUp:
     """Of the disk."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Update:
-    """What there was to do, and what was done."""
-
-    path: Path
-    """Of the file itself, where the order named a link."""
-    url: str
-    name: str
-    version: str
-    """Of the release; empty where it tells none."""
-    size_bytes: int
-    is_current: bool
-    """The file is that release already."""
-    is_read: bool = False
-    """That was found by its bytes, and not by what it tells of itself."""
-    is_done: bool = False
-    copied_bytes: int = 0
-    wanted_bytes: int = 0
-    kept_bytes: int = 0
-    """What an earlier run has fetched already, out of these."""
-    routes: tuple[Route, ...] = ()
-    """The ways there were, the best first; it is taken."""
-    assumed_bytes_per_s: float = 0
-    """What the seconds are reckoned with."""
-    body_bytes: int = 0
-    """What came over the line in the end."""
-
-
 def check_for_update(order: UpdateOrder, *, network: Network, manners: Manners, threads: int, report: Report) -> Update:
-    """Tell whether there is a newer release, and what would move; changes nothing.
+    """Tell whether the release is another file than the one that is here, and what would move; changes nothing.
 
     Raises:
         FetchError: the release could not be looked at.
-        FormatError, IntegrityError, TrustError: what stands there is no release.
+        FormatError, IntegrityError, TrustError: what stands there is no release, or one of another name.
         HostError, RecipeError: what is asked for cannot be.
     """
     order = _of_the_file_itself(order)
     places = Places(network, clock=manners.clock)
     release = _release(order, places, manners)
+    told = _compared(order, release)
     seeds = _seeds(order, release, threads=threads, report=report)
     if _is_current(order, seeds, release):
-        return _told(order, release, is_current=True)
-    plan = make_plan(release, seeds, _OnlyLookedAt(order), places=places, manners=manners)
+        return replace(told, is_current=True)
+    plan = make_plan(release, seeds, _OnlyLookedAt(order, release), places=places, manners=manners)
     plan = limited_to_place(plan, order.path) if order.in_place else plan
-    return _with_plan(_told(order, release, is_current=False), plan)
+    return _with_plan(told, plan)
 
 
 def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: int, report: Report) -> Update:
-    """Make the file the newer release, if there is one.
+    """Make the file what the release is, if it is not that already.
 
     Raises:
         FetchError: something could not be had; what came is kept for the next run.
-        FormatError, IntegrityError, TrustError: what stands there is no release, or not the promised one.
+        FormatError, IntegrityError, TrustError: what stands there is no release, one of another name, or not the
+            promised one.
         HostError: the disk is full, or the folder cannot be written; the old file is as it was.
         RecipeError: what is asked for contradicts itself.
     """
     order = _of_the_file_itself(order)
     places = Places(network, clock=manners.clock)
     means = Means(places=places, manners=manners, threads=threads, report=report, at_most_bytes=order.at_most_bytes)
-    with updating(order.path):
+    with updating(order.path), _told_if_stopped(order.path):
         if has_journal(order.path):
             settled(order.path, report=report)
         release = _release(order, places, manners)
@@ -165,6 +144,17 @@ def update(order: UpdateOrder, *, network: Network, manners: Manners, threads: i
                 what = f"{changed.what}, and the control file does not tell of it"
                 raise FetchError(changed.where, what, hint=hint) from changed
             return _update_to(newer, order, means)
+
+
+@contextlib.contextmanager
+def _told_if_stopped(path: Path) -> Iterator[None]:
+    """An interrupt says whether anything is kept."""
+    try:
+        yield
+    except BaseException as stopped:
+        if not isinstance(stopped, Exception) and has_leftovers(path):
+            stopped.add_note(KEPT)
+        raise
 
 
 def give_up(path: Path) -> GivenUp:
@@ -196,15 +186,18 @@ def _of_the_file_itself(order: UpdateOrder) -> UpdateOrder:
     if order.in_place and not order.path.exists():
         hint = "without --in-place the whole file is fetched"
         raise HostError(order.path, "does not exist, so nothing can be updated in place", hint=hint)
+    refuse_absent_seeds(order.seeds)
     return order
 
 
 def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
-    before = find_facts(order.path)
+    before, told = find_facts(order.path), _compared(order, release)
     seeds = _seeds(order, release, threads=means.threads, report=means.report)
     if _is_current(order, seeds, release):
         clear_leftovers(order.path)
-        return _told(order, release, is_current=True)
+        return replace(told, is_current=True)
+    if told.here_name and told.here != told.there:
+        means.report.note(told.comparison)
     root, size = bytes.fromhex(release.index.root), release.index.file.size_bytes
     with opened_partial(order.path, root=root, size_bytes=size) as partial:
         work = Work(release, partial, means)
@@ -212,6 +205,7 @@ def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
         plan = limited_to_place(plan, order.path) if order.in_place else plan
         for line in plan.lines() if plan.supplies.wanted_bytes > plan.kept_bytes else ():
             means.report.note(line)
+        work.refuse_too_much(plan)
         if order.in_place:
             _finish_in_place(plan, work, partial, order, before, report=means.report)
         else:
@@ -224,7 +218,7 @@ def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
                 work.carry_out(plan)
                 # Beyond this point the file is the newer release, if nobody has changed it meanwhile.
                 partial.finish(mode=_mode(order.path), expected=before, kept_as=kept_as)
-    outcome = _with_plan(_told(order, release, is_current=False), plan)
+    outcome = _with_plan(told, plan)
     if work.learnt is not None:  # what came with the leaves was there for the plan, and yet no run before has kept it
         outcome = replace(outcome, kept_bytes=0, routes=(work.learnt,))
     return replace(outcome, is_done=True, body_bytes=work.body_bytes)
@@ -236,7 +230,7 @@ def _have_room(plan: Plan, partial: Partial, order: UpdateOrder, *, report: Repo
     told = f"{size_words(room.copied_bytes)} are copied on this disk"
     hint = "free some space"
     if (in_place := find_in_place(plan, order.path)) is not None:
-        told, needed_bytes = f"{told}; --in-place writes only what changes", bytes_in_place(in_place, partial)
+        told, needed_bytes = f"{told}; --in-place writes only what changes", bytes_gathered_in_place(in_place, partial)
         if needed_bytes < room.needed_bytes:
             hint = f"--in-place needs {size_words(needed_bytes)}; or {hint}"
     refuse_full_disk(order.path.parent, room.needed_bytes, hint=hint)
@@ -249,8 +243,7 @@ def _finish_in_place(
 ) -> None:
     """Gather while the file may still be used; have it alone only to look at it and to write."""
     in_place = plan_in_place(plan, order.path)
-    needed_bytes = bytes_in_place(in_place, partial)
-    refuse_full_disk(order.path.parent, needed_bytes, hint="free some space", needing="the change in place needs")
+    refuse_full_disk_in_place(order.path.parent, bytes_gathered_in_place(in_place, partial))
     # Beyond this point nothing is decided any more: the plan is carried out.
     with _kept_from_changes(order.path):
         work.gather(in_place.plan)
@@ -265,8 +258,13 @@ def _finish_in_place(
 class _OnlyLookedAt:
     """An update that nobody has begun: nothing may be written for its plan."""
 
-    def __init__(self, order: UpdateOrder) -> None:
-        self._order = order
+    def __init__(self, order: UpdateOrder, release: Release) -> None:
+        self._order, self._release = order, release
+
+    def recorded(self) -> Mapping[Span, bytes]:
+        """See `Begun`."""
+        root, size = bytes.fromhex(self._release.index.root), self._release.index.file.size_bytes
+        return blocks_done(self._order.path, root=root, size_bytes=size)
 
     def learn(self, at_hand: Collection[bytes], refused: RangesRefusedError, /) -> dict[bytes, bytes]:
         """See `Begun`: the whole file is not fetched only to look at it."""
@@ -276,8 +274,8 @@ class _OnlyLookedAt:
 
     def done(self, target: FileMap, wanted: Sequence[Wanted], /) -> Collection[int]:
         """See `Begun`."""
-        del wanted
-        return blocks_done(self._order.path, root=target.root, size_bytes=target.size_bytes)
+        del target, wanted
+        return {span.offset for span in self.recorded()}
 
     def held(self, delta: DeltaRecord, /) -> int:
         """See `Begun`."""
@@ -285,37 +283,37 @@ class _OnlyLookedAt:
 
 
 def _release(order: UpdateOrder, places: Places, manners: Manners) -> Release:
-    try:
-        return load_release(places, _address(order), limit_bytes_per_s=manners.limit_bytes_per_s)
-    except NotThereError as absent:
-        if not order.url or order.url.endswith(("/", INDEX_SUFFIX)):
-            raise
-        shown = without_secrets(order.url)
-        hint = f"check the address; if {shown} is a folder, write {shown}/"
-        raise NotThereError(absent.where, absent.what, hint=hint) from absent
-
-
-def _address(order: UpdateOrder) -> str:
     url = order.url or _own_address(order.path)
-    return index_address(url, order.path.name)
+    try:
+        return load_release(places, index_address(url, order.path.name), limit_bytes_per_s=manners.limit_bytes_per_s)
+    except NotThereError as absent:
+        shown = without_secrets(url)
+        if is_folder(url):
+            release = command("update", order.path, f"{shown}NAME")
+            hint = f"it was looked for under this file's own name; where the release has another: {release}"
+        elif order.url and not order.url.endswith(INDEX_SUFFIX):
+            hint = f"check the address; if {shown} is a folder, write {shown}/"
+        else:
+            raise
+        raise NotThereError(absent.where, absent.what, hint=hint) from absent
 
 
 def _own_address(path: Path) -> str:
     """Where the file itself says that newer releases are."""
-    url, hint = "", command("update", path, "URL")
+    hint = command("update", path, "URL")
+    if not path.exists():
+        raise HostError(path, "does not exist", hint=f"check the path, or give the address to fetch it from: {hint}")
     try:
-        with contextlib.suppress(FormatError), Reader.open(path) as reader:
-            ours = load_manifest(reader)
-            url = ours[0].update_url if ours else ""
+        ours = manifest_of(path)
     except IntegrityError as damaged:
         if has_journal(path):
             raise
         raise IntegrityError(damaged.where, damaged.what, hint=hint) from damaged
-    if not url:
+    if ours is None or not ours.update_url:
         what = "names no address of newer releases"
         problem = Problem(where=str(path), key="", what=what)
         raise RecipeError(path, [problem], hint=hint)
-    return url
+    return ours.update_url
 
 
 def _seeds(order: UpdateOrder, release: Release, *, threads: int, report: Report) -> tuple[Seed, ...]:
@@ -326,17 +324,12 @@ def _is_current(order: UpdateOrder, seeds: Sequence[Seed], release: Release) -> 
     return any(seed.path == order.path and seed.found.root.hex() == release.index.root for seed in seeds)
 
 
-def _told(order: UpdateOrder, release: Release, *, is_current: bool) -> Update:
-    about = release.index.release
-    return Update(
-        path=order.path,
-        url=release.where,
-        name=about.name if about else "",
-        version=about.version if about else "",
-        size_bytes=release.index.file.size_bytes,
-        is_current=is_current,
-        is_read=order.repair or about is None,  # a file that tells nothing of itself is read in any case
-    )
+def _compared(order: UpdateOrder, release: Release) -> Update:
+    told = compare(order.path, release, is_read=order.repair)
+    if told.here_name and told.name and told.here_name != told.name and not order.another:
+        what = f"is {told.here}, and the release at {release.where} is {told.there}; nothing was changed"
+        raise TrustError(order.path, what, hint="check the address; --another makes the one of the other")
+    return told
 
 
 def _with_plan(told: Update, plan: Plan) -> Update:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from blake3 import blake3
 
@@ -59,10 +59,17 @@ class DeltaHead:
     stored_glue: bytes
 
 
-class DeltaStream:
-    """A delta, read front to back: a file, or a pipe."""
+class Readable(Protocol):
+    """What a delta may come out of: a file, a pipe, a line."""
 
-    def __init__(self, file: BinaryIO, where: str) -> None:
+    def read(self, most: int, /) -> bytes | None:
+        """Up to so many bytes; none at the end."""
+
+
+class DeltaStream:
+    """A delta, read front to back."""
+
+    def __init__(self, file: Readable, where: str) -> None:
         self._file, self.where = file, where
         self._header: Header | None = None
         self._plan: Plan | None = None
@@ -136,16 +143,25 @@ def prepare(old: Side, delta: DeltaStream) -> tuple[Plan, Resolved]:
         FormatError: the delta is damaged or contradicts itself.
         IntegrityError: it was made for another file.
     """
+    return resolve_head(delta, old.map, where=old.where)
+
+
+def resolve_head(delta: DeltaStream, old: FileMap, *, where: str) -> tuple[Plan, Resolved]:
+    """The same, where OLD is known by its map, and called `where`.
+
+    Raises:
+        FormatError, IntegrityError: as `prepare`.
+    """
     head = delta.head()
-    expected, found = head.header.old, Identity(size_bytes=old.map.size_bytes, root=old.map.root)
+    expected, found = head.header.old, Identity(size_bytes=old.size_bytes, root=old.root)
     if found != expected:
         if found == head.header.new:
-            raise IntegrityError(old.where, f"is already what {delta.where} makes", hint=WHAT_DELTAS_TELL)
+            raise IntegrityError(where, f"is already what {delta.where} makes", hint=WHAT_DELTAS_TELL)
         what = f"is not the file that {delta.where} was made for: that is {head.plan.old_name}"
-        raise IntegrityError(old.where, f"{what} of {expected.size_bytes} bytes", hint=WHAT_DELTAS_TELL)
-    prefix = glue_prefix(old.map, head.leaves)
+        raise IntegrityError(where, f"{what} of {expected.size_bytes} bytes", hint=WHAT_DELTAS_TELL)
+    prefix = glue_prefix(old, head.leaves)
     glue = zstd.unpacked(head.stored_glue, head.header.glue_bytes, prefix=prefix, where=f"{delta.where}: glue")
-    return head.plan, resolve(head.header, head.plan, head.leaves, glue, old.map, where=delta.where)
+    return head.plan, resolve(head.header, head.plan, head.leaves, glue, old, where=delta.where)
 
 
 def apply_delta(

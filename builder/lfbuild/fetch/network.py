@@ -57,10 +57,22 @@ class Network:
             raise FetchError(without_secrets(url), "is not an http:// or https:// address", hint="check the address")
 
     def hub_login(self, url: str) -> dict[str, str]:
-        """What a request to this address says of who asks, if it goes to the Hugging Face hub, and over https."""
-        hub, address = urlsplit(self.hf_endpoint or _HUB), urlsplit(url)
+        """What a request to this address says of who asks, if it goes to the Hugging Face hub, and over https.
+
+        Raises:
+            FetchError: where the hub is cannot be read.
+        """
+        if not self.hf_token:
+            return {}
+        address = urlsplit(url)
+        try:
+            hub = urlsplit(self.hf_endpoint or _HUB)
+        except ValueError as error:
+            raise FetchError(
+                "HF_ENDPOINT", "is not an http:// or https:// address", hint="correct or unset it"
+            ) from error
         is_hub = address.scheme == hub.scheme == "https" and address.netloc.lower() == hub.netloc.lower()
-        return {"Authorization": f"Bearer {self.hf_token}"} if self.hf_token and is_hub else {}
+        return {"Authorization": f"Bearer {self.hf_token}"} if is_hub else {}
 
     def proxy_for(self, url: str) -> str | None:
         """The proxy that this address is reached through."""

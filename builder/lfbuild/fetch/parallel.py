@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
-from lfbuild.errors import FetchError, IntegrityError
+from lfbuild.errors import FROM_THE_BEGINNING, FetchError, IntegrityError
 from lfbuild.fetch.answers import ChangedError
 from lfbuild.fetch.connection import PassingError
 from lfbuild.fetch.pace import Clock, Floor, Limit, Tally
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     """Judges a stretch and keeps it; called from several threads. False: it is not what it should be."""
 
 MOST_TRIES: Final = 3
+_GO_ON: Final = "what came is kept, and it goes on from there"
 _FIRST_PAUSE_S: Final = 0.5
 _MOST_UNITS: Final = 4096
 _LIMITED_READ_BYTES: Final = 16 << 10
@@ -92,7 +93,12 @@ def fetch_whole(
     if not units:
         return Traffic(requests=0, body_bytes=0)
     crew = _Crew(remote, units, accept, manners, None)
-    return crew.run_alone(on_bytes)
+    try:
+        return crew.run_alone(on_bytes)
+    except BaseException as stopped:
+        if not isinstance(stopped, Exception):
+            stopped.add_note(FROM_THE_BEGINNING)
+        raise
 
 
 class _StoppedError(Exception):
@@ -226,7 +232,7 @@ class _Crew:
                 raise FetchError(
                     self._remote.where,
                     f"{trouble.what}, at byte {left[0].offset}; tried {tries} times",
-                    hint="run again: what came is kept, and it goes on from there",
+                    hint=f"run again: {FROM_THE_BEGINNING if is_whole else _GO_ON}",
                 ) from trouble
             self._clock.pause(trouble.wait_s if trouble.wait_s is not None else _pause_s(tries))
             self._want_again(left, is_unlucky=len(left) < len(piece.units))

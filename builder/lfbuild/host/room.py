@@ -50,6 +50,23 @@ def refuse_full_disk_for_copy(
         refuse_full_disk(folder, copied_bytes + new_bytes, hint=hint, needing=needing)
 
 
+def bytes_in_place(path: Path, *, changed_bytes: int, new_bytes: int) -> int:
+    """What an edit of `path` in place takes: all that changes stands in the journal, too, and the file may grow.
+
+    The few bytes that a journal has beside its data do not count.
+    """
+    return changed_bytes + max(new_bytes - path.stat().st_size, 0)
+
+
+def refuse_full_disk_in_place(folder: Path, needed_bytes: int) -> None:
+    """Likewise, before an edit in place begins.
+
+    Raises:
+        HostError: fewer bytes are free.
+    """
+    refuse_full_disk(folder, needed_bytes, hint="free some space", needing="the change in place needs")
+
+
 def _free_bytes(folder: Path) -> int:
     facts = os.statvfs(folder)
     return facts.f_bavail * facts.f_frsize

@@ -43,7 +43,7 @@ def add(subparsers: Subparsers) -> Parser:
         type=Path,
         default=[],
         metavar="DELTA",
-        help="a difference to FILE (`lfbuild diff`), which will lie beside it",
+        help="a difference to FILE (`lfbuild diff`), which will lie beside it; may be said more than once",
     )
     return parser
 

@@ -28,7 +28,12 @@ def add(subparsers: Subparsers) -> Parser:
     parser.add_argument("file", type=Path, metavar="FILE", help="a llamafile, a GGUF, or any other file")
     parser.add_argument("folder", metavar="FOLDER", help="a folder, or s3://BUCKET/PATH (AWS_ENDPOINT_URL: the store)")
     parser.add_argument(
-        "--delta", action="append", type=Path, default=[], metavar="DELTA", help="a difference to FILE (`lfbuild diff`)"
+        "--delta",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="DELTA",
+        help="a difference to FILE (`lfbuild diff`); may be said more than once",
     )
     return parser
 

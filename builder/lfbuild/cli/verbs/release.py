@@ -40,7 +40,7 @@ def add(subparsers: Subparsers) -> Parser:
         action="append",
         default=[],
         metavar="FOLDER",
-        help="an earlier release, the newest first: notes and page tell what changed since",
+        help="an earlier release, the newest first: notes and page tell what changed since; may be said more than once",
     )
     parser.add_argument("--tag", default="", metavar="TAG", help="refuse recipes whose version is not that of the tag")
     parser.add_argument(

@@ -53,7 +53,11 @@ def add(subparsers: Subparsers) -> Parser:
         help="a recipe, a key of an engine in the cache, another file, Mozilla's llamafile, or a program",
     )
     changes.add_argument(
-        "--model", metavar="[NAME=]PATH", action="append", default=[], help="a GGUF in the place of the present one"
+        "--model",
+        metavar="[NAME=]PATH",
+        action="append",
+        default=[],
+        help="a GGUF in the place of the present one; may be said more than once",
     )
     changes.add_argument(
         "--args",
@@ -61,12 +65,19 @@ def add(subparsers: Subparsers) -> Parser:
         metavar="[VERB=]WORDS",
         action="append",
         default=[],
-        help="default arguments, of the default verb or another",
+        help="default arguments, of the default verb or another; may be said more than once",
     )
     changes.add_argument(
-        "--file", metavar="NAME=PATH", dest="files", action="append", default=[], help="a file, new or another"
+        "--file",
+        metavar="NAME=PATH",
+        dest="files",
+        action="append",
+        default=[],
+        help="a file, new or another; may be said more than once",
     )
-    changes.add_argument("--remove", metavar="NAME", action="append", default=[], help="a file or model less")
+    changes.add_argument(
+        "--remove", metavar="NAME", action="append", default=[], help="a file or model less; may be said more than once"
+    )
     changes.add_argument(
         "--name", type=values.text, action=Once, metavar="NAME", help="what the file is called, in its manifest"
     )

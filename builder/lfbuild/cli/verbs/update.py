@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lfbuild.cli.context import Context
     from lfbuild.cli.render import Block
     from lfbuild.cli.words import Parser, Subparsers
-    from lfbuild.commands.update import Update
+    from lfbuild.commands.update_words import Update
 
 EXAMPLES = """\
   lfbuild update chat.llamafile                              from the address that the file names
@@ -36,7 +36,7 @@ def add(subparsers: Subparsers) -> Parser:
         description="Looks at the control file of a release (`lfbuild index` makes it), copies what is here, fetches "
         "the rest,\nchecks every block as it comes and the whole at the end, and replaces FILE last. Interrupted, it "
         "goes on where it\nstopped. What FILE is, it tells itself; with --repair every byte of it is read. With "
-        "--check, exit code 0: FILE\nis the newest; 10: there is a newer one, or with --repair, FILE is damaged.",
+        "--check, exit code 0: FILE\nis what the release is; 10: it is something else, or with --repair, damaged.",
         examples=EXAMPLES,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the file to update; it may be absent if URL is given")
@@ -58,10 +58,13 @@ def add(subparsers: Subparsers) -> Parser:
         type=Path,
         default=[],
         metavar="PATH",
-        help="a file, or a folder of files, whose blocks may serve",
+        help="a file, or a folder of files, whose blocks may serve; may be said more than once",
     )
     parser.add_argument(
         "--repair", action="store_true", help="read all of FILE first, so that what is damaged is fetched anew"
+    )
+    parser.add_argument(
+        "--another", action="store_true", help="let FILE become a release that has another name than FILE gives itself"
     )
     parser.add_argument("--keep-old", action="store_true", help="keep the old file as FILE.old")
     parser.add_argument(
@@ -93,6 +96,7 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         keep_old=arguments.keep_old,
         in_place=arguments.in_place,
         repair=arguments.repair,
+        another=arguments.another,
         at_most_bytes=arguments.at_most,
     )
     outcome = (check_for_update if arguments.check else update)(
@@ -115,7 +119,7 @@ def _give_up(arguments: argparse.Namespace, context: Context) -> int:
     from lfbuild.fetch.network import without_secrets
     from lfbuild.report import size_words
 
-    flags = ("seed", "repair", "keep_old", "in_place", "limit", "at_most")
+    flags = ("seed", "repair", "another", "keep_old", "in_place", "limit", "at_most")
     url = without_secrets(arguments.url) if "://" in arguments.url else arguments.url
     words = (url, *(f"--{flag.replace('_', '-')}" for flag in flags if getattr(arguments, flag)))
     if others := [word for word in words if word]:
@@ -149,16 +153,16 @@ def _blocks(outcome: Update) -> list[Block]:
     if outcome.is_done:
         saved = size_words(max(outcome.size_bytes - outcome.body_bytes, 0))
         fetched = f"{size_words(outcome.body_bytes)} were fetched, {saved} were not"
-        return [Cell(f"{outcome.path}: is now {what}; {fetched}", "good")]
+        before = f", and was {outcome.here}" if outcome.here_name and outcome.here != outcome.there else ""
+        return [Cell(f"{outcome.path}: is now {what}{before}; {fetched}", "good")]
     rows = [
         (_WAYS[route.kind], size_words(route.body_bytes), str(route.requests), time_words(route.seconds))
         for route in outcome.routes
     ]
     columns = (Column(title="way"), Column(title="bytes", right=True), Column(title="requests", right=True))
-    differs = "differs from what is here" if outcome.is_read else "is newer"
     speed = f"{size_words(int(outcome.assumed_bytes_per_s))}/s"
     here = size_words(outcome.copied_bytes + outcome.kept_bytes)
     return [
-        f"{outcome.path}: {what} {differs}; {here} of it are here",
-        Table(columns=(*columns, Column(title=f"at {speed}", right=True)), rows=rows),
+        f"{outcome.path}: {outcome.comparison}; {here} of it are here",
+        Table(columns=(*columns, Column(title=f"at an assumed {speed}", right=True)), rows=rows),
     ]

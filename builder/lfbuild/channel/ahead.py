@@ -1,0 +1,69 @@
+"""The leaves of a release out of a published difference, which begins with them.
+
+So even from a server that sends only whole files they are to be had without the release itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from lfbuild.channel.index import FileRecord
+from lfbuild.channel.leaves import leaves_at_hand
+from lfbuild.errors import FetchError, FormatError, IntegrityError, TrustError
+from lfbuild.fetch.parallel import fetch_whole
+from lfbuild.fetch.ranges import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lfbuild.channel.release import Release
+    from lfbuild.fetch.parallel import Manners
+    from lfbuild.fetch.places import Places
+    from lfbuild.fetch.remote import Remote
+    from lfbuild.manifest.filemap import FileMap
+
+_FIRST_BYTES: Final = 256 << 10
+"""As much as the head of most differences has."""
+
+
+def leaves_in_deltas(
+    release: Release, seeds: Iterable[FileMap], *, places: Places, manners: Manners
+) -> dict[bytes, bytes]:
+    """The leaves that the first difference tells of that is from a file at hand; none where it is of no use."""
+    from lfbuild.delta.apply import DeltaStream, resolve_head
+
+    old = {seed.root.hex(): seed for seed in seeds}
+    for delta in release.index.deltas:
+        if delta.old not in old:
+            continue
+        try:
+            remote = release.remote(places, FileRecord(url=delta.url, size_bytes=delta.size_bytes))
+            stream = DeltaStream(_Beginning(remote, delta.size_bytes, manners), remote.where)
+            _, resolved = resolve_head(stream, old[delta.old], where=release.where)
+        except (FetchError, FormatError, IntegrityError, TrustError):
+            continue  # whoever wants to take it tells why it cannot be
+        return leaves_at_hand(release.index, (resolved.target,))
+    return {}
+
+
+class _Beginning:
+    """The first bytes of a file that may only come whole: asked for anew when more are needed than were thought."""
+
+    def __init__(self, remote: Remote, size_bytes: int, manners: Manners) -> None:
+        self._remote, self._size_bytes, self._manners = remote, size_bytes, manners
+        self._data, self._position = b"", 0
+
+    def read(self, most: int, /) -> bytes:
+        """Up to so many bytes; none at the end."""
+        end = min(self._position + most, self._size_bytes)
+        if end > len(self._data):
+            size = min(max(end, 2 * len(self._data), _FIRST_BYTES), self._size_bytes)
+            fetch_whole(self._remote, [Span(0, size)], self._keep, manners=self._manners)
+        data = self._data[self._position : end]
+        self._position += len(data)
+        return data
+
+    def _keep(self, span: Span, data: memoryview) -> bool:
+        del span
+        self._data = bytes(data)
+        return True
