@@ -179,9 +179,10 @@ def test_an_interrupt_is_one_line(lfbuild: Lfbuild, fail_with: FailWith) -> None
             "the work was stopped, and an edit that did not count yet is dropped",
             "lfbuild recover FILE finishes an edit that counts already",
         ),
-        (["swap", "F", "--name", "x"], "the work was stopped, and what was unfinished is removed", ""),
+        (["swap", "F", "--name", "x"], [], "the work was stopped, and what was unfinished is removed", ""),
         (
             ["swap", "F", "--engine=chat.toml"],
+            [],
             "the work was stopped, and what was unfinished is removed, but for what was fetched",
             "run it again, and it goes on from there",
         ),
