@@ -110,7 +110,7 @@ def test_a_release_of_another_name_is_refused_until_it_is_allowed(lfbuild: Lfbui
         assert outcome.code == TrustError.exit_code
         assert outcome.err == (
             f"lfbuild: {old}: is gemma 1.0, and the release at {new}.lfindex is chat 2.0; nothing was changed\n"
-            "lfbuild: hint: check the address; --another makes the one of the other\n"
+            "lfbuild: hint: check the address; --another takes that release all the same\n"
         )
     assert kept == before
     assert look.out.startswith(f"{old}: gemma 1.0 here, chat 2.0 there, another file; ")

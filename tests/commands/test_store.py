@@ -81,7 +81,7 @@ def test_a_large_file_goes_up_in_parts_and_only_once(store: Path, tmp_path: Path
 
 
 def test_what_was_changed_while_it_went_up_is_taken_away_again(store: Path, tmp_path: Path) -> None:
-    path, url = write_new(tmp_path / "made", indexed=False), "s3://bucket/root/tiny.llamafile"
+    path, url = write_new(tmp_path / "made", indexed=False), "s3://bucket/chat/tiny.llamafile"
     expected = path.stat()
     path.write_bytes(b"another")
 

@@ -328,7 +328,7 @@ def _compared(order: UpdateOrder, release: Release) -> Update:
     told = compare(order.path, release, is_read=order.repair)
     if told.here_name and told.name and told.here_name != told.name and not order.another:
         what = f"is {told.here}, and the release at {release.where} is {told.there}; nothing was changed"
-        raise TrustError(order.path, what, hint="check the address; --another makes the one of the other")
+        raise TrustError(order.path, what, hint="check the address; --another takes that release all the same")
     return told
 
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from lfbuild.errors import FormatError
-from lfbuild.formats.delta import MAGIC as DELTA_MAGIC
-from lfbuild.formats.gguf import MAGIC as GGUF_MAGIC
+from lfbuild.formats.kinds import KIND_BYTES, known_kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -191,14 +190,7 @@ def end_records(*, count: int, offset: int, size: int, comment: bytes) -> bytes:
     return zip64 + plain + comment
 
 
-_MAGIC_BYTES = 8
 _NO_END_HINT = "the file is not a ZIP, or it was cut off while it was written"
-_OTHERS = {
-    GGUF_MAGIC: ("is a GGUF, a model without an engine", "`lfbuild new` makes a recipe for it, and that a llamafile"),
-    DELTA_MAGIC: ("is a difference between two files", "`lfbuild apply OLD DELTA` makes the newer one of the older"),
-    b"LFRINDEX": ("is the control file of a release", "`lfbuild update FILE URL` reads it"),
-}
-"""What else a user of lfbuild has at hand, by its first bytes."""
 
 
 def read_directory(read: ReadAt, size: int, *, where: str) -> Directory:
@@ -224,8 +216,7 @@ def read_directory(read: ReadAt, size: int, *, where: str) -> Directory:
             reason = reason or str(error).removeprefix(f"{where}: ")
     what, hint = reason or "no ZIP end record in the last 64 KiB", _NO_END_HINT
     if not reason:
-        start = read(0, _MAGIC_BYTES)
-        what, hint = next((told for magic, told in _OTHERS.items() if start.startswith(magic)), (what, hint))
+        what, hint = known_kind(read(0, KIND_BYTES)) or (what, hint)
     raise FormatError(where, what, hint=hint)
 
 
