@@ -54,6 +54,12 @@ def said(capsys: pytest.CaptureFixture[str], *words: object, code: int = 0) -> s
     return told.out if code == 0 else told.err
 
 
+def noted(capsys: pytest.CaptureFixture[str], *words: object) -> list[str]:
+    """What is said of it beside the result."""
+    assert main([str(word) for word in words]) == 0
+    return [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+
+
 def test_a_difference_is_told_region_by_region(old: Path, new: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = said(capsys, "diff", old.name, new.name)
 
@@ -261,12 +267,18 @@ def test_other_quantization_is_told_and_plain_fetching_advised(
         data = tiny_gguf(None, (TinyTensor("blk.0.ffn_up.weight", (256, 999), kind),))
         written(tmp_path, name, data[:1000] + CHANCE.randbytes(len(data) - 1000))
 
-    told = said(capsys, "diff", "old.gguf", "new.gguf")
-
-    assert told.splitlines()[-1] == (
+    assert noted(capsys, "diff", "old.gguf", "new.gguf")[-1] == (
         "note: the delta saves little, as 265.4 KiB of its tensors are quantized otherwise: "
         "`lfbuild update` fetches what changed plainly, 265.4 KiB"
     )
+
+
+def test_quiet_a_difference_has_no_notes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("old.bin", "new.bin"):
+        written(tmp_path, name, CHANCE.randbytes(100_000))
+
+    assert noted(capsys, "diff", "old.bin", "new.bin")
+    assert not noted(capsys, "diff", "old.bin", "new.bin", "-q")
 
 
 def engines(tmp_path: Path) -> tuple[Path, Path]:
@@ -300,10 +312,10 @@ def test_an_encoder_that_is_absent_is_told_and_the_stored_bytes_travel(
         raise ImportError("deflate")
 
     monkeypatch.setattr(choose, "encoder_version", absent)
-    told = said(capsys, "diff", one.name, two.name, "-o", "p")
+    told = noted(capsys, "diff", one.name, two.name, "-o", "p")
     said(capsys, "apply", one.name, "p", "-o", "made")
 
-    assert told.splitlines()[-1] == (
+    assert told[-1] == (
         "note: .lfbuild/engine/linux-x86_64 travels as it is stored: "
         "the package `deflate`, which compressed it, is not here"
     )
@@ -317,10 +329,10 @@ def test_an_encoder_that_makes_other_bytes_is_told_and_the_stored_bytes_travel(
     monkeypatch.setattr(choose, "deflate", lambda data, *, level: deflate(data, level=level - 9))
     monkeypatch.setattr(choose, "encoder_version", lambda: "99.0")
 
-    told = said(capsys, "diff", one.name, two.name, "-o", "p")
+    told = noted(capsys, "diff", one.name, two.name, "-o", "p")
     said(capsys, "apply", one.name, "p", "-o", "made")
 
-    assert told.splitlines()[-1] == (
+    assert told[-1] == (
         "note: .lfbuild/engine/linux-x86_64 travels as it is stored: "
         "deflate 99.0 does not compress it to the bytes that 0.9.0 made"
     )
@@ -369,10 +381,10 @@ def test_a_publisher_without_the_differ_is_told_what_it_costs(
     one, two = engines(tmp_path)
     monkeypatch.setattr(covers, "can_find_covers", lambda: False)
 
-    told = said(capsys, "diff", one.name, two.name, "-o", "p")
+    told = noted(capsys, "diff", one.name, two.name, "-o", "p")
     said(capsys, "apply", one.name, "p", "-o", "made")
 
-    assert told.splitlines()[-1] == (
+    assert told[-1] == (
         "note: .lfbuild/engine/linux-x86_64 is not compared as a program: "
         "the package `hdiffpatch` is not here (pip install 'lfbuild[delta]')"
     )

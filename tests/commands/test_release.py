@@ -246,7 +246,7 @@ def test_a_source_that_is_another_now_is_the_reason(released: Path, capsys: Capt
     assert capsys.readouterr().out.splitlines() == [
         "out/chat.llamafile: tiny.gguf: is another than a new build gives",
         "out/chat.llamafile: .lfbuild/blocks/tiny.gguf.blocks: is another than a new build gives",
-        f"note: the source of tiny.gguf was {old}, and is {new} now",
+        f"reason: the source of tiny.gguf was {old}, and is {new} now",
         "out/chat.llamafile: its recipe gives other bytes",
     ]
 
@@ -259,8 +259,8 @@ def test_an_edit_since_the_build_is_told_as_a_reason(released: Path, capsys: Cap
     assert main(["reproduce", file, "--quiet"]) == 5
 
     said = capsys.readouterr().out.splitlines()
-    assert [line for line in said if line.startswith("note: ")] == [
-        "note: it was edited since it was built, and is of generation 2: its recipe does not know that"
+    assert [line for line in said if line.startswith("reason: ")] == [
+        "reason: it was edited since it was built, and is of generation 2: its recipe does not know that"
     ]
 
 
@@ -322,7 +322,7 @@ def test_programs_for_macos_that_were_signed_are_told_as_what_takes_the_key(worl
         "chat.exe: .lfbuild/engine/macos-aarch64: is another than a new build gives",
         "chat.exe: .lfbuild/slices: is another than a new build gives",
         "chat.exe: .lfbuild/head.blocks: is another than a new build gives",
-        f"note: {reason}",
+        f"reason: {reason}",
         "chat.exe: its recipe gives other bytes",
     ]
     assert not (world / "ran").exists()

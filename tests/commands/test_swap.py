@@ -640,6 +640,22 @@ def test_a_full_disk_is_told_with_the_ways_out_that_there_are(
     assert told[foreign][1:] == ["lfbuild: hint: free some space"]
 
 
+def test_a_disk_too_full_for_a_change_in_place_is_told_before_it_begins(
+    world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = launcher_file(world)
+    old = path.read_bytes()
+    (world / "long.txt").write_bytes(bytes(9000))
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=1, f_frsize=512))
+
+    told = refusal(capsys, path, "--file", f"long.txt={world / 'long.txt'}", "--in-place", code=8).splitlines()
+
+    assert told[0].startswith(f"lfbuild: {world}: the change in place needs ")
+    assert told[0].endswith(", and 512 B are free")
+    assert told[1:] == ["lfbuild: hint: free some space"]
+    assert path.read_bytes() == old
+
+
 def test_nothing_to_change_is_refused(world: Path, capsys: Captured) -> None:
     path = launcher_file(world)
 

@@ -5,6 +5,7 @@ The engine is a toy with upstream's targets, file names and calls; the real one 
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 import sysconfig
@@ -96,6 +97,31 @@ int main(int argc, char ** argv) {
     const char * name = argv[argc - 1];
     printf(" %s, %s, %s, ", read_all(name).c_str(), map_all(name).c_str(), first_word(name).c_str());
     printf("%d\\n", adapter(name));
+    return 0;
+}
+"""
+DOT = """
+#include "../../quants.h"
+void ggml_vec_dot_q4_1_q8_1(int n, float * GGML_RESTRICT s, size_t bs, const void * GGML_RESTRICT vx, size_t bx, \
+const void * GGML_RESTRICT vy, size_t by, int nrc) {
+    *s = 7;
+}
+"""
+QUANTS = """
+#include <stddef.h>
+#define GGML_RESTRICT __restrict
+#ifdef __cplusplus
+extern "C"
+#endif
+void ggml_vec_dot_q4_1_q8_1(int, float *, size_t, const void *, size_t, const void *, size_t, int);
+"""
+DOT_APP = """
+#include <cstdio>
+#include "ggml-cpu/quants.h"
+int main(int argc, char ** argv) {
+    float dot = 0;
+    ggml_vec_dot_q4_1_q8_1(0, &dot, 0, argv, 0, argv, 0, argc);
+    printf("%.0f\\n", dot);
     return 0;
 }
 """
@@ -263,3 +289,36 @@ def test_a_call_that_the_layer_does_not_cover_does_not_compile(engine: Engine) -
 
     assert engine.configure() == ""
     assert "lfbuild_layer_does_not_cover_pread" in engine.compile()
+
+
+@pytest.fixture
+def engine_with_dots(engine: Engine) -> Engine:
+    if platform.machine() != "x86_64":
+        pytest.skip("the function is one for x86-64")
+    engine.write("ggml/src/ggml-cpu/arch/x86/quants.c", DOT)
+    engine.write("ggml/src/ggml-cpu/quants.h", QUANTS)
+    cmake = "add_library(ggml-cpu ggml-cpu/arch/x86/quants.c)\ntarget_include_directories(ggml-cpu PUBLIC .)\n"
+    engine.write("ggml/src/CMakeLists.txt", ENGINE["ggml/src/CMakeLists.txt"] + cmake)
+    engine.replace("app/CMakeLists.txt", "llama mtmd", "llama mtmd ggml-cpu")
+    engine.write("app/llama.cpp", DOT_APP)
+    return engine
+
+
+def test_the_dot_product_is_ours_and_has_the_engines_own_beside_it(engine_with_dots: Engine) -> None:
+    assert engine_with_dots.configure("-DLFBUILD_CPU=x86-64") == ""
+    assert engine_with_dots.compile() == ""
+    program = engine_with_dots.build / "bin" / "llama-app"
+
+    assert b"lfbuild_upstream_vec_dot_q4_1_q8_1" in program.read_bytes()
+    assert subprocess.run([program], capture_output=True, check=True).stdout == b"7\n"
+
+
+def test_an_engine_with_another_dot_product_keeps_it(engine_with_dots: Engine) -> None:
+    engine_with_dots.replace("ggml/src/ggml-cpu/arch/x86/quants.c", "int nrc)", "int rows)")
+
+    assert engine_with_dots.configure("-DLFBUILD_CPU=x86-64") == ""
+    assert engine_with_dots.compile() == ""
+    program = engine_with_dots.build / "bin" / "llama-app"
+
+    assert b"lfbuild_upstream_vec_dot_q4_1_q8_1" not in program.read_bytes()
+    assert subprocess.run([program], capture_output=True, check=True).stdout == b"7\n"

@@ -17,9 +17,16 @@ from lfbuild.errors import FormatError, Problem, RecipeError, command
 from lfbuild.host.files import can_share, check_target, expected_at, is_same_file, refuse_overwriting
 from lfbuild.host.inplace import had_alone, used
 from lfbuild.host.moving import SHARED_BYTES
-from lfbuild.host.room import refuse_full_disk
+from lfbuild.host.room import bytes_in_place, refuse_full_disk, refuse_full_disk_in_place
 from lfbuild.manifest.carry import append, rewrite, write_new_file
-from lfbuild.manifest.edit import changed, changes_nothing, plan_in_place, plan_new_file, written_bytes
+from lfbuild.manifest.edit import (
+    changed,
+    changes_nothing,
+    journalled_bytes,
+    plan_in_place,
+    plan_new_file,
+    written_bytes,
+)
 from lfbuild.manifest.foreign import order_of_foreign, take_apart
 from lfbuild.manifest.model import Release
 from lfbuild.manifest.order import LauncherHead
@@ -208,6 +215,10 @@ class _Edit:
         notes = list(wanted.notes)
         if plan.way == "new":
             notes += self._new_file_notes(present, plan, cloning=cloning)
+        else:
+            changed, size = journalled_bytes(plan, present), plan.closing.file_size
+            needed = bytes_in_place(self._path, changed_bytes=changed, new_bytes=size)
+            refuse_full_disk_in_place(self._path.absolute().parent, needed)
         return Swapped(
             path=self._path,
             output=self._target,

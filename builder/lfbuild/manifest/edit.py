@@ -164,11 +164,15 @@ def written_bytes(plan: EditPlan, present: Present) -> int:
     end = len(plan.closing.directory) + len(plan.closing.end)
     if plan.way == "new":
         return sum(part.source.size_bytes for part in plan.parts) + end
-    fresh = sum(part.source.size_bytes for part in plan.fresh())
-    if plan.way == "append":
-        return fresh + end
-    once = sum(part.source.size_bytes for part in plan.fresh() if _within(part, present.room()))
-    return once + 2 * (fresh - once + end)
+    return sum(part.source.size_bytes for part in plan.fresh()) + end + journalled_bytes(plan, present)
+
+
+def journalled_bytes(plan: EditPlan, present: Present) -> int:
+    """How many bytes of an edit in place go through a journal: all but what lies in spare room."""
+    if plan.way != "journal":
+        return 0
+    end = len(plan.closing.directory) + len(plan.closing.end)
+    return sum(part.source.size_bytes for part in plan.fresh() if not _within(part, present.room())) + end
 
 
 def _plan_whole(

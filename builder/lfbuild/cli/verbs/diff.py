@@ -42,12 +42,19 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
 
     old, new = context.settled(arguments.old), context.settled(arguments.new)
     diffed = diff(old, new, arguments.output, threads=context.cores(), report=context.report)
-    context.output.show(diffed, *blocks(diffed))
+    tell(diffed, context)
     return 0
 
 
-def blocks(diffed: Diffed) -> list[Block]:
-    """The regions that are not copied whole, the sum, and what else there is to say."""
+def tell(diffed: Diffed, context: Context) -> None:
+    """Show what travels, and note what else there is to say."""
+    context.output.show(diffed, *_blocks(diffed))
+    for note in (*diffed.notes, *_advice(diffed)):
+        context.report.note(note)
+
+
+def _blocks(diffed: Diffed) -> list[Block]:
+    """The regions that are not copied whole, and the sum."""
     from lfbuild.cli.render import Cell, Column, Table
     from lfbuild.report import size_words
 
@@ -72,9 +79,7 @@ def blocks(diffed: Diffed) -> list[Block]:
     rows.append([size_words(diffed.rest_bytes), "", "", "the plan, and what is between", ""])
     share = 100 * diffed.size_bytes / max(diffed.new_bytes, 1)
     told = f"{diffed.path}: {size_words(diffed.size_bytes)}, {share:.2f} % of {size_words(diffed.new_bytes)}"
-    shown: list[Block] = [Table(columns=columns, rows=rows), Cell(told, "good")]
-    shown += [Cell(f"note: {note}", "warn") for note in (*diffed.notes, *_advice(diffed))]
-    return shown
+    return [Table(columns=columns, rows=rows), Cell(told, "good")]
 
 
 def _advice(diffed: Diffed) -> list[str]:

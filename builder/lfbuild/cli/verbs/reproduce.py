@@ -66,5 +66,5 @@ def _blocks(outcome: Reproduction) -> list[Block]:
         but = ", all but those of its signature, which takes a key" if outcome.is_signed else ""
         return [Cell(f"{outcome.path}: its recipe gives the same bytes{but}", "good")]
     lines: list[Block] = [Cell(f"{outcome.path}: {it.subject}: {it.what}", "bad") for it in outcome.differences]
-    lines += [f"note: {reason}" for reason in outcome.reasons]
+    lines += [f"reason: {reason}" for reason in outcome.reasons]
     return [*lines, Cell(f"{outcome.path}: its recipe gives other bytes", "bad")]

@@ -32,7 +32,7 @@ def add(subparsers: Subparsers) -> Parser:
 def run(arguments: argparse.Namespace, context: Context) -> int:
     """Squash, and tell what travels."""
     from lfbuild.cli.verbs.apply import sources
-    from lfbuild.cli.verbs.diff import blocks
+    from lfbuild.cli.verbs.diff import tell
     from lfbuild.commands.apply import squash
 
     diffed = squash(
@@ -42,5 +42,5 @@ def run(arguments: argparse.Namespace, context: Context) -> int:
         threads=context.cores(),
         report=context.report,
     )
-    context.output.show(diffed, *blocks(diffed))
+    tell(diffed, context)
     return 0
