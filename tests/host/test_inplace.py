@@ -13,8 +13,9 @@ import pytest
 
 from lfbuild.errors import HostError
 from lfbuild.host import inplace
-from lfbuild.host.files import can_share, drop_abandoned, replacing
+from lfbuild.host.files import can_share, replacing
 from lfbuild.host.inplace import clear_range, had_alone, has_journal, journal_path, reserve, used
+from lfbuild.host.unnamed import drop_abandoned
 
 if TYPE_CHECKING:
     from pathlib import Path

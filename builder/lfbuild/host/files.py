@@ -1,7 +1,7 @@
 """Files written whole or not at all, and names that are given and taken.
 
-Every output of lfbuild goes through `replacing`. On Linux the new file has no name until it is complete
-(`O_TMPFILE`), so even `kill -9` leaves nothing behind; elsewhere it stands beside the target under a hidden name.
+Every output of lfbuild goes through `replacing`. On Linux the new file has no name until it is complete, so even
+`kill -9` leaves nothing behind; elsewhere it stands beside the target under a hidden name.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import shutil
 import stat
 import time
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from lfbuild.errors import FormatError, HostError
 from lfbuild.host.moving import NOT_HERE, SHARED_BYTES, copy_range, share_range
+from lfbuild.host.unnamed import claim, give_name, hidden_name, open_unnamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -49,17 +49,17 @@ def replacing(
     target = _followed(target)
     folder = target.parent
     try:
-        descriptor, hidden = _open_unnamed(folder, target.name, mode)
+        descriptor, hidden = open_unnamed(folder, target.name, mode)
     except OSError as error:
         raise host_error(target, error) from error
     try:
         # Buffered, as a write to a raw file may take only a part of the bytes and say nothing of it.
         with open(descriptor, "w+b") as file:  # noqa: PTH123  # a descriptor, not a path
-            _claim(file.fileno())
+            claim(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())
-            hidden = hidden or _give_name(file.fileno(), folder, target.name)
+            hidden = hidden or give_name(file.fileno(), folder, target.name)
             if change is not None:
                 _change(hidden, change)
             if expected is None:
@@ -90,7 +90,7 @@ def making_folder(target: Path) -> Iterator[Path]:
         raise HostError(target, "is there already, and is never written over", hint="remove it, or name another folder")
     if not target.parent.is_dir():
         raise HostError(target.parent, "is no folder, so nothing can be written there", hint="make it")
-    hidden = _hidden_name(target.parent, target.name)
+    hidden = hidden_name(target.parent, target.name)
     try:
         hidden.mkdir()
         try:
@@ -221,49 +221,6 @@ def _change(path: Path, change: Callable[[Path], None]) -> None:
         os.fsync(file.fileno())
 
 
-def drop_abandoned(target: Path) -> int:
-    """Remove what writers of `target` left under hidden names when they were killed; returns how many files.
-
-    Raises:
-        OSError: the folder cannot be read or written.
-    """
-    pattern = re.compile(rf"\.{re.escape(_short(target.name))}\.[0-9a-f]{{8}}\.lfbuild-part")
-    dropped = 0
-    for path in sorted(target.parent.iterdir()):
-        if pattern.fullmatch(path.name) and path.is_file() and not _is_claimed(path):
-            with contextlib.suppress(PermissionError):  # somebody else's, in a folder that all may write to
-                path.unlink(missing_ok=True)
-                dropped += 1
-    return dropped
-
-
-def _claim(descriptor: int) -> None:
-    """Show others that whoever writes this file lives; the system forgets it when the process ends."""
-    if os.name == "posix":
-        import fcntl
-
-        with contextlib.suppress(OSError):  # a medium without locks
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-
-
-def _is_claimed(path: Path) -> bool:
-    if os.name != "posix":
-        return True
-    import fcntl
-
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:  # a link, or somebody else's
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
     """A descriptor of a regular file; with a pipe nobody waits for who writes into it.
 
@@ -339,7 +296,7 @@ def mode_of_new(folder: Path, mode: int) -> int:
         HostError: no file can be made there.
     """
     try:
-        descriptor, hidden = _open_unnamed(folder, "mode", mode)
+        descriptor, hidden = open_unnamed(folder, "mode", mode)
         try:
             return stat.S_IMODE(os.fstat(descriptor).st_mode)
         finally:
@@ -353,7 +310,7 @@ def mode_of_new(folder: Path, mode: int) -> int:
 def can_share(source: int, folder: Path) -> bool:
     """Whether files in `folder` can share blocks with an open file, found by doing so once; leaves nothing behind."""
     try:
-        descriptor, hidden = _open_unnamed(folder, "share", 0o600)
+        descriptor, hidden = open_unnamed(folder, "share", 0o600)
     except OSError:
         return False
     try:
@@ -404,34 +361,3 @@ def _keep(path: Path, other: Path) -> None:
         with path.open("rb") as source, replacing(other, mode=stat.S_IMODE(facts.st_mode)) as copy:
             own_as(copy.fileno(), facts, mode=stat.S_IMODE(facts.st_mode))
             copy_range(source.fileno(), copy.fileno(), source_offset=0, target_offset=0, length=facts.st_size)
-
-
-def _open_unnamed(folder: Path, name: str, mode: int) -> tuple[int, Path | None]:
-    """A writable descriptor in `folder`: without a name where the system can, else with a hidden one."""
-    if hasattr(os, "O_TMPFILE") and Path("/proc/self/fd").is_dir():
-        try:
-            return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, mode), None
-        except OSError as error:
-            if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT} or not folder.is_dir():
-                raise
-    hidden = _hidden_name(folder, name)
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-    return os.open(hidden, flags, mode), hidden
-
-
-def _give_name(descriptor: int, folder: Path, name: str) -> Path:
-    """Link an unnamed file under a hidden name, from which it can be renamed over the target."""
-    hidden = _hidden_name(folder, name)
-    # A `src_dir_fd`, though the path is absolute, makes Python call linkat with AT_SYMLINK_FOLLOW; without it the link
-    # in /proc would be linked.
-    os.link(f"/proc/self/fd/{descriptor}", hidden, src_dir_fd=descriptor)
-    return hidden
-
-
-def _hidden_name(folder: Path, name: str) -> Path:
-    return folder / f".{_short(name)}.{os.urandom(4).hex()}.lfbuild-part"
-
-
-def _short(name: str) -> str:
-    """As much of a name as leaves room for more: a name has 255 bytes at most."""
-    return name.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "ignore")

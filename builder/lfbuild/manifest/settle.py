@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 from lfbuild.archive.journal import finish_journal, is_journal_complete
 from lfbuild.archive.reader import Reader
 from lfbuild.errors import HostError
-from lfbuild.host.files import drop_abandoned, host_error
+from lfbuild.host.files import host_error
 from lfbuild.host.inplace import clear_range, flush, had_alone, has_journal
+from lfbuild.host.unnamed import drop_abandoned
 from lfbuild.manifest.verify import gaps, load_manifest, verify_structure
 
 if TYPE_CHECKING:
