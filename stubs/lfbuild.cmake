@@ -213,13 +213,13 @@ function(lfbuild_keep_lanes)
   endif()
   # An asm statement makes a loop too long to unroll by clang's own limit of 300, and unrolled it must be.
   set_property(SOURCE "${source}" TARGET_DIRECTORY ggml APPEND PROPERTY COMPILE_OPTIONS
-    -include "${LFBUILD_STUBS}/keep_lanes.h" -mllvm -unroll-threshold=600)
+    -include "${LFBUILD_STUBS}/kernels/keep_lanes.h" -mllvm -unroll-threshold=600)
 endfunction()
 
 # Speed alone hangs on this too: an engine whose function is another one keeps it.
 function(lfbuild_replace_dot_q4_1)
   set(source "${CMAKE_SOURCE_DIR}/ggml/src/ggml-cpu/arch/x86/quants.c")
-  set(ours "${LFBUILD_STUBS}/dot_q4_1.c")
+  set(ours "${LFBUILD_STUBS}/kernels/dot_q4_1.c")
   set(name ggml_vec_dot_q4_1_q8_1)
   set(parameters "int n, float.* s, size_t bs, const void.* vx, size_t bx, const void.* vy, size_t by, int nrc")
   set(targets ggml-cpu)

@@ -74,7 +74,7 @@ def compiled(zig: str, folder: Path, *options: str) -> Path:
     (folder / "program.c").write_text(PROGRAM)
     command = [zig, "cc", "-target", "x86_64-linux-musl", "-O3", "-w", "-I", str(folder)]
     stub = folder / "stub.o"
-    subprocess.run([*command, *options, "-c", str(STUBS / "dot_q4_1.c"), "-o", str(stub)], check=True)
+    subprocess.run([*command, *options, "-c", str(STUBS / "kernels" / "dot_q4_1.c"), "-o", str(stub)], check=True)
     made = folder / "program"
     subprocess.run([*command, "-mf16c", str(folder / "program.c"), str(stub), "-o", str(made)], check=True)
     return made

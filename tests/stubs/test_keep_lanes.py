@@ -47,7 +47,7 @@ def source(tmp_path: Path) -> Path:
 def compiled(zig: str, source: Path, text: str, header: str, *options: str) -> Path:
     source.write_text(f"#include <{header}>\n{text}")
     made = source.with_suffix(".out")
-    command = [zig, "cc", *X86, "-I", str(STUBS), *options, str(source), "-o", str(made)]
+    command = [zig, "cc", *X86, "-I", str(STUBS / "kernels"), *options, str(source), "-o", str(made)]
     subprocess.run(command, check=True, capture_output=True)
     return made
 
