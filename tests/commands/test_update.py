@@ -485,7 +485,17 @@ def test_a_release_that_is_not_ours_is_one_all_the_same(tmp_path: Path, old: Pat
     path = write_zip(there / "tiny.llamafile", Stored("m.gguf", model(changed=True)), Stored("x", b"x" * 99))
     index(path, file_url="", threads=1, report=SilentReport())
 
-    updated(old, serve(server, there))
+    url, before = serve(server, there), old.read_bytes()
+    with pytest.raises(TrustError) as caught:
+        updated(old, url)
+    assert str(caught.value) == (
+        f"{old}: is tiny 1, and the release at {url}.lfindex is a file that tells nothing of itself; "
+        "nothing was changed"
+    )
+    assert caught.value.hint == "check the address; --another takes that release all the same"
+    assert old.read_bytes() == before
+
+    updated(old, url, another=True)
 
     assert old.read_bytes() == path.read_bytes()
 

@@ -83,7 +83,7 @@ class UpdateOrder:
     repair: bool = False
     """Read every byte of the file first, so that a damaged block is fetched anew."""
     another: bool = False
-    """Let the file become a release of another name."""
+    """Let the file become a release of another name, or of none."""
     at_most_bytes: int | None = None
     """Refuse a plan that would fetch more."""
 
@@ -326,7 +326,7 @@ def _is_current(order: UpdateOrder, seeds: Sequence[Seed], release: Release) -> 
 
 def _compared(order: UpdateOrder, release: Release) -> Update:
     told = compare(order.path, release, is_read=order.repair)
-    if told.here_name and told.name and told.here_name != told.name and not order.another:
+    if told.here_name and told.here_name != told.name and not order.another:
         what = f"is {told.here}, and the release at {release.where} is {told.there}; nothing was changed"
         raise TrustError(order.path, what, hint="check the address; --another takes that release all the same")
     return told
