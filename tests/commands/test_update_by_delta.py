@@ -30,25 +30,28 @@ if TYPE_CHECKING:
 
     from tests.fetch.webserver import WebServer
 
+    from lfbuild.errors import LfbuildError
     from lfbuild.report import Step, Unit
 
 __all__ = ["server"]
 
 CHANCE = random.Random(9)  # noqa: S311  # the same bytes in each run
 TENSORS = (TinyTensor("a.weight", (256, 64), Q8_0), TinyTensor("b.weight", (256, 64), Q8_0))
+WHOLE_BLOCKS = (TinyTensor("a.weight", (256, 17)), TinyTensor("b.weight", (256, 17)))
+"""As large, and cut into blocks of 1 KiB that are all whole."""
 NOISE = CHANCE.randbytes(len(TENSORS[1].data))
 
 
-def model(change: int) -> bytes:
+def model(change: int, tensors: tuple[TinyTensor, ...] = TENSORS) -> bytes:
     """A model of noise; every hundredth byte of its second tensor is another one."""
-    data = tiny_gguf(tensors=TENSORS)
+    data = tiny_gguf(tensors=tensors)
     noise = bytes(byte ^ change if at % 100 == 7 else byte for at, byte in enumerate(NOISE))
-    return data.replace(TENSORS[1].data, noise)
+    return data.replace(tensors[1].data, noise)
 
 
-def write_noise(folder: Path, *, change: int) -> Path:
+def write_noise(folder: Path, *, change: int, tensors: tuple[TinyTensor, ...] = TENSORS) -> Path:
     folder.mkdir()
-    return write_tiny_file(folder, members=(weights(data=model(change)),))
+    return write_tiny_file(folder, members=(weights(data=model(change, tensors)),))
 
 
 @pytest.fixture
@@ -132,6 +135,40 @@ def test_a_difference_is_taken_where_the_server_sends_only_whole_files(
     assert "the published difference: " in report.notes[1]
     asked = [it.sent_bytes for it in server.asked if it.path == "/tiny.llamafile" and it.range is None]
     assert asked == [], "the file itself is not asked for whole"
+
+
+def test_a_difference_between_tensors_of_whole_blocks_brings_the_leaves_too(server: WebServer, tmp_path: Path) -> None:
+    old = write_noise(tmp_path / "here", change=0, tensors=WHOLE_BLOCKS)
+    new = write_noise(tmp_path / "there", change=1, tensors=WHOLE_BLOCKS)
+    delta = difference(old, new, new.parent / "from-1.lfdelta")
+    index(new, file_url="", threads=1, report=SilentReport(), deltas=(delta,))
+    url = serve(server, new.parent)
+    for page in server.pages.values():
+        page.ignores_ranges = True
+
+    updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+    asked = [it.sent_bytes for it in server.asked if it.path == "/tiny.llamafile" and it.range is None]
+    assert asked == [], "the file itself is not asked for whole"
+
+
+@pytest.mark.parametrize("error", [ToolError("s3", "needs boto3"), HostError("s3", "cannot be read")])
+def test_a_difference_that_cannot_be_looked_at_leaves_the_whole_file(
+    server: WebServer, url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch, error: LfbuildError
+) -> None:
+    for page in server.pages.values():
+        page.ignores_ranges = True
+    monkeypatch.setattr("lfbuild.delta.apply.resolve_head", lambda *_, **__: _raise(error))
+
+    outcome = updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert [route.kind for route in outcome.routes] == ["whole"]
+
+
+def _raise(error: LfbuildError) -> None:
+    raise error
 
 
 def test_a_difference_is_taken_where_ranges_would_be_better_and_the_server_has_none(
