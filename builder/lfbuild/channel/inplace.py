@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from lfbuild.channel.carry import NewBytes
     from lfbuild.channel.plan import Plan
+    from lfbuild.manifest.matching import Stretch
     from lfbuild.report import Report
 
 _PIECE_BYTES: Final = 1 << 20
@@ -66,11 +67,15 @@ def limited_to_place(plan: Plan, path: Path) -> Plan:
 def plan_in_place(plan: Plan, path: Path) -> InPlace:
     """Take out of such a plan what `path` has in its place already."""
     own = next(number for number, seed in enumerate(plan.seeds) if seed.path == path)
-    stays = [copy for copy in plan.supplies.copies if copy.seed == own and copy.seed_offset == copy.offset]
-    moves = tuple(copy for copy in plan.supplies.copies if copy not in stays)
+
+    def stays(copy: Stretch) -> bool:
+        return copy.seed == own and copy.seed_offset == copy.offset
+
+    copies = plan.supplies.copies
+    moves = tuple(copy for copy in copies if not stays(copy))
     return InPlace(
         plan=replace(plan, supplies=replace(plan.supplies, copies=moves)),
-        standing=tuple(Span(copy.offset, copy.size_bytes) for copy in stays),
+        standing=tuple(Span(copy.offset, copy.size_bytes) for copy in copies if stays(copy)),
     )
 
 
