@@ -185,7 +185,7 @@ def test_what_the_disk_has_no_room_for_is_not_begun(
     assert str(caught.value) == (
         f"{old.parent}: the new file needs {size_words(size)}, and {size_words(size - 1000)} are free"
     )
-    assert caught.value.hint == "--in-place needs 16.6 KiB; or free some space"
+    assert caught.value.hint == "--in-place needs 16.2 KiB; or free some space"
     assert old.read_bytes() == before
     assert beside(old) == []
     assert body_bytes(server) == 32 * 5, "leaves"

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from lfbuild.manifest.matching import Stretch
     from lfbuild.report import Report
 
-_PIECE_BYTES: Final = 1 << 20
-_ZEROS: Final = bytes(_PIECE_BYTES)
+PIECE_BYTES: Final = 1 << 20
+"""The journal gets the new file in pieces of this size: one of nothing but zeros takes nothing of it."""
+_ZEROS: Final = bytes(PIECE_BYTES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +114,7 @@ def commit(new: NewBytes, path: Path, file: BinaryIO, *, report: Report) -> int:
 def _differences(new: NewBytes, old: int) -> Iterator[tuple[int, bytes]]:
     """Pieces of the new file that are not in the old one where they belong."""
     for span in new.missing():
-        for offset in range(span.offset, span.end, _PIECE_BYTES):
-            data = new.read(offset, min(_PIECE_BYTES, span.end - offset))
+        for offset in range(span.offset, span.end, PIECE_BYTES):
+            data = new.read(offset, min(PIECE_BYTES, span.end - offset))
             if read_at(old, offset, len(data)) != data:
                 yield offset, data
