@@ -1202,6 +1202,19 @@ def test_a_file_of_any_name_is_found_at_its_address(server: WebServer, tmp_path:
     assert (tmp_path / "here").read_bytes() == new.read_bytes()
 
 
+def test_a_file_whose_name_is_no_utf_8_is_found_in_a_folder_of_a_server(
+    server: WebServer, old: Path, new: Path
+) -> None:
+    named = old.rename(old.with_name(os.fsdecode(b"\xff.llamafile")))
+    index(new, file_url=f"{server.url}/tiny.llamafile", threads=1, report=SilentReport())
+    server.pages["/tiny.llamafile"] = Page(data=new.read_bytes())
+    server.pages["/%FF.llamafile.lfindex"] = Page(data=new.with_name("tiny.llamafile.lfindex").read_bytes())
+
+    updated(named, f"{server.url}/")
+
+    assert named.read_bytes() == new.read_bytes()
+
+
 @pytest.mark.parametrize("name", STRANGE_NAMES)
 def test_a_file_of_any_name_is_found_in_a_folder(tmp_path: Path, name: str) -> None:
     new = write_new(tmp_path / "there", indexed=False).rename(tmp_path / "there" / name)
