@@ -27,7 +27,16 @@ from lfbuild.channel.index import ReleaseIndex
 from lfbuild.channel.partial import updating
 from lfbuild.commands.index import index
 from lfbuild.commands.update import UpdateOrder, check_for_update, give_up, update
-from lfbuild.errors import FROM_THE_BEGINNING, KEPT, FetchError, HostError, IntegrityError, RecipeError, TrustError
+from lfbuild.errors import (
+    FROM_THE_BEGINNING,
+    KEPT,
+    FetchError,
+    HostError,
+    IntegrityError,
+    RecipeError,
+    TrustError,
+    command,
+)
 from lfbuild.fetch.network import Network
 from lfbuild.fetch.pace import Clock
 from lfbuild.fetch.parallel import Manners
@@ -407,6 +416,33 @@ def test_a_renamed_file_whose_releases_lie_in_a_folder_is_told_to_name_its_relea
             "it was looked for under this file's own name; where the release has another: "
             f"lfbuild update {renamed} {folder}NAME"
         )
+
+
+@pytest.mark.parametrize("name", ["a#b", "a?b"])
+def test_a_hint_has_the_whole_name_of_a_folder(old: Path, tmp_path: Path, name: str) -> None:
+    folder = write_new(tmp_path / name, "other.llamafile").parent
+
+    with pytest.raises(FetchError) as named:
+        updated(old, folder)
+    with pytest.raises(FetchError) as looked_in:
+        updated(old, f"{folder}/")
+
+    assert named.value.hint == f"check the address; if {folder} is a folder, write {folder}/"
+    assert looked_in.value.hint.endswith(command("update", old, f"{folder}/NAME"))
+    assert updated(old, folder / "other.llamafile", how=check_for_update).url == f"{folder}/other.llamafile.lfindex"
+
+
+def test_a_folder_that_is_missing_is_refused_and_not_made(server: WebServer, url: str, tmp_path: Path) -> None:
+    missing = tmp_path / "no" / "such"
+
+    for act in (lambda: updated(missing / "tiny.llamafile", url), lambda: give_up(missing / "tiny.llamafile")):
+        with pytest.raises(HostError) as caught:
+            act()
+        assert str(caught.value) == f"{missing}: is no folder, so nothing can be written there"
+        assert caught.value.hint == "make it, or name another"
+
+    assert not (tmp_path / "no").exists()
+    assert server.asked == []
 
 
 def test_a_file_that_is_not_there_is_fetched(url: str, tmp_path: Path, new: Path) -> None:

@@ -22,7 +22,7 @@ from lfbuild.channel.partial import (
     updating,
 )
 from lfbuild.channel.plan import Seed, make_plan
-from lfbuild.channel.release import index_address, is_folder, load_release
+from lfbuild.channel.release import index_address, is_folder, load_release, shown_address
 from lfbuild.channel.room import bytes_gathered_in_place, find_room
 from lfbuild.channel.work import Means, Work, delta_bytes_held
 from lfbuild.commands.index import manifest_of
@@ -40,7 +40,6 @@ from lfbuild.errors import (
     command,
 )
 from lfbuild.fetch.answers import ChangedError, NotThereError
-from lfbuild.fetch.network import without_secrets
 from lfbuild.fetch.places import Places
 from lfbuild.host.files import find_facts, host_error, mode_of_new, refuse_another
 from lfbuild.host.inplace import had_alone, has_journal, used
@@ -287,7 +286,7 @@ def _release(order: UpdateOrder, places: Places, manners: Manners) -> Release:
     try:
         return load_release(places, index_address(url, order.path.name), limit_bytes_per_s=manners.limit_bytes_per_s)
     except NotThereError as absent:
-        shown = without_secrets(url)
+        shown = shown_address(url)
         if is_folder(url):
             release = command("update", order.path, f"{shown}NAME")
             hint = f"it was looked for under this file's own name; where the release has another: {release}"
