@@ -84,12 +84,13 @@ class Counted(Noted):
     def __init__(self) -> None:
         super().__init__()
         self.counts: dict[str, tuple[int, int | None]] = {}
+        self.expected: list[int] = []
 
     @contextmanager
     def step(self, title: str, /, *, total: int | None = None, unit: Unit = "bytes") -> Iterator[Step]:
         del unit
         done = list[int]()
-        yield SimpleNamespace(advance=lambda amount, **_: done.append(amount), expect=lambda _: None)
+        yield SimpleNamespace(advance=lambda amount, **_: done.append(amount), expect=self.expected.append)
         self.counts[title] = sum(done), total
 
 
@@ -780,6 +781,29 @@ def test_a_server_that_stops_sending_parts_in_between_is_read_whole_from_then_on
     assert report.notes[-1] == f"{told}; so all of it is read, {size_words(new.stat().st_size)}"
 
 
+def test_what_came_before_a_server_stopped_sending_parts_counts(
+    server: WebServer, url: str, old: Path, new: Path
+) -> None:
+    page = server.pages["/tiny.llamafile"]
+
+    class Stopping(Noted):
+        @contextmanager
+        def step(self, title: str, /, *, total: int | None = None, unit: Unit = "bytes") -> Iterator[Step]:
+            del total, unit
+
+            def advance(*_: object, **__: object) -> None:
+                page.ignores_ranges |= title == "fetch the rest"
+
+            yield SimpleNamespace(advance=advance, expect=lambda _: None)
+
+    wanted_bytes = updated(old, url, how=check_for_update).wanted_bytes
+
+    outcome = updated(old, url, Stopping())
+
+    assert old.read_bytes() == new.read_bytes()
+    assert new.stat().st_size < outcome.body_bytes < new.stat().st_size + wanted_bytes
+
+
 def test_a_server_that_sends_only_whole_files_and_the_wrong_one_is_refused(
     server: WebServer, url: str, old: Path
 ) -> None:
@@ -810,6 +834,22 @@ def test_what_came_of_a_whole_file_serves_when_the_server_sends_parts_again(
     assert path.read_bytes() == new.read_bytes()
     assert outcome.kept_bytes > 10_000
     assert outcome.body_bytes == outcome.wanted_bytes - outcome.kept_bytes
+
+
+def test_what_is_kept_of_a_whole_file_is_told_though_all_of_it_comes_again(
+    server: WebServer, url: str, tmp_path: Path, new: Path
+) -> None:
+    path, page = tmp_path / "fresh.llamafile", server.pages["/tiny.llamafile"]
+    page.ignores_ranges, page.cut_after = True, [10**9, *[20_000] * 9]
+    with pytest.raises(FetchError):
+        updated(path, url)
+    page.cut_after = []
+
+    outcome = updated(path, url)
+
+    assert path.read_bytes() == new.read_bytes()
+    assert outcome.kept_bytes > 10_000
+    assert new.stat().st_size - 2000 < outcome.body_bytes <= new.stat().st_size
 
 
 def test_a_whole_file_that_came_is_not_read_again(

@@ -218,8 +218,8 @@ def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
                 # Beyond this point the file is the newer release, if nobody has changed it meanwhile.
                 partial.finish(mode=_mode(order.path), expected=before, kept_as=kept_as)
     outcome = _with_plan(told, plan)
-    if work.learnt is not None:  # what came with the leaves was there for the plan, and yet no run before has kept it
-        outcome = replace(outcome, kept_bytes=0, routes=(work.learnt,))
+    if work.learnt is not None:
+        outcome = replace(outcome, kept_bytes=work.kept_bytes(plan), routes=(work.learnt,))
     return replace(outcome, is_done=True, body_bytes=work.body_bytes)
 
 
@@ -279,6 +279,12 @@ class _OnlyLookedAt:
     def held(self, delta: DeltaRecord, /) -> int:
         """See `Begun`."""
         return delta_bytes_held(self._order.path, delta)
+
+    def allow(self, size_bytes: int, /) -> None:
+        """See `Begun`: whoever looks is told, and decides then."""
+
+    def count(self, size_bytes: int, /) -> None:
+        """See `Begun`: nobody asks."""
 
 
 def _release(order: UpdateOrder, places: Places, manners: Manners) -> Release:
