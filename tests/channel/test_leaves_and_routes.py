@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,14 +12,17 @@ from tests.world.zips import Stored, write_zip
 
 from lfbuild.channel.describe import describe_release, run_digest
 from lfbuild.channel.index import DeltaRecord, FileRecord, Region, ReleaseIndex
+from lfbuild.channel.inplace import plan_in_place
 from lfbuild.channel.leaves import complete, known_leaves, leaves_at_hand, missing_leaves
+from lfbuild.channel.plan import Plan, Seed
 from lfbuild.channel.release import address_beside, index_address
-from lfbuild.channel.route import find_routes, find_supplies
+from lfbuild.channel.route import Supplies, find_routes, find_supplies
 from lfbuild.errors import FormatError, IntegrityError, TrustError
 from lfbuild.fetch.ranges import Line, Span
 from lfbuild.formats.blocks import BlockIndex, Cuts, Run
 from lfbuild.manifest.filemap import Blocks, FileMap, Zeros
 from lfbuild.manifest.mapping import map_file
+from lfbuild.manifest.matching import Stretch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -335,3 +339,29 @@ def test_a_control_file_leads_nowhere_that_its_own_address_does_not(url: str, re
         address_beside(url, reference)
 
     assert str(caught.value) == sentence
+
+
+def test_what_stays_in_its_place_is_told_from_what_moves_without_comparing_copies(
+    path: Path, new: FileMap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copied(offset: int, seed: int, seed_offset: int) -> Stretch:
+        return Stretch(block=offset, blocks=1, offset=offset, size_bytes=1, seed=seed, seed_offset=seed_offset)
+
+    stays = [copied(at, 1, at) for at in range(0, 90, 3)]
+    moves = [*(copied(at, 1, at + 1) for at in range(1, 90, 3)), *(copied(at, 0, at) for at in range(2, 90, 3))]
+    plan = Plan(
+        release=SimpleNamespace(),  # type: ignore[arg-type]  # nobody looks at it
+        target=new,
+        seeds=(Seed(path=path.with_name("other"), found=new), Seed(path=path, found=new)),
+        supplies=Supplies(copies=(*stays, *moves), given=(), wanted=()),
+        routes=(),
+        kept_bytes=0,
+    )
+    compared = list[Stretch]()
+    monkeypatch.setattr(Stretch, "__eq__", lambda one, _: compared.append(one))
+
+    in_place = plan_in_place(plan, path)
+
+    assert not compared, "there are many thousands of them"
+    assert in_place.standing == tuple(Span(stretch.offset, 1) for stretch in stays)
+    assert [id(copy) for copy in in_place.plan.supplies.copies] == [id(copy) for copy in moves]

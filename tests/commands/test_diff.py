@@ -142,6 +142,21 @@ def test_a_name_that_is_taken_is_refused_unless_forced(
     assert said(capsys, "apply", old.name, "p.lfdelta", "--force")
 
 
+@pytest.mark.parametrize("words", [(), ("--force",)])
+def test_the_old_file_is_not_replaced_by_a_new_one_of_its_name(
+    old: Path, new: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    said(capsys, "diff", old.name, new.name, "-o", "p.lfdelta")
+    before = old.read_bytes()
+    old.replace(new)
+
+    assert said(capsys, "apply", new.name, "p.lfdelta", *words, code=8) == (
+        "lfbuild: chat-2.llamafile: is the old file, and the delta calls the new one so too\n"
+        "lfbuild: hint: -o names another, --in-place changes it\n"
+    )
+    assert new.read_bytes() == before
+
+
 def test_a_file_that_o_names_is_replaced_unforced(old: Path, new: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said(capsys, "diff", old.name, new.name, "-o", "p.lfdelta")
     made = old.with_name("made")
@@ -157,7 +172,7 @@ def test_the_help_says_what_is_replaced(capsys: pytest.CaptureFixture[str]) -> N
 
     told = " ".join(capsys.readouterr().out.split())
     assert "where to write, over a file that is there too (default:" in told
-    assert "--force without -o: replace a file that has the delta's name already" in told
+    assert "--force without -o: replace a file that has the delta's name already, but for FILE itself" in told
 
 
 def test_a_delta_is_applied_from_standard_input(

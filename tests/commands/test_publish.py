@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.commands.test_update import STRANGE_NAMES, damaged, updated
+from tests.world.models import tiny_gguf
 from tests.world.releases import write_new, write_old
 
 from lfbuild.cli import main
+from lfbuild.commands.index import index
 from lfbuild.commands.publish import Published, publish
-from lfbuild.errors import FetchError, HostError, RecipeError
+from lfbuild.errors import FetchError, FormatError, HostError, RecipeError
 from lfbuild.fetch.network import Network
 from lfbuild.host.moving import copy_range
 from lfbuild.manifest.mapping import map_file
@@ -123,7 +125,7 @@ def test_what_is_changed_while_it_is_published_is_not_left_there(
         published(new, str(tmp_path / "www"))
 
     assert str(caught.value) == f"{new}: was changed by another process meanwhile"
-    assert not [path for path in (tmp_path / "www").rglob("*") if path.is_file()]
+    assert not (tmp_path / "www").exists()
 
 
 def test_a_foreign_file_brings_its_leaves(tmp_path: Path) -> None:
@@ -188,3 +190,49 @@ def test_a_damaged_file_is_no_release(new: Path, tmp_path: Path, capsys: pytest.
     assert f"lfbuild: {new}: " in (told := capsys.readouterr().err)
     assert f"hint: lfbuild verify {new}" in told
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["tiny.llamafile", "tiny.EXE", "tiny"])
+@pytest.mark.parametrize("cut_bytes", [1, 200, 20_000])
+def test_a_file_of_ours_that_lost_its_end_is_no_release(new: Path, tmp_path: Path, name: str, cut_bytes: int) -> None:
+    torn = new.with_name(name)
+    torn.write_bytes(new.read_bytes()[:-cut_bytes])
+
+    with pytest.raises(FormatError) as indexed:
+        index(torn, file_url="", threads=1, report=SilentReport())
+    with pytest.raises(FormatError) as caught:
+        published(torn, str(tmp_path / "www"))
+
+    assert str(indexed.value) == str(caught.value)
+    what = "the comment of the ZIP end record is cut off" if cut_bytes == 1 else "no ZIP end record in the last 64 KiB"
+    assert str(caught.value) == f"{torn}: {what}"
+    assert caught.value.hint == "the file is not a ZIP, or it was cut off while it was written"
+    assert not (tmp_path / "www").exists()
+
+
+def test_an_empty_file_is_no_release(tmp_path: Path) -> None:
+    empty = tmp_path / "model.bin"
+    empty.touch()
+
+    with pytest.raises(FormatError) as caught:
+        published(empty, str(tmp_path / "www"))
+
+    assert str(caught.value) == f"{empty}: is empty, so there is nothing to update to"
+    assert not (tmp_path / "www").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("model.gguf", tiny_gguf()),
+        ("model.llamafile", tiny_gguf()),
+        ("notes.txt", b"What is the capital of France?\n"),
+    ],
+)
+def test_any_file_that_is_no_program_is_published_as_it_is(tmp_path: Path, name: str, data: bytes) -> None:
+    path = tmp_path / name
+    path.write_bytes(data)
+
+    updated(tmp_path / "here", published(path, str(tmp_path / "www")).url)
+
+    assert (tmp_path / "here").read_bytes() == data

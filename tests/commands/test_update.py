@@ -27,7 +27,16 @@ from lfbuild.channel.index import ReleaseIndex
 from lfbuild.channel.partial import updating
 from lfbuild.commands.index import index
 from lfbuild.commands.update import UpdateOrder, check_for_update, give_up, update
-from lfbuild.errors import FROM_THE_BEGINNING, KEPT, FetchError, HostError, IntegrityError, RecipeError, TrustError
+from lfbuild.errors import (
+    FROM_THE_BEGINNING,
+    KEPT,
+    FetchError,
+    HostError,
+    IntegrityError,
+    RecipeError,
+    TrustError,
+    command,
+)
 from lfbuild.fetch.network import Network
 from lfbuild.fetch.pace import Clock
 from lfbuild.fetch.parallel import Manners
@@ -75,12 +84,13 @@ class Counted(Noted):
     def __init__(self) -> None:
         super().__init__()
         self.counts: dict[str, tuple[int, int | None]] = {}
+        self.expected: list[int] = []
 
     @contextmanager
     def step(self, title: str, /, *, total: int | None = None, unit: Unit = "bytes") -> Iterator[Step]:
         del unit
         done = list[int]()
-        yield SimpleNamespace(advance=lambda amount, **_: done.append(amount), expect=lambda _: None)
+        yield SimpleNamespace(advance=lambda amount, **_: done.append(amount), expect=self.expected.append)
         self.counts[title] = sum(done), total
 
 
@@ -185,7 +195,7 @@ def test_what_the_disk_has_no_room_for_is_not_begun(
     assert str(caught.value) == (
         f"{old.parent}: the new file needs {size_words(size)}, and {size_words(size - 1000)} are free"
     )
-    assert caught.value.hint == "--in-place needs 16.6 KiB; or free some space"
+    assert caught.value.hint == "--in-place needs 16.2 KiB; or free some space"
     assert old.read_bytes() == before
     assert beside(old) == []
     assert body_bytes(server) == 32 * 5, "leaves"
@@ -409,6 +419,33 @@ def test_a_renamed_file_whose_releases_lie_in_a_folder_is_told_to_name_its_relea
         )
 
 
+@pytest.mark.parametrize("name", ["a#b", "a?b"])
+def test_a_hint_has_the_whole_name_of_a_folder(old: Path, tmp_path: Path, name: str) -> None:
+    folder = write_new(tmp_path / name, "other.llamafile").parent
+
+    with pytest.raises(FetchError) as named:
+        updated(old, folder)
+    with pytest.raises(FetchError) as looked_in:
+        updated(old, f"{folder}/")
+
+    assert named.value.hint == f"check the address; if {folder} is a folder, write {folder}/"
+    assert looked_in.value.hint.endswith(command("update", old, f"{folder}/NAME"))
+    assert updated(old, folder / "other.llamafile", how=check_for_update).url == f"{folder}/other.llamafile.lfindex"
+
+
+def test_a_folder_that_is_missing_is_refused_and_not_made(server: WebServer, url: str, tmp_path: Path) -> None:
+    missing = tmp_path / "no" / "such"
+
+    for act in (lambda: updated(missing / "tiny.llamafile", url), lambda: give_up(missing / "tiny.llamafile")):
+        with pytest.raises(HostError) as caught:
+            act()
+        assert str(caught.value) == f"{missing}: is no folder, so nothing can be written there"
+        assert caught.value.hint == "make it, or name another"
+
+    assert not (tmp_path / "no").exists()
+    assert server.asked == []
+
+
 def test_a_file_that_is_not_there_is_fetched(url: str, tmp_path: Path, new: Path) -> None:
     path = tmp_path / "fresh.llamafile"
 
@@ -485,7 +522,17 @@ def test_a_release_that_is_not_ours_is_one_all_the_same(tmp_path: Path, old: Pat
     path = write_zip(there / "tiny.llamafile", Stored("m.gguf", model(changed=True)), Stored("x", b"x" * 99))
     index(path, file_url="", threads=1, report=SilentReport())
 
-    updated(old, serve(server, there))
+    url, before = serve(server, there), old.read_bytes()
+    with pytest.raises(TrustError) as caught:
+        updated(old, url)
+    assert str(caught.value) == (
+        f"{old}: is tiny 1, and the release at {url}.lfindex is a file that tells nothing of itself; "
+        "nothing was changed"
+    )
+    assert caught.value.hint == "check the address; --another takes that release all the same"
+    assert old.read_bytes() == before
+
+    updated(old, url, another=True)
 
     assert old.read_bytes() == path.read_bytes()
 
@@ -734,6 +781,29 @@ def test_a_server_that_stops_sending_parts_in_between_is_read_whole_from_then_on
     assert report.notes[-1] == f"{told}; so all of it is read, {size_words(new.stat().st_size)}"
 
 
+def test_what_came_before_a_server_stopped_sending_parts_counts(
+    server: WebServer, url: str, old: Path, new: Path
+) -> None:
+    page = server.pages["/tiny.llamafile"]
+
+    class Stopping(Noted):
+        @contextmanager
+        def step(self, title: str, /, *, total: int | None = None, unit: Unit = "bytes") -> Iterator[Step]:
+            del total, unit
+
+            def advance(*_: object, **__: object) -> None:
+                page.ignores_ranges |= title == "fetch the rest"
+
+            yield SimpleNamespace(advance=advance, expect=lambda _: None)
+
+    wanted_bytes = updated(old, url, how=check_for_update).wanted_bytes
+
+    outcome = updated(old, url, Stopping())
+
+    assert old.read_bytes() == new.read_bytes()
+    assert new.stat().st_size < outcome.body_bytes < new.stat().st_size + wanted_bytes
+
+
 def test_a_server_that_sends_only_whole_files_and_the_wrong_one_is_refused(
     server: WebServer, url: str, old: Path
 ) -> None:
@@ -764,6 +834,22 @@ def test_what_came_of_a_whole_file_serves_when_the_server_sends_parts_again(
     assert path.read_bytes() == new.read_bytes()
     assert outcome.kept_bytes > 10_000
     assert outcome.body_bytes == outcome.wanted_bytes - outcome.kept_bytes
+
+
+def test_what_is_kept_of_a_whole_file_is_told_though_all_of_it_comes_again(
+    server: WebServer, url: str, tmp_path: Path, new: Path
+) -> None:
+    path, page = tmp_path / "fresh.llamafile", server.pages["/tiny.llamafile"]
+    page.ignores_ranges, page.cut_after = True, [10**9, *[20_000] * 9]
+    with pytest.raises(FetchError):
+        updated(path, url)
+    page.cut_after = []
+
+    outcome = updated(path, url)
+
+    assert path.read_bytes() == new.read_bytes()
+    assert outcome.kept_bytes > 10_000
+    assert new.stat().st_size - 2000 < outcome.body_bytes <= new.stat().st_size
 
 
 def test_a_whole_file_that_came_is_not_read_again(
@@ -1190,6 +1276,19 @@ def test_a_file_of_any_name_is_found_at_its_address(server: WebServer, tmp_path:
     updated(tmp_path / "here", f"{server.url}/{quote(name)}")
 
     assert (tmp_path / "here").read_bytes() == new.read_bytes()
+
+
+def test_a_file_whose_name_is_no_utf_8_is_found_in_a_folder_of_a_server(
+    server: WebServer, old: Path, new: Path
+) -> None:
+    named = old.rename(old.with_name(os.fsdecode(b"\xff.llamafile")))
+    index(new, file_url=f"{server.url}/tiny.llamafile", threads=1, report=SilentReport())
+    server.pages["/tiny.llamafile"] = Page(data=new.read_bytes())
+    server.pages["/%FF.llamafile.lfindex"] = Page(data=new.with_name("tiny.llamafile.lfindex").read_bytes())
+
+    updated(named, f"{server.url}/")
+
+    assert named.read_bytes() == new.read_bytes()
 
 
 @pytest.mark.parametrize("name", STRANGE_NAMES)

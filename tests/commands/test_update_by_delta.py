@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from blake3 import blake3
-from tests.commands.test_update import Noted, beside, body_bytes, damaged, serve, updated
+from tests.commands.test_update import Counted, Noted, beside, body_bytes, damaged, serve, updated
 from tests.fetch.conftest import server
 from tests.world.files import verified, weights, write_tiny_file
 from tests.world.models import Q8_0, TinyTensor, tiny_gguf
@@ -30,25 +30,28 @@ if TYPE_CHECKING:
 
     from tests.fetch.webserver import WebServer
 
+    from lfbuild.errors import LfbuildError
     from lfbuild.report import Step, Unit
 
 __all__ = ["server"]
 
 CHANCE = random.Random(9)  # noqa: S311  # the same bytes in each run
 TENSORS = (TinyTensor("a.weight", (256, 64), Q8_0), TinyTensor("b.weight", (256, 64), Q8_0))
+WHOLE_BLOCKS = (TinyTensor("a.weight", (256, 17)), TinyTensor("b.weight", (256, 17)))
+"""As large, and cut into blocks of 1 KiB that are all whole."""
 NOISE = CHANCE.randbytes(len(TENSORS[1].data))
 
 
-def model(change: int) -> bytes:
+def model(change: int, tensors: tuple[TinyTensor, ...] = TENSORS) -> bytes:
     """A model of noise; every hundredth byte of its second tensor is another one."""
-    data = tiny_gguf(tensors=TENSORS)
+    data = tiny_gguf(tensors=tensors)
     noise = bytes(byte ^ change if at % 100 == 7 else byte for at, byte in enumerate(NOISE))
-    return data.replace(TENSORS[1].data, noise)
+    return data.replace(tensors[1].data, noise)
 
 
-def write_noise(folder: Path, *, change: int) -> Path:
+def write_noise(folder: Path, *, change: int, tensors: tuple[TinyTensor, ...] = TENSORS) -> Path:
     folder.mkdir()
-    return write_tiny_file(folder, members=(weights(data=model(change)),))
+    return write_tiny_file(folder, members=(weights(data=model(change, tensors)),))
 
 
 @pytest.fixture
@@ -122,16 +125,119 @@ def test_a_difference_is_taken_where_the_server_sends_only_whole_files(
         page.ignores_ranges = True
 
     looked = updated(old, url, how=check_for_update)
-    outcome = updated(old, url, report, at_most_bytes=delta.stat().st_size)
+    server.asked.clear()
+    outcome = updated(old, url, report, at_most_bytes=2 * delta.stat().st_size)
 
     assert old.read_bytes() == new.read_bytes()
     assert [route.kind for route in looked.routes] == [route.kind for route in outcome.routes] == ["delta", "whole"]
     assert looked.copied_bytes == outcome.copied_bytes > 18_000
-    assert outcome.body_bytes == delta.stat().st_size
+    assert outcome.body_bytes == 2 * delta.stat().st_size, "its beginning, which is all of it, and it"
     assert report.notes[0] == f"{url}: the server sends only whole files (200 instead of 206)"
     assert "the published difference: " in report.notes[1]
     asked = [it.sent_bytes for it in server.asked if it.path == "/tiny.llamafile" and it.range is None]
     assert asked == [], "the file itself is not asked for whole"
+
+
+def test_a_difference_is_not_even_begun_where_it_would_be_more_than_was_allowed(
+    server: WebServer, url: str, old: Path, delta: Path
+) -> None:
+    for page in server.pages.values():
+        page.ignores_ranges = True
+    before, cost = old.read_bytes(), 2 * delta.stat().st_size
+
+    with pytest.raises(FetchError) as caught:
+        updated(old, url, at_most_bytes=cost - 1)
+
+    assert str(caught.value) == (
+        f"{url}.lfindex: {size_words(cost)} would have to be fetched, more than the {size_words(cost - 1)} that "
+        "--at-most allows"
+    )
+    assert body_bytes(server, "/from-1.lfdelta") == 0
+    assert old.read_bytes() == before
+
+
+def test_of_a_server_without_ranges_a_difference_that_broke_off_comes_whole_again(
+    server: WebServer, url: str, old: Path, new: Path, delta: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfbuild.channel.carry.BLOCK_BYTES", 64)
+    page, size = server.pages["/from-1.lfdelta"], delta.stat().st_size
+    server.pages["/tiny.llamafile"].ignores_ranges = page.ignores_ranges = True
+    page.cut_after = [10**9, 0, *[size // 2] * 3]  # its beginning, with the leaves; the answer that is no range
+    with pytest.raises(FetchError):
+        updated(old, url)
+    page.cut_after = []
+    (route, *_) = updated(old, url, how=check_for_update).routes
+    counted = Counted()
+    server.asked.clear()
+
+    outcome = updated(old, url, counted, at_most_bytes=2 * size)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert (route.kind, route.body_bytes) == ("delta", size)
+    assert outcome.body_bytes == 2 * size
+    done, _ = counted.counts["fetch the published difference"]
+    assert (done, counted.expected) == (size, [size])
+
+
+def test_a_difference_that_broke_off_is_not_fetched_whole_where_that_is_more_than_was_allowed(
+    server: WebServer, url: str, old: Path, new: Path, delta: Path, report: Noted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lfbuild.channel.carry.BLOCK_BYTES", 64)
+    page, size = server.pages["/from-1.lfdelta"], delta.stat().st_size
+    page.cut_after = [size // 2, 0, 0, 0, 0]
+    with pytest.raises(FetchError):
+        updated(old, url)
+    page.cut_after, page.ignores_ranges = [], True
+    server.asked.clear()
+
+    with pytest.raises(FetchError, match="would have to be fetched, more than"):
+        updated(old, url, report, at_most_bytes=size - 1)
+
+    assert report.notes[-1].endswith(" that --at-most allows; so the published difference is not taken")
+    assert body_bytes(server) < 1000, "leaves only"
+
+
+def test_what_came_of_a_difference_that_is_of_no_use_counts(server: WebServer, url: str, old: Path, new: Path) -> None:
+    server.pages["/from-1.lfdelta"].cut_after = [300, *[0] * 99]
+
+    outcome = updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert outcome.body_bytes == outcome.wanted_bytes + 300
+
+
+def test_a_difference_between_tensors_of_whole_blocks_brings_the_leaves_too(server: WebServer, tmp_path: Path) -> None:
+    old = write_noise(tmp_path / "here", change=0, tensors=WHOLE_BLOCKS)
+    new = write_noise(tmp_path / "there", change=1, tensors=WHOLE_BLOCKS)
+    delta = difference(old, new, new.parent / "from-1.lfdelta")
+    index(new, file_url="", threads=1, report=SilentReport(), deltas=(delta,))
+    url = serve(server, new.parent)
+    for page in server.pages.values():
+        page.ignores_ranges = True
+
+    updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+    asked = [it.sent_bytes for it in server.asked if it.path == "/tiny.llamafile" and it.range is None]
+    assert asked == [], "the file itself is not asked for whole"
+
+
+@pytest.mark.parametrize("error", [ToolError("s3", "needs boto3"), HostError("s3", "cannot be read")])
+def test_a_difference_that_cannot_be_looked_at_leaves_the_whole_file(
+    server: WebServer, url: str, old: Path, new: Path, monkeypatch: pytest.MonkeyPatch, error: LfbuildError
+) -> None:
+    for page in server.pages.values():
+        page.ignores_ranges = True
+    monkeypatch.setattr("lfbuild.delta.apply.resolve_head", lambda *_, **__: _raise(error))
+
+    outcome = updated(old, url)
+
+    assert old.read_bytes() == new.read_bytes()
+    assert [route.kind for route in outcome.routes] == ["whole"]
+
+
+def _raise(error: LfbuildError) -> None:
+    raise error
 
 
 def test_a_difference_is_taken_where_ranges_would_be_better_and_the_server_has_none(

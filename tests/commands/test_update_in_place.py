@@ -152,7 +152,7 @@ def test_what_the_disk_has_no_room_for_in_place_is_not_begun(
         updated(old, url, in_place=True)
 
     assert (
-        str(caught.value) == f"{old.parent}: the change in place needs 16.6 KiB, and {size_words(size // 2)} are free"
+        str(caught.value) == f"{old.parent}: the change in place needs 16.2 KiB, and {size_words(size // 2)} are free"
     )
     assert old.read_bytes() == before
     assert beside(old) == []
@@ -180,6 +180,24 @@ def test_in_place_an_update_takes_the_room_that_was_reckoned(tmp_path: Path, mon
 
     assert old.read_bytes() == new.read_bytes()
     assert taken == pytest.approx(reckoned, rel=0.02)
+
+
+def test_in_place_a_gap_takes_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reckoned = list[int]()
+    monkeypatch.setattr("lfbuild.commands.update.refuse_full_disk_in_place", lambda _, size: reckoned.append(size))
+
+    for room_bytes in (8 << 20, 64 << 20):
+        old, new = (tmp_path / f"{name} {room_bytes}" / "tiny.llamafile" for name in ("old", "new"))
+        for path, is_new in ((old, False), (new, True)):
+            path.parent.mkdir()
+            write_tiny_file(path.parent, members=members(changed=is_new), room_bytes=room_bytes)
+        index(new, file_url="", threads=1, report=SilentReport())
+        updated(old, new, in_place=True)
+        assert old.read_bytes() == new.read_bytes()
+
+    smaller, larger = reckoned
+    assert larger - smaller < 1000
+    assert smaller < 3 << 20
 
 
 def test_a_journal_that_cannot_be_read_back_is_no_success(

@@ -166,6 +166,18 @@ def test_a_stretch_is_asked_for_three_times_and_no_more(server: WebServer, page:
     assert [asked.range for asked in server.asked] == ["bytes=0-99999", "bytes=50000-99999", "bytes=50000-99999"]
 
 
+@pytest.mark.parametrize("how", [fetch_units, fetch_whole])
+def test_what_came_in_vain_is_told_too(page: Page, url: str, hours: Hours, how: Callable[..., Traffic]) -> None:
+    page.cut_after = [60_000, 9_000, 9_000]
+    remote = Places(Network(timeout_s=5), clock=hours.clock).remote(url, size_bytes=len(DATA))
+    manners, told = Manners(most_connections=1, clock=hours.clock, silence_s=5), list[int]()
+
+    with pytest.raises(FetchError):
+        how(remote, ALL[:2], Judge(), manners=manners, on_traffic=told.append)
+
+    assert sum(told) == 78_000
+
+
 @dataclass
 class Breaking:
     """A file whose answers break off, each after as many bytes as it is told, and then after none any more."""

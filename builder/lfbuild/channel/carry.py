@@ -20,7 +20,7 @@ from lfbuild.channel.describe import run_digest
 from lfbuild.channel.route import Wanted
 from lfbuild.errors import IntegrityError
 from lfbuild.fetch.answers import ChangedError, RangesRefusedError
-from lfbuild.fetch.parallel import Traffic, fetch_units, fetch_whole
+from lfbuild.fetch.parallel import fetch_units, fetch_whole
 from lfbuild.fetch.ranges import Span
 from lfbuild.formats.blocks import BLOCK_BYTES, DIGEST_BYTES, Cuts
 from lfbuild.host.moving import read_into
@@ -79,8 +79,9 @@ def fetch_the_rest(
     manners: Manners,
     line: Line | None,
     is_whole: bool,
+    on_traffic: Callable[[int], None],
     report: Report,
-) -> Traffic:
+) -> None:
     """Fetch wanted blocks in ranges, or out of the whole file, and keep those that are what they should be.
 
     Raises:
@@ -92,7 +93,7 @@ def fetch_the_rest(
     left = [block.span for block in wanted if block.span.offset not in partial.done]
     holes = [(hole.offset, hole.size_bytes) for hole in target.holes]
     if not left:
-        return Traffic(requests=0, body_bytes=0)
+        return
 
     def is_stored(span: Span, data: memoryview) -> bool:
         block = blocks[span]
@@ -103,7 +104,8 @@ def fetch_the_rest(
 
     if is_whole:
         with _whole_step(report, left) as step:
-            return fetch_whole(remote, left, is_stored, manners=manners, on_bytes=step.advance)
+            fetch_whole(remote, left, is_stored, manners=manners, on_bytes=step.advance, on_traffic=on_traffic)
+        return
     with report.step("fetch the rest", total=sum(span.size_bytes for span in left)) as step:
 
         def accept(span: Span, data: memoryview) -> bool:
@@ -111,7 +113,7 @@ def fetch_the_rest(
             step.advance(span.size_bytes if is_right else 0)
             return is_right
 
-        return fetch_units(remote, left, accept, manners=manners, line=line)
+        fetch_units(remote, left, accept, manners=manners, line=line, on_traffic=on_traffic)
 
 
 def _whole_step(report: Report, wanted: Sequence[Span]) -> AbstractContextManager[Step]:
@@ -119,27 +121,44 @@ def _whole_step(report: Report, wanted: Sequence[Span]) -> AbstractContextManage
     return report.step("fetch the whole file", total=max(span.end for span in wanted))
 
 
-def fetch_delta(partial: Partial, remote: Remote, *, manners: Manners, line: Line | None, report: Report) -> Traffic:
+def fetch_delta(
+    partial: Partial,
+    remote: Remote,
+    *,
+    manners: Manners,
+    line: Line | None,
+    allow: Callable[[int], None],
+    on_traffic: Callable[[int], None],
+    report: Report,
+) -> None:
     """Fetch a published difference into a file of its own; it is judged as one, when all of it is there.
 
+    `allow` raises where so many bytes may not come: of a server without ranges all come, whatever is here already.
+
     Raises:
-        FetchError: it could not be had; what came is kept.
+        FetchError: it could not be had, or would be more than is allowed; what came is kept.
     """
     left = [span for span in _pieces(partial.size_bytes) if span.offset not in partial.done]
     if not left:
-        return Traffic(requests=0, body_bytes=0)
-    with report.step("fetch the published difference", total=sum(span.size_bytes for span in left)) as step:
+        return
+    total = sum(span.size_bytes for span in left)
+    with report.step("fetch the published difference", total=total) as step:
 
         def accept(span: Span, data: memoryview) -> bool:
             partial.store(span.offset, data, blake3(data).digest())
-            step.advance(span.size_bytes)
             return True
 
+        def accept_part(span: Span, data: memoryview) -> bool:
+            step.advance(span.size_bytes)
+            return accept(span, data)
+
         try:
-            return fetch_units(remote, left, accept, manners=manners, line=line)
+            fetch_units(remote, left, accept_part, manners=manners, line=line, on_traffic=on_traffic)
         except RangesRefusedError:
             left = [span for span in left if span.offset not in partial.done]
-            return fetch_whole(remote, left, accept, manners=manners)
+            allow(partial.size_bytes)
+            step.expect(total - sum(span.size_bytes for span in left) + left[-1].end)
+            fetch_whole(remote, left, accept, manners=manners, on_bytes=step.advance, on_traffic=on_traffic)
 
 
 def is_delta(partial: Partial, digest: bytes) -> bool:
@@ -288,8 +307,9 @@ def fetch_unknown(
     remote: Remote,
     *,
     manners: Manners,
+    on_traffic: Callable[[int], None],
     report: Report,
-) -> tuple[dict[bytes, bytes], Traffic]:
+) -> dict[bytes, bytes]:
     """From a server that sends only whole files: read one, keep the runs that are not `at_hand`, learn their leaves.
 
     The leaves would stand behind the bytes that they judge. So here alone bytes are written before they are judged, run
@@ -323,8 +343,8 @@ def fetch_unknown(
 
     blocks = [block for run in unknown for block in run.blocks]
     with _whole_step(report, blocks) as step:
-        traffic = fetch_whole(remote, blocks, accept, manners=manners, on_bytes=step.advance)
-    return learnt, traffic
+        fetch_whole(remote, blocks, accept, manners=manners, on_bytes=step.advance, on_traffic=on_traffic)
+    return learnt
 
 
 @dataclass(frozen=True, slots=True)

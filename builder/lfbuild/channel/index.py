@@ -110,7 +110,7 @@ class FileRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def reference_to(name: str) -> str:
     """How a control file names what lies beside it: as in an address, where `#`, `?`, `%` and `:` mean something."""
-    return quote(name)
+    return quote(name, errors="surrogateescape")
 
 
 class _Description(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

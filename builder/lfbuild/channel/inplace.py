@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
     from lfbuild.channel.carry import NewBytes
     from lfbuild.channel.plan import Plan
+    from lfbuild.manifest.matching import Stretch
     from lfbuild.report import Report
 
-_PIECE_BYTES: Final = 1 << 20
-_ZEROS: Final = bytes(_PIECE_BYTES)
+PIECE_BYTES: Final = 1 << 20
+"""The journal gets the new file in pieces of this size: one of nothing but zeros takes nothing of it."""
+_ZEROS: Final = bytes(PIECE_BYTES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,11 +68,15 @@ def limited_to_place(plan: Plan, path: Path) -> Plan:
 def plan_in_place(plan: Plan, path: Path) -> InPlace:
     """Take out of such a plan what `path` has in its place already."""
     own = next(number for number, seed in enumerate(plan.seeds) if seed.path == path)
-    stays = [copy for copy in plan.supplies.copies if copy.seed == own and copy.seed_offset == copy.offset]
-    moves = tuple(copy for copy in plan.supplies.copies if copy not in stays)
+
+    def stays(copy: Stretch) -> bool:
+        return copy.seed == own and copy.seed_offset == copy.offset
+
+    copies = plan.supplies.copies
+    moves = tuple(copy for copy in copies if not stays(copy))
     return InPlace(
         plan=replace(plan, supplies=replace(plan.supplies, copies=moves)),
-        standing=tuple(Span(copy.offset, copy.size_bytes) for copy in stays),
+        standing=tuple(Span(copy.offset, copy.size_bytes) for copy in copies if stays(copy)),
     )
 
 
@@ -108,7 +114,7 @@ def commit(new: NewBytes, path: Path, file: BinaryIO, *, report: Report) -> int:
 def _differences(new: NewBytes, old: int) -> Iterator[tuple[int, bytes]]:
     """Pieces of the new file that are not in the old one where they belong."""
     for span in new.missing():
-        for offset in range(span.offset, span.end, _PIECE_BYTES):
-            data = new.read(offset, min(_PIECE_BYTES, span.end - offset))
+        for offset in range(span.offset, span.end, PIECE_BYTES):
+            data = new.read(offset, min(PIECE_BYTES, span.end - offset))
             if read_at(old, offset, len(data)) != data:
                 yield offset, data

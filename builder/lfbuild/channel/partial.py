@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final, Self
 from lfbuild.errors import HostError
 from lfbuild.fetch.ranges import Span
 from lfbuild.formats.blocks import BLOCK_BYTES, BlockIndex, Cuts
-from lfbuild.host.files import host_error, own_as, take_place
+from lfbuild.host.files import check_target, host_error, own_as, take_place
 from lfbuild.host.locks import locked
 from lfbuild.host.moving import copy_range, write_all
 from lfbuild.host.room import disk_bytes
@@ -190,8 +190,9 @@ def updating(target: Path) -> Iterator[None]:
     """Be the only one that updates `target`.
 
     Raises:
-        HostError: another lfbuild does, or its folder cannot be written.
+        HostError: another lfbuild does, or its folder is missing or cannot be written.
     """
+    check_target(target)
 
     def refuse() -> None:
         raise HostError(target, "is being updated by another lfbuild right now", hint="wait until it has finished")

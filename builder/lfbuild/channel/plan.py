@@ -80,6 +80,12 @@ class Begun(Protocol):
     def held(self, delta: DeltaRecord, /) -> int:
         """How many bytes of a published difference an earlier run has fetched already."""
 
+    def allow(self, size_bytes: int, /) -> None:
+        """Raise a `FetchError` where so many more bytes may not be fetched."""
+
+    def count(self, size_bytes: int, /) -> None:
+        """So many bytes came over the line."""
+
 
 def make_plan(release: Release, seeds: Sequence[Seed], begun: Begun, *, places: Places, manners: Manners) -> Plan:
     """Decide where each byte comes from.
@@ -96,7 +102,7 @@ def make_plan(release: Release, seeds: Sequence[Seed], begun: Begun, *, places: 
         remote = release.remote(places, release.index.leaves_file)
         known |= fetch_leaves(remote, missing, manners=manners, line=release.line)
     except RangesRefusedError as refused:
-        known |= leaves_in_deltas(release, maps, places=places, manners=manners)
+        known |= leaves_in_deltas(release, maps, begun, places=places, manners=manners)
         if any(leaves.digest not in known for leaves in missing):
             known |= begun.learn(leaves_at_hand(release.index, maps) | recorded, refused)
         else:
@@ -105,7 +111,15 @@ def make_plan(release: Release, seeds: Sequence[Seed], begun: Begun, *, places: 
     supplies = find_supplies(maps, target)
     done = begun.done(target, supplies.wanted)
     old_roots = {seed.found.root.hex() for seed in seeds}
-    routes = find_routes(supplies, release.index, old_roots=old_roots, line=release.line, done=done, held=begun.held)
+    routes = find_routes(
+        supplies,
+        release.index,
+        old_roots=old_roots,
+        line=release.line,
+        done=done,
+        held=begun.held,
+        has_ranges=not refusal,
+    )
     return Plan(
         release=release,
         target=target,

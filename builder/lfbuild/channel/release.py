@@ -62,6 +62,11 @@ def is_folder(url: str) -> bool:
     return _path_and_query(url)[0].endswith("/")
 
 
+def shown_address(url: str) -> str:
+    """The same as it may be shown; what is no address has no secrets, and `#` and `?` are letters of its name."""
+    return without_secrets(url) if "://" in url else url
+
+
 def _path_and_query(url: str) -> tuple[str, str]:
     """What is no address has no query."""
     path, mark, query = url.partition("?") if "://" in url else (url, "", "")
@@ -82,7 +87,7 @@ def address_beside(url: str, reference: str) -> str:
         old, new = urlsplit(url).scheme, urlsplit(target).scheme
         local_path(target)
     except (ValueError, FetchError) as error:
-        raise FormatError(without_secrets(url), f"tells of {reference!r}, which is no address") from error
+        raise FormatError(shown_address(url), f"tells of {reference!r}, which is no address") from error
     is_local = local_path(url) is not None
     if not is_local and (new not in ("http", "https", "s3", "oci") or (old == "https" and new == "http")):
         what = f"leads to {without_secrets(target)}, where a control file from {old}:// may not lead"
@@ -109,7 +114,7 @@ def load_release(places: Places, url: str, *, limit_bytes_per_s: int | None = No
         IntegrityError: it is damaged.
     """
     got = places.read(url, limit_bytes=MOST_INDEX_BYTES)
-    where = without_secrets(url)
+    where = shown_address(url)
     index = ReleaseIndex.parse(got.data, where=where)
     bytes_per_s = min(limit_bytes_per_s or GUESSED_LINE.bytes_per_s, GUESSED_LINE.bytes_per_s)
     # The first answer took the way to the server twice: once for the connection, once for the request.

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lfbuild.archive.reader import opened
+from lfbuild.channel.inplace import PIECE_BYTES
 from lfbuild.channel.work import delta_bytes_held
+from lfbuild.fetch.ranges import Span
 from lfbuild.host.files import can_share
 from lfbuild.host.moving import SHARED_BYTES
 from lfbuild.host.room import bytes_in_place, disk_bytes
+from lfbuild.manifest.filemap import Zeros
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
     from lfbuild.channel.inplace import InPlace
     from lfbuild.channel.partial import Partial
     from lfbuild.channel.plan import Plan
-    from lfbuild.fetch.ranges import Span
     from lfbuild.manifest.matching import Stretch
 
 
@@ -54,12 +56,18 @@ def find_room(plan: Plan, partial: Partial, *, standing: Collection[Span] = ()) 
 def bytes_gathered_in_place(in_place: InPlace, partial: Partial) -> int:
     """What it takes to write a plan in place: what changes is gathered first, and gone only when the file is complete.
 
+    Gaps are neither gathered nor written: the journal clears them.
+
     Raises:
         HostError, FormatError: a file at hand cannot be opened.
     """
-    size = in_place.plan.target.size_bytes
-    gathered = find_room(in_place.plan, partial, standing=in_place.standing).needed_bytes
-    changed = size - sum(span.size_bytes for span in in_place.standing)
+    target, standing = in_place.plan.target, in_place.standing
+    size = target.size_bytes
+    gaps = [Span(part.offset, part.size_bytes) for part in target.parts if isinstance(part, Zeros)]
+    gathered = find_room(in_place.plan, partial, standing=(*standing, *gaps)).needed_bytes
+    # What the journal has of a gap's ends is in one piece with what stands beside it.
+    cleared = sum(max(gap.size_bytes - 2 * PIECE_BYTES, 0) for gap in gaps)
+    changed = size - sum(span.size_bytes for span in standing) - cleared
     return gathered + bytes_in_place(partial.target, changed_bytes=changed, new_bytes=size)
 
 

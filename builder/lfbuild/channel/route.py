@@ -87,6 +87,7 @@ def find_routes(
     line: Line,
     done: Collection[int] = (),
     held: Callable[[DeltaRecord], int] = lambda _: 0,
+    has_ranges: bool = True,
 ) -> tuple[Route, ...]:
     """The ways there are, the best first.
 
@@ -105,11 +106,17 @@ def find_routes(
     ]
     for delta in index.deltas:
         if delta.old in old_roots:
-            left = delta.size_bytes - held(delta)
+            left = delta_bytes_left(delta, held(delta), has_ranges=has_ranges)
             seconds = _one_request(left, line)
             routes.append(Route(kind="delta", body_bytes=left, requests=1, seconds=seconds, delta=delta))
     routes.append(whole_route(index.file.size_bytes, line))
     return tuple(sorted(routes, key=lambda route: (route.seconds, route.body_bytes)))
+
+
+def delta_bytes_left(delta: DeltaRecord, held_bytes: int, *, has_ranges: bool) -> int:
+    """What of a published difference comes over the line: without ranges all of it, if not all is here."""
+    left = delta.size_bytes - held_bytes
+    return delta.size_bytes if left and not has_ranges else left
 
 
 def whole_route(size_bytes: int, line: Line) -> Route:

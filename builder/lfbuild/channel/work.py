@@ -20,7 +20,7 @@ from lfbuild.channel.carry import (
 from lfbuild.channel.index import FileRecord
 from lfbuild.channel.mend import copy_again
 from lfbuild.channel.partial import Partial, blocks_done, opened_partial
-from lfbuild.channel.route import whole_route
+from lfbuild.channel.route import delta_bytes_left, whole_route
 from lfbuild.errors import FetchError, FormatError, IntegrityError, ToolError
 from lfbuild.fetch.answers import ChangedError, NotThereError, RangesRefusedError
 from lfbuild.fetch.ranges import Span, plan_pieces
@@ -64,6 +64,8 @@ class Work:
         """The way by which all came, with the leaves, from a server that sends only whole files."""
         self.body_bytes = 0
         """What came over the line so far."""
+        root = bytes.fromhex(release.index.root)
+        self._recorded = blocks_done(partial.target, root=root, size_bytes=partial.size_bytes)
 
     @cached_property
     def _file(self) -> Remote:
@@ -72,24 +74,36 @@ class Work:
 
     def recorded(self) -> Mapping[Span, bytes]:
         """See `Begun`."""
-        root = bytes.fromhex(self._release.index.root)
-        return blocks_done(self._partial.target, root=root, size_bytes=self._partial.size_bytes)
+        return self._recorded
+
+    def allow(self, size_bytes: int, /) -> None:
+        """See `Begun`: what came already counts too, but nothing is refused that costs nothing."""
+        most, all_of_it = self._means.at_most_bytes, self.body_bytes + size_bytes
+        if most is not None and size_bytes and all_of_it > most:
+            allowed = f"more than the {size_words(most)} that --at-most allows"
+            what = f"{size_words(all_of_it)} would have to be fetched, {allowed}"
+            hint = "name a file that has more of it with --seed, or allow more"
+            raise FetchError(self._release.where, what, hint=hint)
+
+    def count(self, size_bytes: int, /) -> None:
+        """See `Begun`."""
+        self.body_bytes += size_bytes
 
     def learn(self, at_hand: Collection[bytes], refused: RangesRefusedError, /) -> dict[bytes, bytes]:
         """See `Begun`."""
-        size = self._release.index.file.size_bytes
-        self._refuse_more_than_allowed(size)
+        size, before = self._release.index.file.size_bytes, self.body_bytes
+        self.allow(size)
         self._means.report.note(f"{refused}; so all of it is read, {size_words(size)}")
-        leaves, traffic = fetch_unknown(
+        leaves = fetch_unknown(
             self._partial,
             self._release.index,
             at_hand,
             self._file,
             manners=self._means.manners,
+            on_traffic=self.count,
             report=self._means.report,
         )
-        self.learnt = replace(whole_route(size, self._release.line), body_bytes=traffic.body_bytes)
-        self.body_bytes += traffic.body_bytes
+        self.learnt = replace(whole_route(size, self._release.line), body_bytes=self.body_bytes - before)
         return leaves
 
     def done(self, target: FileMap, wanted: Sequence[Wanted], /) -> Collection[int]:
@@ -102,13 +116,17 @@ class Work:
         """See `Begun`."""
         return delta_bytes_held(self._partial.target, delta)
 
+    def kept_bytes(self, plan: Plan) -> int:
+        """What an earlier run had kept out of what was wanted; what came with the leaves is there for the plan, too."""
+        return sum(block.span.size_bytes for block in plan.supplies.wanted if block.span in self._recorded)
+
     def refuse_too_much(self, plan: Plan) -> None:
         """Refuse a plan by which more would be fetched than is allowed.
 
         Raises:
             FetchError: it is such a plan.
         """
-        self._refuse_more_than_allowed(plan.routes[0].body_bytes)
+        self.allow(plan.routes[0].body_bytes)
 
     def carry_out(self, plan: Plan) -> None:
         """Make the new file complete, by the best of the ways that leads there.
@@ -125,7 +143,7 @@ class Work:
         """Bring everything into the new file that is not there yet, from files at hand or over the line."""
         best = plan.routes[0]
         if best.delta is None or not self._take_delta(plan, best.delta):
-            self._refuse_more_than_allowed(self._line_bytes(plan, plan.supplies.wanted))
+            self.allow(self._line_bytes(plan, plan.supplies.wanted))
             seeds = [seed.path for seed in plan.seeds]
             copy_what_is_here(self._partial, plan.supplies, seeds, report=self._means.report)
             self._fetch(plan, plan.supplies.wanted)
@@ -155,7 +173,7 @@ class Work:
         if left:
             size = sum(block.span.size_bytes for block in left)
             report.note(f"{size_words(size)} turned out wrong, and no file at hand has them whole; they are fetched")
-            self._refuse_more_than_allowed(self._line_bytes(plan, left))
+            self.allow(self._line_bytes(plan, left))
             self._fetch(plan, left)
         if judge(new, plan.target, threads=threads, report=report):
             raise IntegrityError(self._partial.path, "is not what was written there", hint="check the disk")
@@ -169,11 +187,11 @@ class Work:
             delta = next((route.delta for route in plan.routes if route.delta), None)
             if delta is not None and plan.routes[0].delta is None:  # not as good as ranges, but there are none
                 self._means.report.note(f"{refused}; so the published difference is taken")
-                self._refuse_more_than_allowed(delta.size_bytes - self.held(delta))
+                self.allow(delta_bytes_left(delta, self.held(delta), has_ranges=False))
                 if self._take_delta(plan, delta):
                     return
             size = self._release.index.file.size_bytes
-            self._refuse_more_than_allowed(size)
+            self.allow(size)
             self._means.report.note(f"{refused}; so all of it is read, {size_words(size)}")
             self._fetch_by(plan, wanted, is_whole=True)
 
@@ -185,7 +203,7 @@ class Work:
         return sum(piece.span.size_bytes for piece in plan_pieces(left, line=self._release.line))
 
     def _fetch_by(self, plan: Plan, wanted: Sequence[Wanted], *, is_whole: bool) -> None:
-        self.body_bytes += fetch_the_rest(
+        fetch_the_rest(
             self._partial,
             wanted,
             self._file,
@@ -193,8 +211,9 @@ class Work:
             manners=self._means.manners,
             line=self._release.line,
             is_whole=is_whole,
+            on_traffic=self.count,
             report=self._means.report,
-        ).body_bytes
+        )
 
     def _take_delta(self, plan: Plan, delta: DeltaRecord) -> bool:
         """Fetch a published difference and apply it; where it is of no use, that is told, and there are other ways.
@@ -223,16 +242,22 @@ class Work:
         if was_begun and not is_delta(fetched, digest):
             # What an earlier run fetched did not reach the disk, or was another one.
             fetched.restart()
-            self._refuse_more_than_allowed(delta.size_bytes)
+            self.allow(delta.size_bytes)
             self._bring_delta(fetched, remote)
         if not is_delta(fetched, digest):
             fetched.restart()
             raise IntegrityError(remote.where, "is not the difference that the control file promises")
 
     def _bring_delta(self, fetched: Partial, remote: Remote) -> None:
-        self.body_bytes += fetch_delta(
-            fetched, remote, manners=self._means.manners, line=self._release.line, report=self._means.report
-        ).body_bytes
+        fetch_delta(
+            fetched,
+            remote,
+            manners=self._means.manners,
+            line=self._release.line,
+            allow=self.allow,
+            on_traffic=self.count,
+            report=self._means.report,
+        )
 
     def _apply(self, plan: Plan, old: Seed, fetched: Partial) -> None:
         from lfbuild.delta.apply import DeltaStream, apply_delta, prepare
@@ -269,15 +294,6 @@ class Work:
         if findings:
             hint = "the release itself is broken; the old file is as it was"
             raise IntegrityError(self._partial.path, f"{findings[0].subject}: {findings[0].what}", hint=hint)
-
-    def _refuse_more_than_allowed(self, size: int) -> None:
-        """What came already counts too, but nothing is refused that costs nothing."""
-        most, all_of_it = self._means.at_most_bytes, self.body_bytes + size
-        if most is not None and size and all_of_it > most:
-            allowed = f"more than the {size_words(most)} that --at-most allows"
-            what = f"{size_words(all_of_it)} would have to be fetched, {allowed}"
-            hint = "name a file that has more of it with --seed, or allow more"
-            raise FetchError(self._release.where, what, hint=hint)
 
 
 def _is_whole(plan: Plan) -> bool:

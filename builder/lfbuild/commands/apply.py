@@ -20,7 +20,7 @@ from lfbuild.delta.side import Side
 from lfbuild.errors import FormatError, HostError, IntegrityError, LfbuildError
 from lfbuild.formats.delta import Identity
 from lfbuild.formats.gguf import MAGIC
-from lfbuild.host.files import check_target, host_error, refuse_overwriting, replacing
+from lfbuild.host.files import check_target, host_error, is_same_file, refuse_overwriting, replacing
 from lfbuild.host.inplace import had_alone, has_journal
 from lfbuild.host.room import bytes_in_place, refuse_full_disk_for_copy, refuse_full_disk_in_place
 
@@ -250,6 +250,9 @@ def _named(plan: Plan, *, beside: Path, where: str, force: bool) -> Path:
     if fault := name_fault(plan.new_name) or ("has a folder" if "/" in plan.new_name else ""):
         raise FormatError(where, f"the name {plan.new_name!r} that it gives the new file {fault}", hint="-o names it")
     target = beside.with_name(plan.new_name)
+    if is_same_file(target, beside):
+        what = "is the old file, and the delta calls the new one so too"
+        raise HostError(target, what, hint="-o names another, --in-place changes it")
     if target.exists() and not force:
         raise HostError(target, "is there already", hint="-o names another, --force replaces it")
     return target

@@ -14,6 +14,8 @@ from lfbuild.channel.index import INDEX_SUFFIX, LEAVES_SUFFIX, DeltaRecord, refe
 from lfbuild.commands.texts import refuse_odd_name, refuse_shared_names
 from lfbuild.commands.verify import verify
 from lfbuild.errors import FormatError, IntegrityError, RecipeError, command, problems_of
+from lfbuild.formats.executable import PROBE_BYTES, identify_program
+from lfbuild.formats.gguf import MAGIC
 from lfbuild.formats.names import check_file_address
 from lfbuild.host.files import replacing
 from lfbuild.manifest.mapping import map_file
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 ROOT_DIGITS: Final = 16
 """So much of a root tells files apart where it is part of a name."""
 _PIECE_BYTES: Final = 1 << 20
+_PROGRAM_SUFFIXES: Final = (".llamafile", ".exe")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,14 +96,32 @@ def map_whole(path: Path, *, threads: int, report: Report) -> tuple[FileMap, Man
     The map believes the manifest, so whoever updates would be the first to learn of damage.
 
     Raises:
-        FormatError, IntegrityError: it is damaged. HostError: it cannot be read.
+        FormatError: it is damaged, empty, or a program that ends without a ZIP directory.
+        IntegrityError: it is damaged. HostError: it cannot be read.
     """
     manifest = manifest_of(path)
+    if manifest is None:
+        _refuse_torn(path)
     for finding in verify(path, quick=False, threads=threads, report=report).findings if manifest else ():
         error = IntegrityError if finding.verdict == "untrue" else FormatError
         raise error(f"{path}: {finding.subject}", finding.what, hint=command("verify", path))
     with report.step(f"look at {path.name}") as step:
         return map_file(path, threads=threads, on_bytes=step.advance), manifest
+
+
+def _refuse_torn(path: Path) -> None:
+    """Refuse a program without a directory: one of ours that lost its end, whose manifest went with that.
+
+    Raises:
+        FormatError: it is one, or empty.
+    """
+    with opened(path) as file:
+        start = read_at(file.fileno(), 0, PROBE_BYTES)
+        if not start:
+            raise FormatError(path, "is empty, so there is nothing to update to")
+        is_program = identify_program(start).kind != "none" or path.suffix.lower() in _PROGRAM_SUFFIXES
+        if is_program and not start.startswith(MAGIC):
+            Reader(path, file)
 
 
 def delta_record(delta: Path, found: FileMap, *, url: str) -> DeltaRecord:

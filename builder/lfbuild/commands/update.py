@@ -22,7 +22,7 @@ from lfbuild.channel.partial import (
     updating,
 )
 from lfbuild.channel.plan import Seed, make_plan
-from lfbuild.channel.release import index_address, is_folder, load_release
+from lfbuild.channel.release import index_address, is_folder, load_release, shown_address
 from lfbuild.channel.room import bytes_gathered_in_place, find_room
 from lfbuild.channel.work import Means, Work, delta_bytes_held
 from lfbuild.commands.index import manifest_of
@@ -40,7 +40,6 @@ from lfbuild.errors import (
     command,
 )
 from lfbuild.fetch.answers import ChangedError, NotThereError
-from lfbuild.fetch.network import without_secrets
 from lfbuild.fetch.places import Places
 from lfbuild.host.files import find_facts, host_error, mode_of_new, refuse_another
 from lfbuild.host.inplace import had_alone, has_journal, used
@@ -83,7 +82,7 @@ class UpdateOrder:
     repair: bool = False
     """Read every byte of the file first, so that a damaged block is fetched anew."""
     another: bool = False
-    """Let the file become a release of another name."""
+    """Let the file become a release of another name, or of none."""
     at_most_bytes: int | None = None
     """Refuse a plan that would fetch more."""
 
@@ -219,8 +218,8 @@ def _update_to(release: Release, order: UpdateOrder, means: Means) -> Update:
                 # Beyond this point the file is the newer release, if nobody has changed it meanwhile.
                 partial.finish(mode=_mode(order.path), expected=before, kept_as=kept_as)
     outcome = _with_plan(told, plan)
-    if work.learnt is not None:  # what came with the leaves was there for the plan, and yet no run before has kept it
-        outcome = replace(outcome, kept_bytes=0, routes=(work.learnt,))
+    if work.learnt is not None:
+        outcome = replace(outcome, kept_bytes=work.kept_bytes(plan), routes=(work.learnt,))
     return replace(outcome, is_done=True, body_bytes=work.body_bytes)
 
 
@@ -281,13 +280,19 @@ class _OnlyLookedAt:
         """See `Begun`."""
         return delta_bytes_held(self._order.path, delta)
 
+    def allow(self, size_bytes: int, /) -> None:
+        """See `Begun`: whoever looks is told, and decides then."""
+
+    def count(self, size_bytes: int, /) -> None:
+        """See `Begun`: nobody asks."""
+
 
 def _release(order: UpdateOrder, places: Places, manners: Manners) -> Release:
     url = order.url or _own_address(order.path)
     try:
         return load_release(places, index_address(url, order.path.name), limit_bytes_per_s=manners.limit_bytes_per_s)
     except NotThereError as absent:
-        shown = without_secrets(url)
+        shown = shown_address(url)
         if is_folder(url):
             release = command("update", order.path, f"{shown}NAME")
             hint = f"it was looked for under this file's own name; where the release has another: {release}"
@@ -326,7 +331,7 @@ def _is_current(order: UpdateOrder, seeds: Sequence[Seed], release: Release) -> 
 
 def _compared(order: UpdateOrder, release: Release) -> Update:
     told = compare(order.path, release, is_read=order.repair)
-    if told.here_name and told.name and told.here_name != told.name and not order.another:
+    if told.here_name and told.here_name != told.name and not order.another:
         what = f"is {told.here}, and the release at {release.where} is {told.there}; nothing was changed"
         raise TrustError(order.path, what, hint="check the address; --another takes that release all the same")
     return told

@@ -60,9 +60,17 @@ class Manners:
 
 
 def fetch_units(
-    remote: Remote, units: Sequence[Span], accept: Accept, *, manners: Manners, line: Line | None = None
+    remote: Remote,
+    units: Sequence[Span],
+    accept: Accept,
+    *,
+    manners: Manners,
+    line: Line | None = None,
+    on_traffic: Callable[[int], None] = lambda _: None,
 ) -> Traffic:
     """Bring every one of `units`, in any order; `line` is what is known of the way to the server.
+
+    `on_traffic` is told of each byte that comes, whatever ends it.
 
     Raises:
         RangesRefusedError: only the whole file can be had.
@@ -72,7 +80,7 @@ def fetch_units(
     """
     if not units:
         return Traffic(requests=0, body_bytes=0)
-    return _Crew(remote, units, accept, manners, line).run()
+    return _Crew(remote, units, accept, manners, line, on_traffic).run()
 
 
 def fetch_whole(
@@ -82,17 +90,19 @@ def fetch_whole(
     *,
     manners: Manners,
     on_bytes: Callable[[int], None] = lambda _: None,
+    on_traffic: Callable[[int], None] = lambda _: None,
 ) -> Traffic:
     """Bring `units` out of the whole file, read from its beginning: for servers that send no parts.
 
-    `on_bytes` is told of all that comes, up to the end of the last unit; what comes once more is not counted.
+    `on_bytes` is told of all that comes, up to the end of the last unit; what comes once more is not counted, but
+    `on_traffic` is told of that too.
 
     Raises:
         As `fetch_units`.
     """
     if not units:
         return Traffic(requests=0, body_bytes=0)
-    crew = _Crew(remote, units, accept, manners, None)
+    crew = _Crew(remote, units, accept, manners, None, on_traffic)
     try:
         return crew.run_alone(on_bytes)
     except BaseException as stopped:
@@ -109,7 +119,13 @@ class _Crew:
     """The connections at work, and what is left for them to do."""
 
     def __init__(
-        self, remote: Remote, units: Sequence[Span], accept: Accept, manners: Manners, line: Line | None
+        self,
+        remote: Remote,
+        units: Sequence[Span],
+        accept: Accept,
+        manners: Manners,
+        line: Line | None,
+        on_traffic: Callable[[int], None],
     ) -> None:
         self._remote, self._accept, self._clock = remote, accept, manners.clock
         self._limit = Limit(manners.limit_bytes_per_s, manners.clock)
@@ -127,7 +143,7 @@ class _Crew:
         self._most, self._at_work, self._busy = manners.most_connections, 0, 0
         self._bodies: set[Body] = set()
         self._failure: BaseException | None = None
-        self._requests, self._body_bytes = 0, 0
+        self._requests, self._body_bytes, self._on_traffic = 0, 0, on_traffic
         self._on_bytes: Callable[[int], None] = lambda _: None
         self._reached = 0
 
@@ -304,9 +320,10 @@ class _Crew:
         self._tally.arrived(len(data))
         self._limit.take(len(data))
         with self._changed:
+            self._body_bytes += len(data)
+            self._on_traffic(len(data))
             if self._failure is not None:
                 raise _StoppedError
-            self._body_bytes += len(data)
         return data
 
     def reach(self, position: int) -> None:

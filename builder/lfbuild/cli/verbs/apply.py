@@ -42,7 +42,9 @@ def add(subparsers: Subparsers) -> Parser:
         help="where to write, over a file that is there too (default: the delta's name for it, beside FILE)",
     )
     parser.add_argument(
-        "--force", action="store_true", help="without -o: replace a file that has the delta's name already"
+        "--force",
+        action="store_true",
+        help="without -o: replace a file that has the delta's name already, but for FILE itself",
     )
     parser.add_argument(
         "--in-place", action="store_true", help="write what differs into FILE itself, which keeps its name"

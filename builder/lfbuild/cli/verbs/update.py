@@ -64,7 +64,9 @@ def add(subparsers: Subparsers) -> Parser:
         "--repair", action="store_true", help="read all of FILE first, so that what is damaged is fetched anew"
     )
     parser.add_argument(
-        "--another", action="store_true", help="let FILE become a release that has another name than FILE gives itself"
+        "--another",
+        action="store_true",
+        help="let FILE become a release that has another name than FILE gives itself, or none",
     )
     parser.add_argument("--keep-old", action="store_true", help="keep the old file as FILE.old")
     parser.add_argument(
