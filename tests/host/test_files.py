@@ -171,17 +171,15 @@ def test_a_pipe_in_the_place_of_the_target_is_refused(way: str, tmp_path: Path) 
     assert (tmp_path / "link").is_symlink()
 
 
-def test_a_link_in_the_place_of_the_target_is_followed(way: str, tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    (folder / "target").write_bytes(b"old")
-    (tmp_path / "link").symlink_to("folder/target")
+def test_a_link_in_the_place_of_the_target_is_replaced_and_what_it_leads_to_stays(way: str, tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("other")
 
     write(tmp_path / "link")
 
-    assert (tmp_path / "link").is_symlink()
-    assert (folder / "target").read_bytes() == NEW
-    assert names(tmp_path) == ["folder", "link"]
+    assert not (tmp_path / "link").is_symlink()
+    assert ((tmp_path / "link").read_bytes(), (tmp_path / "other").read_bytes()) == (NEW, b"old")
+    assert names(tmp_path) == ["link", "other"]
 
 
 def test_a_folder_that_may_not_be_written_is_told_before_there_is_work_for_it() -> None:

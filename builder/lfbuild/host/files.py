@@ -12,7 +12,6 @@ import os
 import shutil
 import stat
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from lfbuild.errors import FormatError, HostError
@@ -21,6 +20,7 @@ from lfbuild.host.unnamed import claim, give_name, hidden_name, open_unnamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
 _IDENTITY: Final = ("st_dev", "st_ino", "st_size", "st_mtime_ns")
 """What tells a file from another that has its name."""
@@ -38,15 +38,15 @@ def replacing(
 ) -> Iterator[BinaryIO]:
     """Write a file beside `target` and give it that name once it is complete and flushed.
 
-    A link is followed. `mode` is subject to the umask, as for any new file. `change` is handed the complete file under
-    a hidden name, for programs that need one; it may rewrite it, or replace it by another. `expected` is the file that
-    has the name now: if it is another one in the end, it stays. On an exception the old file stays as it was.
+    A link is replaced, and what it leads to stays as it is. `mode` is subject to the umask, as for any new file.
+    `change` is handed the complete file under a hidden name, for programs that need one; it may rewrite it, or replace
+    it by another. `expected` is the file that has the name now: if it is another one in the end, it stays. On an
+    exception the old file stays as it was.
 
     Raises:
         HostError: as `check_target`; the disk is full, or `target` is not the expected file any more.
     """
     check_target(target)
-    target = _followed(target)
     folder = target.parent
     try:
         descriptor, hidden = open_unnamed(folder, target.name, mode)
@@ -110,8 +110,8 @@ def check_target(target: Path) -> None:
     Raises:
         HostError: the folder is missing or may not be written, or `target` is a folder, a device or a pipe.
     """
+    folder = target.parent
     try:
-        folder = _followed(target).parent
         if target.is_dir():
             raise HostError(target, "is a folder, so no file can be written there", hint="name a file")
         if target.exists() and not target.is_file():
@@ -123,11 +123,6 @@ def check_target(target: Path) -> None:
             raise host_error(target, OSError(errno.EROFS if is_readonly else errno.EACCES, ""))
     except OSError as error:
         raise host_error(target, error) from error
-
-
-def _followed(path: Path) -> Path:
-    """Where a link leads; any other name as it is."""
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def is_same_file(one: Path, other: Path) -> bool:
