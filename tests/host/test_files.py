@@ -19,7 +19,7 @@ import pytest
 
 from lfbuild.errors import HostError
 from lfbuild.host import files
-from lfbuild.host.files import check_target, fsync_folder, host_error, replacing
+from lfbuild.host.files import check_target, fsync_folder, host_error, own_as, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,6 +132,30 @@ def test_the_umask_is_respected(way: str, mask: int, mode: int, expected: int, t
         file.write(b"x")
 
     assert stat.S_IMODE((tmp_path / "target").stat().st_mode) == expected
+
+
+def test_a_new_file_never_runs_as_its_owner_by_its_mode_alone(way: str, tmp_path: Path) -> None:
+    with replacing(tmp_path / "target", mode=0o6755) as file:
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o7000 == 0
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can be somebody else for a while")
+@pytest.mark.parametrize(("owner", "mode"), [(NOBODY, 0o4755), (0, 0o755)])
+def test_a_file_runs_as_its_owner_only_if_it_did_before(owner: int, mode: int, tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for path in (old, new):
+        path.write_bytes(b"x")
+    os.chown(old, owner, owner)
+    os.chown(new, NOBODY, NOBODY)
+    facts = old.stat()
+    with new.open("rb") as file:
+        os.seteuid(NOBODY)
+        try:
+            own_as(file.fileno(), facts, mode=0o4755)
+        finally:
+            os.seteuid(0)
+
+    assert stat.S_IMODE(new.stat().st_mode) == mode
 
 
 def test_names_may_be_as_long_as_the_file_system_allows(way: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from lfbuild.commands.new_engine import found_engine
 from lfbuild.commands.recover import settled
 from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import FormatError, Problem, RecipeError, command
-from lfbuild.host.files import can_share, check_target, expected_at, is_same_file, refuse_overwriting
+from lfbuild.host.files import can_share, check_target, expected_at, is_same_file, refuse_overwriting, runnable
 from lfbuild.host.inplace import had_alone, used
 from lfbuild.host.moving import SHARED_BYTES
 from lfbuild.host.room import bytes_in_place, refuse_full_disk, refuse_full_disk_in_place
@@ -266,7 +266,7 @@ class _Edit:
             threads=self._threads,
             report=self._report,
             sign=self._options.sign,
-            mode=self._mode(),
+            mode=runnable(self._mode()),
             expected=self._expected(),
         )
         return replace(swapped, done=True)

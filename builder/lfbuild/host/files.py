@@ -49,7 +49,7 @@ def replacing(
     check_target(target)
     folder = target.parent
     try:
-        descriptor, hidden = open_unnamed(folder, target.name, mode)
+        descriptor, hidden = open_unnamed(folder, target.name, mode & 0o777)
     except OSError as error:
         raise host_error(target, error) from error
     try:
@@ -272,7 +272,8 @@ def fsync_folder(folder: Path) -> None:
 def own_as(descriptor: int, old: os.stat_result | None, *, mode: int) -> None:
     """Give a new file its mode, and the owner of the one whose name it gets.
 
-    A file that root edits stays its owner's; anybody else can only make files of their own.
+    A file that root edits stays its owner's; anybody else can only make files of their own. What belongs to another
+    than the old one did, a copy too, gets no bit that has it run as its owner or group.
 
     Raises:
         OSError: what the system refuses.
@@ -281,7 +282,14 @@ def own_as(descriptor: int, old: os.stat_result | None, *, mode: int) -> None:
         return
     if old is not None and os.geteuid() == 0:
         os.fchown(descriptor, old.st_uid, old.st_gid)
+    if old is None or os.geteuid() not in {0, old.st_uid}:
+        mode &= 0o777
     os.fchmod(descriptor, mode)  # last: another owner takes bits of it away
+
+
+def runnable(mode: int) -> int:
+    """A mode with which whoever may read a file may run it, too."""
+    return mode | (mode & 0o444) >> 2
 
 
 def mode_of_new(folder: Path, mode: int) -> int:
