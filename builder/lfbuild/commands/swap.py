@@ -20,6 +20,7 @@ from lfbuild.host.moving import SHARED_BYTES
 from lfbuild.host.room import bytes_in_place, refuse_full_disk, refuse_full_disk_in_place
 from lfbuild.manifest.carry import append, rewrite, write_new_file
 from lfbuild.manifest.edit import (
+    bytes_in_room,
     changed,
     changes_nothing,
     journalled_bytes,
@@ -217,7 +218,7 @@ class _Edit:
             notes += self._new_file_notes(present, plan, cloning=cloning)
         else:
             changed, size = journalled_bytes(plan, present), plan.closing.file_size
-            needed = bytes_in_place(self._path, changed_bytes=changed, new_bytes=size)
+            needed = bytes_in_place(self._path, changed_bytes=changed, new_bytes=size) + bytes_in_room(plan, present)
             refuse_full_disk_in_place(self._path.absolute().parent, needed)
         return Swapped(
             path=self._path,
