@@ -206,6 +206,40 @@ def test_a_link_to_the_file_will_do(world: Path) -> None:
     assert (link / "chat").is_symlink()
 
 
+@posix
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["list"],
+        ["verify"],
+        ["recover"],
+        ["extract"],
+        ["import"],
+        ["compact"],
+        ["convert-back", "-o", "new"],
+        ["swap", "--name", "x"],
+        ["swap", "--name", "x", "-n"],
+        ["apply", "tiny.llamafile", "--in-place"],
+        ["diff", "tiny.llamafile", "-o", "new"],
+        ["publish", "www"],
+        ["update", "http://127.0.0.1:9/x"],
+        ["update", "http://127.0.0.1:9/x", "--check"],
+    ],
+    ids=" ".join,
+)
+def test_a_link_that_leads_to_itself_is_one_sentence(world: Path, capsys: Captured, words: list[str]) -> None:
+    launcher_file(world)
+    loop = world / "loop"
+    loop.symlink_to("loop")
+    capsys.readouterr()
+
+    assert main([words[0], str(loop), *words[1:], "-q"]) == 8
+
+    assert capsys.readouterr().err == (
+        f"lfbuild: {loop}: is a link that leads to itself\nlfbuild: hint: remove it, or name another file\n"
+    )
+
+
 def test_a_file_that_is_being_edited_by_another_process_is_refused(world: Path, capsys: Captured) -> None:
     path = launcher_file(world)
     capsys.readouterr()

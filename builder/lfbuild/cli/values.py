@@ -74,7 +74,7 @@ def _steps(path: Path) -> Iterator[Path]:
     for _ in range(_MOST_LINKS):
         path = Path(os.path.realpath(path.parent), path.name)
         yield path
-        if not os.path.islink(path):  # noqa: PTH114  # of a name that is too long, or not to be looked at, False
+        if not os.path.islink(path):  # noqa: PTH114  # False where it may not be looked at
             return
         path = path.parent / path.readlink()
     yield path

@@ -14,7 +14,15 @@ from lfbuild.commands.new_engine import found_engine
 from lfbuild.commands.recover import settled
 from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import FormatError, Problem, RecipeError, command
-from lfbuild.host.files import can_share, check_target, expected_at, is_same_file, refuse_overwriting, runnable
+from lfbuild.host.files import (
+    can_share,
+    check_target,
+    expected_at,
+    is_same_file,
+    real_path,
+    refuse_overwriting,
+    runnable,
+)
 from lfbuild.host.inplace import had_alone, used
 from lfbuild.host.moving import SHARED_BYTES
 from lfbuild.host.room import bytes_in_place, refuse_full_disk, refuse_full_disk_in_place
@@ -117,7 +125,7 @@ def swap(
     if options.output is not None:
         refuse_overwriting(options.output, words.paths())
         check_target(options.output)
-    path = path.resolve() if options.dry_run else settled(path, report=report)
+    path = real_path(path) if options.dry_run else settled(path, report=report)
     with contextlib.ExitStack() as stack:
         engine = _engine(stack, words, settings, report)
         alone = options.in_place and not options.dry_run

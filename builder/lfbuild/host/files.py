@@ -12,6 +12,7 @@ import os
 import shutil
 import stat
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 from lfbuild.errors import FormatError, HostError
@@ -20,7 +21,6 @@ from lfbuild.host.unnamed import claim, give_name, hidden_name, open_unnamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
 _IDENTITY: Final = ("st_dev", "st_ino", "st_size", "st_mtime_ns")
 """What tells a file from another that has its name."""
@@ -130,7 +130,19 @@ def is_same_file(one: Path, other: Path) -> bool:
     with contextlib.suppress(OSError):
         if one.samefile(other):
             return True
-    return one.resolve() == other.resolve()
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def real_path(path: Path) -> Path:
+    """Where a name leads, without links, whether there is something or not.
+
+    Raises:
+        HostError: it is a link that leads to itself.
+    """
+    found = Path(os.path.realpath(path))
+    if os.path.islink(found):  # noqa: PTH114  # False where it may not be looked at: whoever opens it is told
+        raise host_error(path, OSError(errno.ELOOP, os.strerror(errno.ELOOP)))
+    return found
 
 
 def expected_at(target: Path, path: Path, facts: os.stat_result) -> os.stat_result | None:
@@ -249,6 +261,7 @@ def host_error(where: Path | str, error: OSError) -> HostError:
         errno.EEXIST: ("there is a file of that name already", "remove it, or choose another name"),
         errno.ENOTDIR: ("a part of the path is not a folder", "check the path"),
         errno.EISDIR: ("is a folder, not a file", "name a file"),
+        errno.ELOOP: ("is a link that leads to itself", "remove it, or name another file"),
         errno.ETXTBSY: ("is being run right now", "stop it first"),
         errno.EIO: ("the disk reported a read or write error", "check the disk"),
         errno.ENAMETOOLONG: ("the name is too long for this file system", "choose a shorter one"),
