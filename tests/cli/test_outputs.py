@@ -74,6 +74,23 @@ def test_every_file_that_is_written_by_name_is_found_through_links() -> None:
 @pytest.mark.parametrize(
     "words",
     [
+        ["diff", "old", "new"],
+        ["squash", "old", "delta", "delta"],
+        ["import", "old"],
+        ["convert-back", "old"],
+        ["swap", "old", "--name", "x"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_folder_that_is_absent_is_told_before_anything_is_read(lfbuild: Lfbuild, words: list[str]) -> None:
+    told = lfbuild(*words, "-o", "none/x")
+
+    assert (told.code, told.err.splitlines()[0]) == (8, "lfbuild: none: is no folder, so nothing can be written there")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
         ["compact", "tiny.llamafile"],
         ["convert-back", "tiny.llamafile", "--target", "linux-x86_64"],
         ["swap", "tiny.llamafile", "--name", "x"],
