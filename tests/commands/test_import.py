@@ -120,7 +120,8 @@ def test_a_private_file_stays_private_and_its_owners_whatever_root_makes_of_it(
     run(*words)
 
     facts = path.stat()
-    assert (facts.st_mode, facts.st_uid, facts.st_gid) == (0o100600, 12345, 12345)
+    mode = 0o100700 if make is foreign_file else 0o100600  # one that becomes ours may be run by whoever may read it
+    assert (facts.st_mode, facts.st_uid, facts.st_gid) == (mode, 12345, 12345)
 
 
 @pytest.mark.parametrize(("make", "words"), REWRITES)
@@ -146,7 +147,43 @@ def test_a_copy_of_a_private_file_is_private(world: Path) -> None:
 
     run("import", "tiny.llamafile", "-o", "copy.llamafile")
 
-    assert (world / "copy.llamafile").stat().st_mode == 0o100600
+    assert (world / "copy.llamafile").stat().st_mode == 0o100700
+
+
+@pytest.mark.parametrize("words", [["import"], ["swap", "--name", "x"]], ids=lambda words: words[0])
+def test_a_llamafile_that_was_fetched_without_its_mode_can_be_run_once_it_is_ours(
+    world: Path, words: list[str]
+) -> None:
+    path = foreign_file(world)
+    path.chmod(0o644)
+
+    run(words[0], path, *words[1:])
+
+    assert path.stat().st_mode == 0o100755
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give a file to another user")
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (foreign_file, ["import"]),
+        (foreign_file, ["swap", "--name", "x"]),
+        (launcher_file, ["swap", "--name", "x"]),
+        (launcher_file, ["compact"]),
+        (launcher_file, ["convert-back", "--target", LINUX]),
+    ],
+)
+def test_a_copy_of_a_file_that_runs_as_its_owner_does_not_run_as_whoever_made_it(
+    world: Path, make: Callable[[Path], Path], words: list[str]
+) -> None:
+    path = make(world)
+    os.chown(path, 12345, 12345)
+    path.chmod(0o6755)
+
+    run(words[0], path, *words[1:], "-o", "copy")
+
+    facts = (world / "copy").stat()
+    assert (facts.st_mode, facts.st_uid) == (0o100755, 0)
 
 
 def test_weights_that_lie_anywhere_are_moved_when_asked(world: Path, capsys: Captured) -> None:

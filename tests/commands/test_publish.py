@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,6 @@ from lfbuild.report import SilentReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -79,6 +79,17 @@ def test_the_release_before_stays_for_updates_that_are_under_way(new: Path, tmp_
     assert before.url == after.url
     assert before.file_url != after.file_url
     assert all((tmp_path / "www").joinpath(url).exists() for url in (before.file_url, after.file_url))
+
+
+def test_a_control_file_that_is_a_link_gives_way_and_what_it_leads_to_stays(new: Path, tmp_path: Path) -> None:
+    before = published(write_old(tmp_path / "before"), str(tmp_path / "archive"))
+    kept = Path(before.url).read_bytes()
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / Path(before.url).name).symlink_to(before.url)
+
+    published(new, str(tmp_path / "www"))
+
+    assert Path(before.url).read_bytes() == kept
 
 
 def test_publishing_again_puts_only_the_control_file(new: Path, tmp_path: Path) -> None:

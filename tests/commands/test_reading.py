@@ -253,6 +253,20 @@ def test_extract_replaces_nothing_unless_told(tmp_path: Path, capsys: Captured) 
     assert target.read_bytes() == tiny_gguf()
 
 
+def test_extract_puts_a_member_in_the_place_of_a_link_and_not_where_that_leads(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    file, target, outside = write_tiny_file(tmp_path), tmp_path / "out" / MODEL_NAME, tmp_path / "outside"
+    target.parent.mkdir()
+    outside.write_bytes(b"precious")
+    target.symlink_to("../outside")
+
+    answer_of(capsys, "extract", file, MODEL_NAME, "-d", tmp_path / "out", "--force")
+
+    assert outside.read_bytes() == b"precious"
+    assert not target.is_symlink()
+
+
 def test_extract_begins_nothing_that_the_disk_has_no_room_for(
     tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

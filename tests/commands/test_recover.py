@@ -16,6 +16,7 @@ from lfbuild.host.inplace import had_alone, has_journal, journal_path, used
 from lfbuild.manifest.edit import Changes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 posix = pytest.mark.skipif(os.name != "posix", reason="elsewhere files have no owner that a number tells")
@@ -111,11 +112,31 @@ def test_who_cannot_write_reads_the_old_version_while_it_counts(world: Path, cap
     assert ".args" in {member["name"] for member in json.loads(capsys.readouterr().out)}
 
 
+def made_writable(journal: Path) -> str:
+    journal.chmod(0o666)
+    return f"runs chmod g-w,o-w {journal}"
+
+
+def made_a_link(journal: Path) -> str:
+    journal.symlink_to(journal.rename(journal.with_name("elsewhere")))
+    return "puts the file that it leads to in its place"
+
+
+def made_somebody_elses(journal: Path) -> str:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file to another user")
+    os.chown(journal, 12345, -1)
+    return f"takes it over by chown, or has its owner run lfbuild recover {journal.with_name('tiny.llamafile')}"
+
+
 @posix
+@pytest.mark.parametrize("make", [made_writable, made_a_link, made_somebody_elses])
 @pytest.mark.parametrize("before", ["reserve", "cut"], ids=["before the mark", "before the mark is cut off"])
-def test_a_journal_that_others_may_have_written_is_not_carried_out(world: Path, capsys: Captured, before: str) -> None:
+def test_a_journal_that_others_may_have_written_is_not_carried_out_nor_removed_where_the_file_needs_it(
+    world: Path, capsys: Captured, before: str, make: Callable[[Path], str]
+) -> None:
     path = interrupted(world, before=before)
-    journal_path(path).chmod(0o666)
+    trusting = make(journal_path(path))
     stood = path.read_bytes()
     capsys.readouterr()
 
@@ -123,11 +144,19 @@ def test_a_journal_that_others_may_have_written_is_not_carried_out(world: Path, 
     assert main(["swap", str(path), "--name", "x", "-q"]) == 8
 
     what = "may have been written by somebody else than the owner of tiny.llamafile, so it is not carried out"
-    assert capsys.readouterr().err.endswith(
-        f"lfbuild: {journal_path(path)}: {what}\nlfbuild: hint: have its own owner run lfbuild recover, or remove it\n"
-    )
+    lost = "it must not be removed, as without it tiny.llamafile is lost: "
+    hint = f"{lost}who trusts it {trusting}" if before == "cut" else f"who trusts it {trusting}; or remove it"
+    assert capsys.readouterr().err.endswith(f"lfbuild: {journal_path(path)}: {what}\nlfbuild: hint: {hint}\n")
     assert path.read_bytes() == stood
     assert has_journal(path)
+
+
+@posix
+def test_a_journal_that_leads_to_itself_is_none(world: Path) -> None:
+    path = launcher_file(world)
+    journal_path(path).symlink_to(journal_path(path))
+
+    assert main(["recover", str(path), "-q"]) == 0
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give a file to another user")
@@ -175,6 +204,40 @@ def test_a_link_to_the_file_will_do(world: Path) -> None:
 
     assert verified(path) == []
     assert (link / "chat").is_symlink()
+
+
+@posix
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["list"],
+        ["verify"],
+        ["recover"],
+        ["extract"],
+        ["import"],
+        ["compact"],
+        ["convert-back", "-o", "new"],
+        ["swap", "--name", "x"],
+        ["swap", "--name", "x", "-n"],
+        ["apply", "tiny.llamafile", "--in-place"],
+        ["diff", "tiny.llamafile", "-o", "new"],
+        ["publish", "www"],
+        ["update", "http://127.0.0.1:9/x"],
+        ["update", "http://127.0.0.1:9/x", "--check"],
+    ],
+    ids=" ".join,
+)
+def test_a_link_that_leads_to_itself_is_one_sentence(world: Path, capsys: Captured, words: list[str]) -> None:
+    launcher_file(world)
+    loop = world / "loop"
+    loop.symlink_to("loop")
+    capsys.readouterr()
+
+    assert main([words[0], str(loop), *words[1:], "-q"]) == 8
+
+    assert capsys.readouterr().err == (
+        f"lfbuild: {loop}: is a link that leads to itself\nlfbuild: hint: remove it, or name another file\n"
+    )
 
 
 def test_a_file_that_is_being_edited_by_another_process_is_refused(world: Path, capsys: Captured) -> None:

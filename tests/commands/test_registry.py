@@ -218,6 +218,46 @@ def test_a_registry_that_is_down_is_one_sentence_and_the_folder_stays_to_be_push
     )
 
 
+@needs_zig
+def test_a_release_that_is_pushed_again_is_the_same_artifact_whatever_its_files_are_called(
+    world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_engines(world, capsys)
+    (world / "z.toml").write_text(RECIPE.replace('name = "chat"', 'name = "a"\noutput = "z.bin"'), encoding="utf-8")
+    pushed = []
+
+    def push(files: Sequence[Path], _: OciAddress, *, annotations: dict[str, str], **__: object) -> str:
+        pushed.append(([path.name for path in files], annotations))
+        return "sha256:7"
+
+    monkeypatch.setattr("lfbuild.commands.release.push", push)
+    words = ["-o", "one", "--push", "oci://localhost/acme/chat:1", "--quiet"]
+
+    assert main(["release", "z.toml", "chat.toml", *words]) == 0
+    assert main(["release", *words]) == 0
+
+    first, again = pushed
+    assert first == again
+    assert first[0] == sorted(path.name for path in (world / "one").iterdir())
+    assert first[1] == {"org.opencontainers.image.title": "chat 0.1.0, a 0.1.0"}
+
+
+@needs_zig
+def test_a_folder_with_more_than_what_was_released_is_not_pushed(
+    world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_engines(world, capsys)
+    assert main(["release", "chat.toml", "-o", "one", "--quiet"]) == 0
+    (world / "one" / "more").mkdir()
+    capsys.readouterr()
+
+    with _stand_in(monkeypatch) as pushed:
+        assert main(["release", "-o", "one", "--push", "oci://localhost/acme/chat:1", "--quiet"]) == 5
+
+    assert pushed == []
+    assert capsys.readouterr().err.startswith("lfbuild: one: is not the release that its SHA256SUMS tells of\n")
+
+
 @contextlib.contextmanager
 def _stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, list[str]]]]:
     """Instead of a registry: what would have been pushed where."""

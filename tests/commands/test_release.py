@@ -188,8 +188,8 @@ def test_a_release_that_cannot_be_made_leaves_nothing(released: Path, capsys: Ca
     ("words", "said"),
     [
         (("--tag", "v2"), "chat.toml:1: llamafile.version: is 0.1.0, but the tag is v2\n"),
-        (("--previous", "engine"), "engine: holds no .llamafile and no .exe, so it is no earlier release\n"),
-        (("--previous", "none"), "none: is no folder, so it holds no earlier release\n"),
+        (("--previous", "engine"), "engine: holds no .llamafile, no .exe and nothing with its "),
+        (("--previous", "none"), "none: is no folder, so it holds no release\n"),
         (("-o", "out"), "out: is there already, and is never written over\n"),
         (("-o", "no/where"), "no: is no folder, so nothing can be written there\n"),
     ],
@@ -201,6 +201,28 @@ def test_what_does_not_fit_a_release_is_told(
 
     assert capsys.readouterr().err.startswith(f"lfbuild: {said}")
     assert not (released / "next").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--tag", "v9.9"),
+        ("--previous", "out"),
+        ("--target", "linux-x86_64"),
+        ("--builder", "urn:me"),
+        ("--launcher", "ccache"),
+        ("--jobs", "3"),
+    ],
+)
+def test_what_decides_how_a_release_is_made_has_no_place_where_none_is_made(
+    world: Path, capsys: Captured, words: tuple[str, str]
+) -> None:
+    assert main(["release", "-o", "out", "--push", "oci://localhost/a:1", *words]) == 2
+
+    assert capsys.readouterr().err == (
+        f"lfbuild: release: without a recipe nothing is made, so {words[0]} has no place beside --push\n"
+        "lfbuild: hint: name a recipe, or leave it out\n"
+    )
 
 
 def test_two_recipes_that_make_one_name_are_refused(released: Path, capsys: Captured) -> None:

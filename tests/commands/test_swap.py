@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from blake3 import blake3
 from tests.commands.world import engine_of, keep_engines
 from tests.world.edits import LARGER_ENGINE, NEW_ENGINE, engine_file, launcher_file, new_slice
 from tests.world.files import MODEL_NAME, default_members, manifest_of, sign_file, verified, weights, write_tiny_file
@@ -653,6 +654,23 @@ def test_a_disk_too_full_for_a_change_in_place_is_told_before_it_begins(
     assert told[0].startswith(f"lfbuild: {world}: the change in place needs ")
     assert told[0].endswith(", and 512 B are free")
     assert told[1:] == ["lfbuild: hint: free some space"]
+    assert path.read_bytes() == old
+
+
+def test_spare_room_of_a_file_takes_nothing_of_the_disk_until_an_engine_stands_there(
+    world: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = launcher_file(world, room_bytes=200_000)
+    old = path.read_bytes()
+    (world / "bare").write_bytes(tiny_elf(20) + blake3(b"an engine").digest(100_000))
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=90_000, f_frsize=1))
+
+    told = refusal(capsys, path, "--engine", world / "bare", "--in-place", code=8)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=110_000, f_frsize=1))
+    (change,) = swapped(capsys, path, "--engine", world / "bare", "--in-place", "--dry-run")["changes"]  # type: ignore[misc]
+
+    assert told.startswith(f"lfbuild: {world}: the change in place needs ")
+    assert change["how"] == "in the spare slot"
     assert path.read_bytes() == old
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from lfbuild.errors import HostError
 from lfbuild.host import files
-from lfbuild.host.files import check_target, fsync_folder, host_error, replacing
+from lfbuild.host.files import check_target, fsync_folder, host_error, own_as, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,6 +134,30 @@ def test_the_umask_is_respected(way: str, mask: int, mode: int, expected: int, t
     assert stat.S_IMODE((tmp_path / "target").stat().st_mode) == expected
 
 
+def test_a_new_file_never_runs_as_its_owner_by_its_mode_alone(way: str, tmp_path: Path) -> None:
+    with replacing(tmp_path / "target", mode=0o6755) as file:
+        assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o7000 == 0
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can be somebody else for a while")
+@pytest.mark.parametrize(("owner", "mode"), [(NOBODY, 0o4755), (0, 0o755)])
+def test_a_file_runs_as_its_owner_only_if_it_did_before(owner: int, mode: int, tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    for path in (old, new):
+        path.write_bytes(b"x")
+    os.chown(old, owner, owner)
+    os.chown(new, NOBODY, NOBODY)
+    facts = old.stat()
+    with new.open("rb") as file:
+        os.seteuid(NOBODY)
+        try:
+            own_as(file.fileno(), facts, mode=0o4755)
+        finally:
+            os.seteuid(0)
+
+    assert stat.S_IMODE(new.stat().st_mode) == mode
+
+
 def test_names_may_be_as_long_as_the_file_system_allows(way: str, tmp_path: Path) -> None:
     target = tmp_path / ("模" * 85)
     write(target)
@@ -171,17 +195,15 @@ def test_a_pipe_in_the_place_of_the_target_is_refused(way: str, tmp_path: Path) 
     assert (tmp_path / "link").is_symlink()
 
 
-def test_a_link_in_the_place_of_the_target_is_followed(way: str, tmp_path: Path) -> None:
-    folder = tmp_path / "folder"
-    folder.mkdir()
-    (folder / "target").write_bytes(b"old")
-    (tmp_path / "link").symlink_to("folder/target")
+def test_a_link_in_the_place_of_the_target_is_replaced_and_what_it_leads_to_stays(way: str, tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("other")
 
     write(tmp_path / "link")
 
-    assert (tmp_path / "link").is_symlink()
-    assert (folder / "target").read_bytes() == NEW
-    assert names(tmp_path) == ["folder", "link"]
+    assert not (tmp_path / "link").is_symlink()
+    assert ((tmp_path / "link").read_bytes(), (tmp_path / "other").read_bytes()) == (NEW, b"old")
+    assert names(tmp_path) == ["link", "other"]
 
 
 def test_a_folder_that_may_not_be_written_is_told_before_there_is_work_for_it() -> None:
@@ -345,7 +367,7 @@ def test_writers_at_the_same_time_never_mix(way: str, tmp_path: Path) -> None:
 
 
 def test_what_is_not_known_is_told_in_the_systems_own_words() -> None:
-    assert str(host_error("x", OSError(errno.ELOOP, "Too many levels"))) == "x: Too many levels"
+    assert str(host_error("x", OSError(errno.ENXIO, "No such device"))) == "x: No such device"
     assert str(host_error("x", OSError("odd"))) == "x: odd"
 
 

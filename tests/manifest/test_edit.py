@@ -32,7 +32,7 @@ from lfbuild.archive.source import FileSource
 from lfbuild.commands.compact import compact
 from lfbuild.errors import FormatError, HostError, IntegrityError
 from lfbuild.formats.args import ARGS_NAME
-from lfbuild.host.inplace import has_journal
+from lfbuild.host.inplace import has_journal, journal_path
 from lfbuild.manifest.edit import Changes, plan_in_place
 from lfbuild.manifest.model import Release
 from lfbuild.manifest.order import PackMember
@@ -390,6 +390,26 @@ def test_an_edit_that_is_stopped_before_its_journal_is_complete_leaves_the_old_v
 
     assert path.read_bytes() == old
     assert not has_journal(path)
+
+
+def test_a_journal_that_the_disk_does_not_give_back_leaves_the_old_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = launcher_file(tmp_path)
+    old = path.read_bytes()
+
+    def complete(journal: JournalWriter, **given: Any) -> None:
+        real(journal, **given)
+        journal_path(path).write_bytes(journal_path(path).read_bytes()[:-1])
+
+    real = JournalWriter.complete
+    monkeypatch.setattr(JournalWriter, "complete", complete)
+    with pytest.raises(IntegrityError):
+        edit_in_place(path, ROOM_AND_JOURNAL)
+
+    assert path.read_bytes() == old
+    assert not has_journal(path)
+    assert verified(path) == []
 
 
 def test_an_end_that_was_written_is_gone_for_good_before_the_engine_it_refers_to(tmp_path: Path) -> None:

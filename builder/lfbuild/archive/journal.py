@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shlex
 import stat
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Self
@@ -24,10 +25,10 @@ from blake3 import blake3
 
 from lfbuild.archive.layout import place_end
 from lfbuild.archive.reader import read_at
-from lfbuild.errors import FormatError, HostError, IntegrityError
+from lfbuild.errors import FormatError, HostError, IntegrityError, command
 from lfbuild.formats.journal import BOUND_BYTES, JournalHeader, JournalRecord
 from lfbuild.formats.seal import SEAL_BYTES
-from lfbuild.host.files import fsync_folder, host_error
+from lfbuild.host.files import fsync_folder, host_error, open_regular
 from lfbuild.host.inplace import clear_range, flush, journal_path, reserve
 from lfbuild.host.moving import write_all
 
@@ -270,10 +271,15 @@ def _do(target: int, record: JournalRecord, data: bytes) -> None:
 
 def _refuse_if_marked(path: Path, target: int, error: FormatError) -> None:
     """A journal that cannot be carried out is nothing lost, unless carrying it out had begun."""
-    size = os.fstat(target).st_size
-    if size >= SEAL_BYTES and b" redo  " in read_at(target, size - SEAL_BYTES, SEAL_BYTES):
+    if _is_marked(target):
         what = f"its edit was interrupted, and the journal that would finish it is damaged ({error.what})"
         raise FormatError(path, what, hint="get the file again") from error
+
+
+def _is_marked(target: int) -> bool:
+    """Whether a file may be torn, so that the journal alone has all of it."""
+    size = os.fstat(target).st_size
+    return size >= SEAL_BYTES and b" redo  " in read_at(target, size - SEAL_BYTES, SEAL_BYTES)
 
 
 @contextlib.contextmanager
@@ -282,6 +288,7 @@ def _loaded(path: Path) -> Iterator[_Journal]:
 
     Raises:
         _IncompleteError: there is none that was completed.
+        HostError: it cannot be read, or somebody else may have written it.
     """
     where = journal_path(path)
     try:
@@ -289,6 +296,8 @@ def _loaded(path: Path) -> Iterator[_Journal]:
     except FileNotFoundError:
         raise _IncompleteError(where, "is not there") from None
     except OSError as error:
+        if where.is_symlink():
+            raise _stranger(where, path, trusting="puts the file that it leads to in its place") from error
         raise host_error(where, error) from error
     with open(descriptor, "rb", buffering=0) as file:  # noqa: PTH123  # a descriptor, not a path
         _refuse_strangers(file.fileno(), where, path)
@@ -308,12 +317,24 @@ def _refuse_strangers(descriptor: int, where: Path, path: Path) -> None:
     if os.name != "posix":
         return
     journal, file = os.fstat(descriptor), path.stat()
+    if not stat.S_ISREG(journal.st_mode) or journal.st_uid not in {file.st_uid, os.geteuid(), 0}:
+        trusting = f"takes it over by chown, or has its owner run {command('recover', path)}"
+        raise _stranger(where, path, trusting=trusting)
     # Where a file system knows no modes, everybody may write everything.
-    others_write = journal.st_mode & ~file.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    is_trusted = journal.st_uid in {file.st_uid, os.geteuid(), 0} and not others_write
-    if not stat.S_ISREG(journal.st_mode) or not is_trusted:
-        what = f"may have been written by somebody else than the owner of {path.name}, so it is not carried out"
-        raise HostError(where, what, hint="have its own owner run lfbuild recover, or remove it")
+    if journal.st_mode & ~file.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise _stranger(where, path, trusting=f"runs {shlex.join(['chmod', 'g-w,o-w', str(where)])}")
+
+
+def _stranger(where: Path, path: Path, *, trusting: str) -> HostError:
+    """The sentence for a journal that is not carried out; `trusting` is what somebody does who knows who wrote it."""
+    what = f"may have been written by somebody else than the owner of {path.name}, so it is not carried out"
+    with open(open_regular(path), "rb", buffering=0) as file:  # noqa: PTH123  # a descriptor, not a path
+        is_needed = _is_marked(file.fileno())
+    if is_needed:
+        hint = f"it must not be removed, as without it {path.name} is lost: who trusts it {trusting}"
+    else:
+        hint = f"who trusts it {trusting}; or remove it"
+    return HostError(where, what, hint=hint)
 
 
 def _read_header(descriptor: int, where: Path) -> JournalHeader:

@@ -38,9 +38,10 @@ class Context:
 
     def settled(self, path: Path) -> Path:
         """`path` again, once an edit of that file that was interrupted is finished, and it can be read."""
+        from lfbuild.host.files import real_path
         from lfbuild.host.inplace import has_journal
 
-        if has_journal(path.resolve()):  # seldom: `list` need not pay for the import
+        if has_journal(real_path(path)):  # seldom: `list` need not pay for the import
             from lfbuild.commands.recover import settled
 
             settled(path, report=self.report, for_reading=True)

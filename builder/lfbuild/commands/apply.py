@@ -161,6 +161,7 @@ def squash(old: Path, deltas: Sequence[DeltaSource], output: Path, *, threads: i
         FormatError, IntegrityError, ToolError, HostError: as `apply`.
     """
     refuse_overwriting(output, (old, *_files(deltas)))
+    check_target(output)
     folder = _folder(old, output)
     with (
         _chain(deltas) as chain,

@@ -7,19 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lfbuild.archive.reader import opened
 from lfbuild.archive.source import FileSource
 from lfbuild.commands.choice import EVERYTHING
 from lfbuild.commands.depfile import check_depfile, write_depfile
 from lfbuild.commands.prepare import prepare
 from lfbuild.commands.programs import make_head_of, make_programs
 from lfbuild.commands.sign import sign_finished
-from lfbuild.host.room import refuse_full_disk_for_copy
+from lfbuild.host.room import refuse_full_disk_for_copies
 from lfbuild.manifest.pack import pack
 from lfbuild.recipe import load_recipe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lfbuild.commands.choice import Choice
     from lfbuild.commands.programs import Programs
@@ -82,8 +81,7 @@ def carry_out(plan: Plan, *, jobs: int, settings: Settings, report: Report) -> B
     """
     for note in plan.notes:
         report.note(note)
-    for file in plan.files:
-        _refuse_full_disk(file)
+    _refuse_full_disk(plan.files)
     with settings.store().incoming() as scratch:
         programs = make_programs(plan, scratch=scratch, jobs=jobs, settings=settings, report=report)
         manifests = [_pack(file, plan, programs, settings=settings, report=report) for file in plan.files]
@@ -95,15 +93,11 @@ def carry_out(plan: Plan, *, jobs: int, settings: Settings, report: Report) -> B
     )
 
 
-def _refuse_full_disk(file: PlannedFile) -> None:
-    """Before anything is compiled: what is already known to be in the file, its weights above all."""
-    known = [member.source for member in file.members if isinstance(member.source, FileSource)]
-    if not known:
-        return
-    total = sum(source.size_bytes for source in known)
-    largest = max(known, key=lambda source: source.size_bytes)
-    with opened(largest.path) as weights:
-        refuse_full_disk_for_copy(file.output.parent, weights.fileno(), copied_bytes=total, new_bytes=0)
+def _refuse_full_disk(files: Sequence[PlannedFile]) -> None:
+    """Before anything is compiled: what is already known to be in the files, the weights above all."""
+    sources = [member.source for file in files for member in file.members if isinstance(member.source, FileSource)]
+    copies = [(source.path, source.size_bytes) for source in sources]
+    refuse_full_disk_for_copies(files[0].output.parent, copies)  # the others stand beside it
 
 
 def _pack(file: PlannedFile, plan: Plan, programs: Programs, *, settings: Settings, report: Report) -> Manifest:

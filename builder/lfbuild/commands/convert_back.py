@@ -17,7 +17,7 @@ from lfbuild.commands.recover import settled
 from lfbuild.errors import FormatError, IntegrityError, Problem, RecipeError, command
 from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, Cuts
 from lfbuild.formats.executable import PROBE_BYTES, identify_program, signature_holes
-from lfbuild.host.files import check_target, refuse_overwriting, replacing
+from lfbuild.host.files import check_target, own_as, refuse_overwriting, replacing
 from lfbuild.host.inplace import used
 from lfbuild.host.moving import write_all
 from lfbuild.host.room import refuse_full_disk_for_copy
@@ -80,7 +80,7 @@ def convert_back(
         mode = os.fstat(file.fileno()).st_mode & 0o7777
         # Beyond this point nothing is decided any more.
         with report.step("writing", total=total) as step, replacing(output, mode=mode) as made:
-            os.fchmod(made.fileno(), mode)
+            own_as(made.fileno(), None, mode=mode)
             with HashPool(settings.machine.cores) as pool, head.source.opened() as opened:
                 cuts = Cuts.plain(head.source.size_bytes, block_bytes=HEAD_BLOCK_BYTES)
                 pool.copy(opened, made.fileno(), 0, cuts).finish(step.advance)

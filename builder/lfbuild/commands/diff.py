@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.delta.make import make_delta
 from lfbuild.delta.side import Side
-from lfbuild.host.files import host_error, refuse_overwriting, replacing
+from lfbuild.host.files import check_target, host_error, refuse_overwriting, replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,6 +64,7 @@ def diff(old: Path, new: Path, output: Path | None, *, threads: int, report: Rep
     for source in (old, new):
         refuse_odd_name(source, place="a difference")
     refuse_overwriting(target, (old, new))
+    check_target(target)
     with (
         Side.open(old, threads=threads, report=report) as old_side,
         Side.open(new, threads=threads, report=report) as new_side,

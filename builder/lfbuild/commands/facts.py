@@ -11,6 +11,7 @@ from lfbuild.formats.args import ARGS_NAME, AS_THEY_STAND, VERB_ARGS_FOLDER, par
 from lfbuild.host.files import host_error
 from lfbuild.manifest.verify import load_manifest
 from lfbuild.release.facts import FileFacts, ReleaseFacts
+from lfbuild.release.provenance import PROVENANCE_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,20 +49,24 @@ def load_facts(path: Path, *, report: Report) -> FileFacts:
 
 
 def load_release(folder: Path, *, report: Report) -> ReleaseFacts:
-    """The facts of all files of ours in a folder: an earlier release.
+    """The facts of all files of ours in a folder, ordered by name: those that provenance tells of, whatever they are
+    called, and what can be nothing else where there is none.
 
     Raises:
-        FormatError: there is none. IntegrityError, HostError: as reading them finds.
+        FormatError: there are none. IntegrityError, HostError: as reading them finds.
     """
     return ReleaseFacts(files=tuple(_files(folder, report)))
 
 
 def _files(folder: Path, report: Report) -> Iterator[FileFacts]:
     if not folder.is_dir():
-        raise FormatError(folder, "is no folder, so it holds no earlier release")
-    found = sorted(path for path in folder.iterdir() if path.suffix in {".llamafile", ".exe"} and path.is_file())
+        raise FormatError(folder, "is no folder, so it holds no release")
+    told = {path.with_name(path.name.removesuffix(PROVENANCE_SUFFIX)) for path in folder.glob(f"?*{PROVENANCE_SUFFIX}")}
+    called = {path for path in folder.iterdir() if path.suffix in {".llamafile", ".exe"}}
+    found = sorted(path for path in told | called if path.is_file())
     if not found:
-        raise FormatError(folder, "holds no .llamafile and no .exe, so it is no earlier release")
+        what = f"holds no .llamafile, no .exe and nothing with its {PROVENANCE_SUFFIX} beside it, so it is no release"
+        raise FormatError(folder, what)
     yield from (load_facts(path, report=report) for path in found)
 
 

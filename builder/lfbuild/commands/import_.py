@@ -12,7 +12,7 @@ from lfbuild.commands.recover import settled
 from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import FormatError, RecipeError, command, problems_of
 from lfbuild.formats.names import check_file_name, check_version
-from lfbuild.host.files import expected_at
+from lfbuild.host.files import check_target, expected_at, runnable
 from lfbuild.host.inplace import used
 from lfbuild.manifest.foreign import order_of_foreign, take_apart
 from lfbuild.manifest.model import Release
@@ -57,6 +57,8 @@ def import_file(
     problems += [*problems_of(str(path), "--version", version, check_version)] if version else []
     if problems:
         raise RecipeError(path, problems)
+    if output is not None:
+        check_target(output)
     path = settled(path, report=report)
     if not name:
         refuse_odd_name(path, place="a manifest")
@@ -75,7 +77,7 @@ def import_file(
             target,
             threads=threads,
             report=report,
-            mode=facts.st_mode & 0o7777,
+            mode=runnable(facts.st_mode & 0o7777),
             expected=expected_at(target, path, facts),
         )
     unaligned = [member.name for member in order.members if member.facts and member.place != "aligned"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lfbuild.host.files import real_path
 from lfbuild.manifest.settle import settle, settle_for_reading
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def recover(path: Path) -> Settled | None:
         FormatError: it cannot be finished, as the journal is damaged or of another file.
         HostError: it is in use, or the disk refuses.
     """
-    return settle(path.resolve())
+    return settle(real_path(path))
 
 
 def settled(path: Path, *, report: Report, for_reading: bool = False) -> Path:
@@ -35,7 +36,7 @@ def settled(path: Path, *, report: Report, for_reading: bool = False) -> Path:
     Raises:
         FormatError, HostError: as in `recover`; of readers only if the file cannot be read before.
     """
-    path = path.resolve()
+    path = real_path(path)
     outcome = settle_for_reading(path) if for_reading else settle(path)
     if outcome:
         report.note(f"{path.name}: {WORDS[outcome]}")

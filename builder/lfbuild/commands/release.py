@@ -118,22 +118,27 @@ def push_made(folder: Path, address: str, *, settings: Settings, report: Report)
     target = push_target(address, settings.network())
     facts = load_release(folder, report=report)
     files = tuple(file.name for file in facts.files)
-    documents = tuple(sorted({path.name for path in folder.iterdir()} - {*files, SUMS_NAME}))
-    try:
-        is_as_made = (folder / SUMS_NAME).read_text(encoding="utf-8") == _sums(folder, facts, documents, report=report)
-    except (OSError, UnicodeDecodeError):
-        is_as_made = False
-    if not is_as_made:
+    there = sorted(folder.iterdir())
+    documents = tuple(path.name for path in there if path.name not in {*files, SUMS_NAME})
+    if not all(path.is_file() for path in there) or not _is_as_made(folder, facts, documents, report=report):
         hint = f"it holds what was released, and nothing else: sha256sum -c {SUMS_NAME}"
         raise IntegrityError(folder, f"is not the release that its {SUMS_NAME} tells of", hint=hint)
     made = Released(folder=folder, files=files, documents=(*documents, SUMS_NAME))
     return replace(made, pushed=_push(made, target, facts, settings=settings, report=report))
 
 
+def _is_as_made(folder: Path, facts: ReleaseFacts, documents: Sequence[str], *, report: Report) -> bool:
+    try:
+        return (folder / SUMS_NAME).read_text(encoding="utf-8") == _sums(folder, facts, documents, report=report)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
 def _push(made: Released, target: OciAddress, facts: ReleaseFacts, *, settings: Settings, report: Report) -> str:
-    """The folder is there already, and stays if the registry refuses."""
-    paths = [made.folder / name for name in (*made.files, *made.documents)]
-    annotations = {"org.opencontainers.image.title": facts.title}
+    """The folder is there already, and stays if the registry refuses; what is pushed again is the same artifact."""
+    paths = [made.folder / name for name in sorted((*made.files, *made.documents))]
+    by_name = ReleaseFacts(files=tuple(sorted(facts.files, key=lambda file: file.name)))
+    annotations = {"org.opencontainers.image.title": by_name.title}
     with report.step(f"pushing to {target}", total=sum(path.stat().st_size for path in paths)) as step:
         try:
             return push(

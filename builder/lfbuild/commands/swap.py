@@ -14,12 +14,21 @@ from lfbuild.commands.new_engine import found_engine
 from lfbuild.commands.recover import settled
 from lfbuild.commands.texts import refuse_odd_name
 from lfbuild.errors import FormatError, Problem, RecipeError, command
-from lfbuild.host.files import can_share, check_target, expected_at, is_same_file, refuse_overwriting
+from lfbuild.host.files import (
+    can_share,
+    check_target,
+    expected_at,
+    is_same_file,
+    real_path,
+    refuse_overwriting,
+    runnable,
+)
 from lfbuild.host.inplace import had_alone, used
 from lfbuild.host.moving import SHARED_BYTES
 from lfbuild.host.room import bytes_in_place, refuse_full_disk, refuse_full_disk_in_place
 from lfbuild.manifest.carry import append, rewrite, write_new_file
 from lfbuild.manifest.edit import (
+    bytes_in_room,
     changed,
     changes_nothing,
     journalled_bytes,
@@ -116,7 +125,7 @@ def swap(
     if options.output is not None:
         refuse_overwriting(options.output, words.paths())
         check_target(options.output)
-    path = path.resolve() if options.dry_run else settled(path, report=report)
+    path = real_path(path) if options.dry_run else settled(path, report=report)
     with contextlib.ExitStack() as stack:
         engine = _engine(stack, words, settings, report)
         alone = options.in_place and not options.dry_run
@@ -217,7 +226,7 @@ class _Edit:
             notes += self._new_file_notes(present, plan, cloning=cloning)
         else:
             changed, size = journalled_bytes(plan, present), plan.closing.file_size
-            needed = bytes_in_place(self._path, changed_bytes=changed, new_bytes=size)
+            needed = bytes_in_place(self._path, changed_bytes=changed, new_bytes=size) + bytes_in_room(plan, present)
             refuse_full_disk_in_place(self._path.absolute().parent, needed)
         return Swapped(
             path=self._path,
@@ -266,7 +275,7 @@ class _Edit:
             threads=self._threads,
             report=self._report,
             sign=self._options.sign,
-            mode=self._mode(),
+            mode=runnable(self._mode()),
             expected=self._expected(),
         )
         return replace(swapped, done=True)

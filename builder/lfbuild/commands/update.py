@@ -41,7 +41,7 @@ from lfbuild.errors import (
 )
 from lfbuild.fetch.answers import ChangedError, NotThereError
 from lfbuild.fetch.places import Places
-from lfbuild.host.files import find_facts, host_error, mode_of_new, refuse_another
+from lfbuild.host.files import find_facts, host_error, mode_of_new, real_path, refuse_another
 from lfbuild.host.inplace import had_alone, has_journal, used
 from lfbuild.host.room import refuse_full_disk, refuse_full_disk_in_place
 from lfbuild.report import size_words
@@ -164,7 +164,7 @@ def give_up(path: Path) -> GivenUp:
     Raises:
         HostError: an update is under way, or the folder cannot be written.
     """
-    path = path.resolve()
+    path = real_path(path)
     with updating(path):
         try:
             return GivenUp(path=path, freed_bytes=clear_leftovers(path))
@@ -181,7 +181,7 @@ def _of_the_file_itself(order: UpdateOrder) -> UpdateOrder:
     if order.in_place and order.keep_old:
         problem = Problem(where=str(order.path), key="", what="--in-place and --keep-old contradict each other")
         raise RecipeError(order.path, [problem], hint="`lfbuild update --help`")
-    order = replace(order, path=order.path.resolve())
+    order = replace(order, path=real_path(order.path))
     if order.in_place and not order.path.exists():
         hint = "without --in-place the whole file is fetched"
         raise HostError(order.path, "does not exist, so nothing can be updated in place", hint=hint)

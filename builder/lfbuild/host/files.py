@@ -38,18 +38,18 @@ def replacing(
 ) -> Iterator[BinaryIO]:
     """Write a file beside `target` and give it that name once it is complete and flushed.
 
-    A link is followed. `mode` is subject to the umask, as for any new file. `change` is handed the complete file under
-    a hidden name, for programs that need one; it may rewrite it, or replace it by another. `expected` is the file that
-    has the name now: if it is another one in the end, it stays. On an exception the old file stays as it was.
+    A link is replaced, and what it leads to stays as it is. `mode` is subject to the umask, as for any new file.
+    `change` is handed the complete file under a hidden name, for programs that need one; it may rewrite it, or replace
+    it by another. `expected` is the file that has the name now: if it is another one in the end, it stays. On an
+    exception the old file stays as it was.
 
     Raises:
         HostError: as `check_target`; the disk is full, or `target` is not the expected file any more.
     """
     check_target(target)
-    target = _followed(target)
     folder = target.parent
     try:
-        descriptor, hidden = open_unnamed(folder, target.name, mode)
+        descriptor, hidden = open_unnamed(folder, target.name, mode & 0o777)
     except OSError as error:
         raise host_error(target, error) from error
     try:
@@ -110,8 +110,8 @@ def check_target(target: Path) -> None:
     Raises:
         HostError: the folder is missing or may not be written, or `target` is a folder, a device or a pipe.
     """
+    folder = target.parent
     try:
-        folder = _followed(target).parent
         if target.is_dir():
             raise HostError(target, "is a folder, so no file can be written there", hint="name a file")
         if target.exists() and not target.is_file():
@@ -125,17 +125,24 @@ def check_target(target: Path) -> None:
         raise host_error(target, error) from error
 
 
-def _followed(path: Path) -> Path:
-    """Where a link leads; any other name as it is."""
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
-
-
 def is_same_file(one: Path, other: Path) -> bool:
     """Whether two names mean one file, whether it is there yet or not."""
     with contextlib.suppress(OSError):
         if one.samefile(other):
             return True
-    return one.resolve() == other.resolve()
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def real_path(path: Path) -> Path:
+    """Where a name leads, without links, whether there is something or not.
+
+    Raises:
+        HostError: it is a link that leads to itself.
+    """
+    found = Path(os.path.realpath(path))
+    if os.path.islink(found):  # noqa: PTH114  # False where it may not be looked at: whoever opens it is told
+        raise host_error(path, OSError(errno.ELOOP, os.strerror(errno.ELOOP)))
+    return found
 
 
 def expected_at(target: Path, path: Path, facts: os.stat_result) -> os.stat_result | None:
@@ -254,6 +261,7 @@ def host_error(where: Path | str, error: OSError) -> HostError:
         errno.EEXIST: ("there is a file of that name already", "remove it, or choose another name"),
         errno.ENOTDIR: ("a part of the path is not a folder", "check the path"),
         errno.EISDIR: ("is a folder, not a file", "name a file"),
+        errno.ELOOP: ("is a link that leads to itself", "remove it, or name another file"),
         errno.ETXTBSY: ("is being run right now", "stop it first"),
         errno.EIO: ("the disk reported a read or write error", "check the disk"),
         errno.ENAMETOOLONG: ("the name is too long for this file system", "choose a shorter one"),
@@ -277,7 +285,8 @@ def fsync_folder(folder: Path) -> None:
 def own_as(descriptor: int, old: os.stat_result | None, *, mode: int) -> None:
     """Give a new file its mode, and the owner of the one whose name it gets.
 
-    A file that root edits stays its owner's; anybody else can only make files of their own.
+    A file that root edits stays its owner's; anybody else can only make files of their own. What belongs to another
+    than the old one did, a copy too, gets no bit that has it run as its owner or group.
 
     Raises:
         OSError: what the system refuses.
@@ -286,7 +295,14 @@ def own_as(descriptor: int, old: os.stat_result | None, *, mode: int) -> None:
         return
     if old is not None and os.geteuid() == 0:
         os.fchown(descriptor, old.st_uid, old.st_gid)
+    if old is None or os.geteuid() not in {0, old.st_uid}:
+        mode &= 0o777
     os.fchmod(descriptor, mode)  # last: another owner takes bits of it away
+
+
+def runnable(mode: int) -> int:
+    """A mode with which whoever may read a file may run it, too."""
+    return mode | (mode & 0o444) >> 2
 
 
 def mode_of_new(folder: Path, mode: int) -> int:

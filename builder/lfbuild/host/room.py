@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lfbuild.errors import HostError
-from lfbuild.host.files import can_share
+from lfbuild.host.files import can_share, open_regular
 from lfbuild.report import size_words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+_ELSEWHERE: Final = "free some space, or choose another folder"
 _SECTOR_BYTES = 512
 """What `st_blocks` counts, whatever the disk has (stat(2))."""
 
@@ -45,9 +47,32 @@ def refuse_full_disk_for_copy(
     """
     folder = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir())
     if _free_bytes(folder) < copied_bytes + new_bytes:
-        copied_bytes = 0 if can_share(source, folder) else min(copied_bytes, disk_bytes(os.fstat(source)))
-        hint = "free some space, or choose another folder"
-        refuse_full_disk(folder, copied_bytes + new_bytes, hint=hint, needing=needing)
+        copied_bytes = _copied_bytes(source, folder, copied_bytes)
+        refuse_full_disk(folder, copied_bytes + new_bytes, hint=_ELSEWHERE, needing=needing)
+
+
+def refuse_full_disk_for_copies(folder: Path, copies: Sequence[tuple[Path, int]]) -> None:
+    """Likewise, for what is copied of several files: each path with how many bytes of it.
+
+    Raises:
+        HostError: fewer bytes are free, or one of the files cannot be read.
+    """
+    folder = folder.absolute()
+    if _free_bytes(folder) >= sum(size for _, size in copies):
+        return
+    needed_bytes = 0
+    for path, size in copies:
+        source = open_regular(path)
+        try:
+            needed_bytes += _copied_bytes(source, folder, size)
+        finally:
+            os.close(source)
+    refuse_full_disk(folder, needed_bytes, hint=_ELSEWHERE)
+
+
+def _copied_bytes(source: int, folder: Path, size: int) -> int:
+    """What a copy of so many bytes of an open file takes in `folder`."""
+    return 0 if can_share(source, folder) else min(size, disk_bytes(os.fstat(source)))
 
 
 def bytes_in_place(path: Path, *, changed_bytes: int, new_bytes: int) -> int:

@@ -87,7 +87,7 @@ def rewrite(
         IntegrityError: a source has changed since it was looked at, or the journal; the old version stays.
         HostError: the disk refuses; the old version stays, or the next command finishes the new one.
     """
-    target, closing = file.fileno(), plan.closing
+    target, closing, old_size = file.fileno(), plan.closing, os.fstat(file.fileno()).st_size
     beside = [part for part in plan.fresh() if any(start <= part.offset and part.end <= end for start, end in room)]
     try:
         with _undone_on_failure(beside, target) as undoing:
@@ -106,8 +106,12 @@ def rewrite(
                 # what stands beside it. The next command decides by the journal.
                 undoing.pop_all()
                 journal.complete(file_size=closing.file_size, records=plan.records, seal=plan.seal)
-        # Beyond this point the new version cannot be lost.
-        carry_out_journal(path, file)
+        # Beyond this point the new version cannot be lost, unless the disk has lost the journal already.
+        try:
+            carry_out_journal(path, file)
+        except IntegrityError:
+            _undo(beside, target, old_size)
+            raise
         clear(plan.clear, target)
     except OSError as error:
         raise host_error(path, error) from error

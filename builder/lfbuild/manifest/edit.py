@@ -175,6 +175,11 @@ def journalled_bytes(plan: EditPlan, present: Present) -> int:
     return sum(part.source.size_bytes for part in plan.fresh() if not _within(part, present.room())) + end
 
 
+def bytes_in_room(plan: EditPlan, present: Present) -> int:
+    """How many bytes of an edit in place are written into spare room, which takes nothing of the disk before."""
+    return sum(part.source.size_bytes for part in plan.fresh() if _within(part, present.room()))
+
+
 def _plan_whole(
     present: Present,
     order: PackOrder,

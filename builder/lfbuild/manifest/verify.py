@@ -20,6 +20,7 @@ from lfbuild.errors import FormatError, IntegrityError, LfbuildError, command
 from lfbuild.formats.blocks import HEAD_BLOCK_BYTES, BlockIndex, Cuts
 from lfbuild.formats.executable import PROBE_BYTES, certificate_table, signature_holes
 from lfbuild.formats.zip import STORED, dos_time, end_records
+from lfbuild.host.files import real_path
 from lfbuild.host.inplace import has_journal
 from lfbuild.manifest.model import MANIFEST_NAME, parse_manifest
 from lfbuild.manifest.slices import check_encodings, check_slices, load_slices
@@ -65,7 +66,7 @@ def load_manifest(reader: Reader) -> tuple[Manifest, Seal] | None:
 
 def _interrupted(reader: Reader) -> IntegrityError:
     what = "an edit of this file was interrupted"
-    if has_journal(reader.path.resolve()):
+    if has_journal(real_path(reader.path)):
         return IntegrityError(f"{reader.where}: seal", what, hint=command("recover", reader.path))
     what = f"{what}, and the journal that would finish it is gone"
     return IntegrityError(f"{reader.where}: seal", what, hint="get the file again")

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lfbuild.cli import values
+
 if TYPE_CHECKING:
     import argparse
 
@@ -37,7 +39,7 @@ def add(subparsers: Subparsers) -> Parser:
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
+        type=values.output,
         metavar="OUT",
         help="where to write, over a file that is there too (default: the delta's name for it, beside FILE)",
     )

@@ -35,7 +35,7 @@ def add(subparsers: Subparsers) -> Parser:
     )
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="the recipe, a TOML file")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="OUT", help="where to write (default: the recipe's `output`)"
+        "-o", "--output", type=values.output, metavar="OUT", help="where to write (default: the recipe's `output`)"
     )
     add_build_options(parser)
     parser.add_argument(
@@ -56,7 +56,10 @@ def add_build_options(parser: Parser) -> None:
         help="only for this of the recipe's systems, such as linux-x86_64, or host; may be said more than once",
     )
     parser.add_argument(
-        "--depfile", type=Path, metavar="FILE", help="write there, for make and its like, what the file is made from"
+        "--depfile",
+        type=values.output,
+        metavar="FILE",
+        help="write there, for make and its like, what the file is made from",
     )
     parser.add_argument(
         "--launcher", metavar="PROGRAM", help="put ccache, sccache, distcc or icecc before the compiler"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lfbuild.cli import values
+
 if TYPE_CHECKING:
     import argparse
 
@@ -26,7 +28,9 @@ def add(subparsers: Subparsers) -> Parser:
         examples=EXAMPLES,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a llamafile of lfbuild")
-    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="write there, and leave FILE as it is")
+    parser.add_argument(
+        "-o", "--output", type=values.output, metavar="OUT", help="write there, and leave FILE as it is"
+    )
     return parser
 
 

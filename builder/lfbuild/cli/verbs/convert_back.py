@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lfbuild.cli import values
+
 if TYPE_CHECKING:
     import argparse
 
@@ -27,7 +29,9 @@ def add(subparsers: Subparsers) -> Parser:
         examples=EXAMPLES,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a llamafile of lfbuild")
-    parser.add_argument("-o", "--output", type=Path, metavar="OUT", required=True, help="the llamafile to write")
+    parser.add_argument(
+        "-o", "--output", type=values.output, metavar="OUT", required=True, help="the llamafile to write"
+    )
     parser.add_argument(
         "--engine", metavar="ENGINE", default="", help="the engine it begins with, as in `lfbuild swap`"
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lfbuild.cli import values
+
 if TYPE_CHECKING:
     import argparse
 
@@ -31,7 +33,11 @@ def add(subparsers: Subparsers) -> Parser:
     parser.add_argument("old", type=Path, metavar="OLD", help="the file that others have")
     parser.add_argument("new", type=Path, metavar="NEW", help="the file that they are to have")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="OUT", help="where to write (default: NEW with .lfdelta behind it)"
+        "-o",
+        "--output",
+        type=values.output,
+        metavar="OUT",
+        help="where to write (default: NEW with .lfdelta behind it)",
     )
     return parser
 

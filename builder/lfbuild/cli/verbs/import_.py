@@ -28,7 +28,9 @@ def add(subparsers: Subparsers) -> Parser:
         examples=EXAMPLES,
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a llamafile without a manifest")
-    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="write there, and leave FILE as it is")
+    parser.add_argument(
+        "-o", "--output", type=values.output, metavar="OUT", help="write there, and leave FILE as it is"
+    )
     parser.add_argument("--align", action="store_true", help="move weights to a multiple of 64 KiB")
     parser.add_argument(
         "--name", type=values.text, metavar="NAME", default="", help="what it is called (default: as FILE)"

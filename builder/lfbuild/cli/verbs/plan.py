@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lfbuild.cli import values
 from lfbuild.cli.verbs.build import add_build_options, choice_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def add(subparsers: Subparsers) -> Parser:
         examples=EXAMPLES,
     )
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="the recipe, a TOML file")
-    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="where the build would write")
+    parser.add_argument("-o", "--output", type=values.output, metavar="OUT", help="where the build would write")
     add_build_options(parser)
     return parser
 

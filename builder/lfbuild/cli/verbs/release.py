@@ -87,6 +87,11 @@ def _made(arguments: argparse.Namespace, context: Context) -> Released:
     if not arguments.recipes:
         if not arguments.push:
             raise refused("release", "no recipe was named", hint="lfbuild release RECIPE… -o FOLDER")
+        flags = {"previous": "--previous", "tag": "--tag", "builder": "--builder", "targets": "--target"}
+        flags |= {"launcher": "--launcher", "jobs": "--jobs"}
+        if others := [option for name, option in flags.items() if getattr(arguments, name)]:
+            what = f"without a recipe nothing is made, so {others[0]} has no place beside --push"
+            raise refused("release", what, hint="name a recipe, or leave it out")
         return push_made(arguments.output, arguments.push, settings=settings, report=context.report)
     return release(
         ReleaseOrder(

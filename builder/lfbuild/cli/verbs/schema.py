@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from lfbuild.cli import values
 
 if TYPE_CHECKING:
     import argparse
@@ -23,7 +24,7 @@ def add(subparsers: Subparsers) -> Parser:
         description="Prints the JSON Schema of a recipe. Editors with TOML support complete and check with it.",
         examples=EXAMPLES,
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="write it there instead of to stdout")
+    parser.add_argument("-o", "--output", type=values.output, metavar="OUT", help="write it there instead of to stdout")
     return parser
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lfbuild.cli import values
+
 if TYPE_CHECKING:
     import argparse
 
@@ -25,7 +27,7 @@ def add(subparsers: Subparsers) -> Parser:
     )
     parser.add_argument("old", type=Path, metavar="FILE", help="the file that the first delta was made for")
     parser.add_argument("deltas", nargs="+", metavar="DELTA", help="in their order; - reads standard input")
-    parser.add_argument("-o", "--output", type=Path, metavar="OUT", required=True, help="where to write")
+    parser.add_argument("-o", "--output", type=values.output, metavar="OUT", required=True, help="where to write")
     return parser
 
 

@@ -95,7 +95,9 @@ def add(subparsers: Subparsers) -> Parser:
         metavar="URL",
         help="where newer versions of it are; empty: nowhere",
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="write there, and leave FILE as it is")
+    parser.add_argument(
+        "-o", "--output", type=values.output, metavar="OUT", help="write there, and leave FILE as it is"
+    )
     parser.add_argument("--in-place", action="store_true", help="write what changes into FILE itself")
     parser.add_argument(
         "-n", "--dry-run", "--plan", action="store_true", help="tell what would be done, and write nothing"
